@@ -1,0 +1,197 @@
+// Package executors is the contract between the agent and the kinds of work it
+// can do, for those who write one.
+//
+// An executor brings a host to what one job item asks for. It is replayed: the
+// agent may call Execute again from the top, after a crash or an upgrade of the
+// agent or a restart of the host, and every action and every decision answers
+// the second time from what was recorded the first time. An executor keeps that
+// working by two rules. It touches the host only through Host. And whatever
+// decides which actions follow is read inside a memo.
+package executors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"devserver-agent/protocol"
+)
+
+// Executor brings a host to what one job item asks for.
+//
+// Execute may be called again from the top for the same item: after a crash or
+// upgrade of the agent, or a restart of the host. It touches the host only
+// through host, whose actions happen once and answer from the journal after
+// that. It returns when ctx ends; context.Cause(ctx) is ErrCancelled, ErrDeadline
+// or ErrStopping. After ErrStopping whatever it returns is thrown away and the
+// item is replayed at the next start. An error ends the task FAILED; a *Failure
+// gives it a code.
+//
+// One value serves all items of its type, several at once if it is shared.
+type Executor interface {
+	Execute(ctx context.Context, host Host, spec Spec) (Result, error)
+}
+
+// Describer is an Executor that says more of itself than the built-in catalogue
+// does. Without it and outside the catalogue an executor has no parameters, is
+// exclusive and may take an hour.
+type Describer interface {
+	Describe() protocol.ItemType
+}
+
+// Verifier is an Executor whose work shows only after the host restarted.
+// Verify runs after the restart, or at once where there is none. It sees the
+// memos of Execute, starts no Command, and its Result replaces Execute's.
+type Verifier interface {
+	Verify(ctx context.Context, host Host, spec Spec) (Result, error)
+}
+
+// Spec holds the parameters of an item. They were checked against the
+// executor's description before it sees them; the zero value has none.
+type Spec map[string]string
+
+// Result is what an item reached.
+type Result struct {
+	Message string        // for the operator: what is now; becomes part of the task's message
+	Code    protocol.Code // "" for plain success
+	// RebootRequired says that what was done becomes active after a restart.
+	RebootRequired bool
+}
+
+// Host is the only way an executor touches its host. It is not safe for
+// concurrent use.
+type Host interface {
+	// Query runs a program that only reads and returns all it printed, standard
+	// error included. argv[0] is a tool's name, looked up in the configuration
+	// and then in the host's usual places, or an absolute path on the host. It
+	// is no shell. Nothing is recorded. It ends after QueryTimeout at the latest
+	// (ErrTimeout) or with more output than QueryLimit (ErrFlood, with what came
+	// until then); a tool that is not there is ErrNotFound. An exit code other
+	// than 0 is not an error.
+	Query(ctx context.Context, argv ...string) (Reply, error)
+
+	// Memo answers with the JSON that fn returned the first time it succeeded
+	// under this name in this item. fn may run again when the agent dies before
+	// the record, so it changes nothing on the host. Use the function Memo.
+	Memo(ctx context.Context, name string, fn func(context.Context) (json.RawMessage, error)) (json.RawMessage, error)
+
+	// Command acts on the host once, however often the item is replayed.
+	//
+	// It records the step, starts the program so that it outlives the agent, and
+	// waits. On a replay it answers from what the step left on disk: the
+	// recorded end; else the running program, re-attached; else ErrInterrupted
+	// when the program was cut in the middle. The caller may then look at the
+	// host, inside a memo, and call Command with the same step once more: that
+	// is the next attempt, and the verdict names it. A program past its deadline
+	// is ended as cmd.Kill allows and gives ErrTimeout; with KillNever it goes on
+	// and the error is ErrStuck. An exit code other than 0 is not an error.
+	Command(ctx context.Context, cmd Command) (Exit, error)
+
+	// Progress tells how far the item is, 0 to 100, and with what. Only the
+	// latest matters; none is kept.
+	Progress(percent int, what string)
+
+	// Printf writes to the item's output, where the programs' output goes too.
+	Printf(format string, args ...any)
+
+	// Files is the host's file system, to read. Names are without the leading
+	// slash, as fs.FS wants them.
+	Files() fs.FS
+}
+
+// Bounds of Host.Query.
+const (
+	QueryTimeout = 20 * time.Second
+	QueryLimit   = 1 << 20 // bytes
+)
+
+// Reply is what a Query printed and how it ended.
+type Reply struct {
+	Output []byte // standard output and error, in the order they came
+	Code   int    // exit code; 128 plus the signal's number when killed by one
+}
+
+// Command is one action on the host.
+type Command struct {
+	// Step names the action; unique in its item and part of the compatibility
+	// contract: another version of the executor uses the same name for the same
+	// action. Letters, digits and hyphens, at most 64.
+	Step    string
+	Argv    []string      // argv[0] as for Query
+	Timeout time.Duration // counted from the program's start; 0: until the item's deadline
+	Kill    Kill
+	Grace   time.Duration // between TERM and KILL; 0: 10 s
+}
+
+// Kill says what may be done to a program that ran out of time or whose task
+// was cancelled.
+type Kill string
+
+const (
+	KillTree     Kill = "tree"      // TERM, grace, then KILL to all it started
+	KillTermOnly Kill = "term-only" // TERM, then wait
+	KillNever    Kill = "never"     // wait; what it does must not be cut
+)
+
+// Exit is how a Command ended.
+type Exit struct {
+	Code    int    // exit code; 128 plus the signal's number when killed by one
+	Signal  string // such as "killed", when a signal ended it
+	Attempt int    // 1, or more after interruptions
+	Took    time.Duration
+}
+
+// What Host's methods return, to be matched with errors.Is.
+var (
+	ErrNotFound    = errors.New("tool not found on this host")
+	ErrTimeout     = errors.New("did not end in time")
+	ErrFlood       = errors.New("printed more than is reasonable")
+	ErrInterrupted = errors.New("was cut in the middle")
+	ErrDiverged    = errors.New("replay asks for something else than was recorded")
+	ErrStuck       = errors.New("is still running and must not be killed")
+)
+
+// Causes of an ended context.
+var (
+	ErrCancelled = errors.New("task was cancelled")
+	ErrDeadline  = errors.New("task ran out of time")
+	ErrStopping  = errors.New("agent is stopping")
+)
+
+// Failure is an error with a code for the verdict.
+type Failure struct {
+	Code    protocol.Code
+	Message string // what happened, what state the host is in, what to do
+	Err     error  // why, or nil
+}
+
+func (f *Failure) Error() string { return f.Message }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Fail makes a Failure; %w in format keeps the cause.
+func Fail(code protocol.Code, format string, args ...any) *Failure {
+	err := fmt.Errorf(format, args...)
+	return &Failure{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// Memo is host.Memo for a value of type T, carried as JSON.
+func Memo[T any](ctx context.Context, host Host, name string, fn func(context.Context) (T, error)) (T, error) {
+	var value T
+	raw, err := host.Memo(ctx, name, func(ctx context.Context) (json.RawMessage, error) {
+		v, err := fn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(v)
+	})
+	if err != nil {
+		return value, err
+	}
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return value, fmt.Errorf("memo %s: %w: %w", name, ErrDiverged, err)
+	}
+	return value, nil
+}

@@ -1,0 +1,128 @@
+package protocol
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Param is one parameter of an item type.
+type Param struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Required    bool   `json:"required,omitempty"`
+	Default     string `json:"default,omitempty"`
+	Pattern     string `json:"pattern"` // RE2, matches the whole value
+}
+
+// ItemType describes one kind of work: its parameters and how it runs. Agents
+// announce theirs in Facts; Catalogue lists those built in.
+type ItemType struct {
+	Type        string  `json:"type"`
+	Template    string  `json:"template"` // the job type it belongs to
+	Description string  `json:"description"`
+	Params      []Param `json:"params,omitempty"`
+	// Exclusive work has the host alone.
+	Exclusive      bool   `json:"exclusive,omitempty"`
+	TimeoutSeconds int64  `json:"timeout_seconds"`
+	Version        string `json:"version,omitempty"`
+}
+
+// Timeout is the time one item of this type may take.
+func (t ItemType) Timeout() time.Duration { return time.Duration(t.TimeoutSeconds) * time.Second }
+
+var typePattern = regexp.MustCompile(`^[-_.a-zA-Z0-9]{1,64}$`)
+
+// ValidType reports whether s may name an item type or a job type.
+func ValidType(s string) bool { return typePattern.MatchString(s) }
+
+const (
+	version = `[0-9A-Za-z][0-9A-Za-z._-]{0,63}`
+	boolean = `true|false`
+)
+
+var catalogue = []ItemType{
+	{
+		Type: "HDK_QUERY", Template: "ASCEND_SOFTWARE_QUERY", TimeoutSeconds: 120,
+		Description: "Which driver and firmware run and are installed.",
+	},
+	{
+		Type: "HDK_UPGRADE", Template: "ASCEND_SOFTWARE_UPGRADE", TimeoutSeconds: 90 * 60, Exclusive: true,
+		Description: "Bring driver and firmware of all NPUs to one HDK version.",
+		Params: []Param{
+			{Name: "version", Required: true, Pattern: version, Description: "HDK (driver) version to reach, such as 24.1.rc3.10."},
+			{Name: "firmware_version", Pattern: version, Description: "Firmware version, where the release has more than one."},
+			{Name: "force", Pattern: boolean, Default: "false", Description: "Go on although cards are unhealthy or in use."},
+			{Name: "rollback", Pattern: boolean, Default: "false", Description: "Return to the former versions when the new ones do not come up."},
+			{Name: "dry_run", Pattern: boolean, Default: "false", Description: "Plan and check only; change nothing."},
+		},
+	},
+}
+
+// Catalogue lists the item types built into this version.
+func Catalogue() []ItemType { return append([]ItemType(nil), catalogue...) }
+
+// LookupType finds a built-in item type.
+func LookupType(name string) (ItemType, bool) {
+	for _, t := range catalogue {
+		if t.Type == name {
+			return t, true
+		}
+	}
+	return ItemType{}, false
+}
+
+// CheckSpec says what is wrong with an item's parameters, all of it in one
+// sentence, or returns nil.
+func (t ItemType) CheckSpec(spec map[string]string) error {
+	var wrong []string
+	known := map[string]bool{}
+	for _, p := range t.Params {
+		known[p.Name] = true
+		value, given := spec[p.Name]
+		if !given {
+			if p.Required {
+				wrong = append(wrong, "spec."+p.Name+" is missing")
+			}
+			continue
+		}
+		re, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
+		if err != nil {
+			return fmt.Errorf("pattern of %s.%s: %w", t.Type, p.Name, err)
+		}
+		if !re.MatchString(value) {
+			wrong = append(wrong, fmt.Sprintf("spec.%s is %.80q, which does not match %s", p.Name, value, p.Pattern))
+		}
+	}
+	for name := range spec {
+		if !known[name] {
+			wrong = append(wrong, fmt.Sprintf("spec.%.64s is not a parameter of %s", name, t.Type))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	sort.Strings(wrong)
+	return fmt.Errorf("%s", strings.Join(wrong, "; "))
+}
+
+// templates maps an item type that was given as a job type to its template
+// type, as the job API's own example does.
+var templates = map[string]string{
+	"HDK_UPGRADE":        "ASCEND_SOFTWARE_UPGRADE",
+	"HDK_QUERY":          "ASCEND_SOFTWARE_QUERY",
+	"DIAGNOSIS":          "ASCEND_DIAGNOSIS",
+	"DEVICE_LOG_COLLECT": "LOG_COLLECT",
+	"COMMON":             "COMMON",
+	"SERVICE_DEPLOY":     "SERVICE_DEPLOY",
+}
+
+// TemplateType is the template type that a job of type name is answered with.
+func TemplateType(name string) string {
+	if t, ok := templates[name]; ok {
+		return t
+	}
+	return name
+}

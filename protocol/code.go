@@ -1,0 +1,98 @@
+package protocol
+
+// Code is the stable name of what went wrong, or of what an operator has to do,
+// beside the sentence that says it. Codes are part of the contract: one is
+// never given another meaning.
+type Code string
+
+// Codes of verdicts.
+const (
+	SpecInvalid       Code = "SPEC_INVALID"
+	TypeUnknown       Code = "TYPE_UNKNOWN"
+	TaskExpired       Code = "TASK_EXPIRED"
+	TaskCancelled     Code = "TASK_CANCELLED"
+	HostLost          Code = "HOST_LOST"
+	HostReplaced      Code = "HOST_REPLACED"
+	JournalDamaged    Code = "JOURNAL_DAMAGED"
+	ReplayDiverged    Code = "REPLAY_DIVERGED"
+	DeadlineExceeded  Code = "DEADLINE_EXCEEDED"
+	StepStuck         Code = "STEP_STUCK"
+	StepInterrupted   Code = "STEP_INTERRUPTED"
+	StepFailed        Code = "STEP_FAILED"
+	ExecutorFailed    Code = "EXECUTOR_FAILED"
+	RebootUnavailable Code = "REBOOT_UNAVAILABLE"
+	RebootRequired    Code = "REBOOT_REQUIRED"
+	RebootLimit       Code = "REBOOT_LIMIT"
+	StatusLimit       Code = "STATUS_LIMIT"
+	HDKUnreadable     Code = "HDK_UNREADABLE"
+	ToolTimeout       Code = "TOOL_TIMEOUT"
+)
+
+// Codes of notices: what was refused without a verdict, because nobody who may
+// ask for one did.
+const (
+	NoticeUnsigned        Code = "UNSIGNED"
+	NoticeUnknownKey      Code = "KEY_UNKNOWN"
+	NoticeSignature       Code = "SIGNATURE_WRONG"
+	NoticeWrongServer     Code = "SERVER_WRONG"
+	NoticeUnparsable      Code = "UNPARSABLE"
+	NoticePayloadType     Code = "PAYLOAD_TYPE_UNKNOWN"
+	NoticeTooLarge        Code = "TOO_LARGE"
+	NoticeContentChanged  Code = "CONTENT_CHANGED"
+	NoticeDiskFull        Code = "DISK_FULL"
+	NoticeTooManyTasks    Code = "TOO_MANY_TASKS"
+	NoticeDuplicateServer Code = "DUPLICATE_SERVER"
+)
+
+// CodeInfo explains a code: what it means and what an operator should do.
+type CodeInfo struct {
+	Code    Code   `json:"code"`
+	Meaning string `json:"meaning"`
+	Remedy  string `json:"remedy"`
+}
+
+var codes = []CodeInfo{
+	{SpecInvalid, "A parameter of an item is missing, unknown or does not fit its pattern. Nothing was started.", "Correct spec and create the job again."},
+	{TypeUnknown, "The host's agent has no executor for an item's type. Nothing was started.", "Upgrade the agent, allow the executor in its configuration, or take this server out of the job."},
+	{TaskExpired, "The task was not accepted, or its first action not begun, before expires_at. Nothing was started.", "See why the host was silent or busy, then create the job again."},
+	{TaskCancelled, "The job was deleted. The message says what had been done before.", "Nothing, or undo what the message names."},
+	{HostLost, "The host accepted the task and then was silent for too long.", "Look at the host: power, network, agent. When it returns it does nothing more for this task; query it before the next job."},
+	{HostReplaced, "The task had been accepted by another installation of the agent on this server, whose state is gone. Nothing was started here.", "Read the message for what runs now, then create the job again if it is still wanted."},
+	{JournalDamaged, "The agent's record of this task cannot be read, so it cannot tell what was done.", "Check the host's disk, query the host, then decide on a new job."},
+	{ReplayDiverged, "After a restart the executor asked for other actions than those recorded. Nothing more was started.", "Report the agent versions before and after; query the host, then create the job again."},
+	{DeadlineExceeded, "The task ran out of time. What ran was ended as its kill policy allows.", "See the output for what was slow; create the job again with a longer timeout."},
+	{StepStuck, "A program that must not be killed did not end in time and is still running. The host stays closed to exclusive work until it is gone.", "Look at the program on the host; never power the host off while it flashes firmware."},
+	{StepInterrupted, "An action was cut in the middle, by a crash or a restart of the host, and was not safe to repeat.", "Query the host, then create the job again."},
+	{StepFailed, "A program of the executor ended with an error.", "Read the message and the task's output."},
+	{ExecutorFailed, "The executor could not do its work; the message says why.", "Read the message and the task's output."},
+	{RebootUnavailable, "The task asks for a restart, which this agent cannot do. Nothing was started.", "Create the job without is_reboot, or upgrade the agent."},
+	{RebootRequired, "What was installed becomes active after a restart of the host.", "Restart the host when its work allows, or create the job with is_reboot."},
+	{RebootLimit, "The host was restarted as often as one task may and is still not as it should be.", "Look at the host's console and the task's output."},
+	{StatusLimit, "The task had more transitions than one task may report.", "Report the executor; the task's output has the rest."},
+	{HDKUnreadable, "Neither npu-smi nor the installed version files answered.", "Check that the HDK is installed and npu-smi info works on the host."},
+	{ToolTimeout, "A tool of the host did not answer in time.", "Run the tool by hand; a hanging npu-smi usually needs the driver reloaded or the host restarted."},
+	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},
+	{NoticeUnknownKey, "A statement signed with a key that the host does not trust was refused.", "Add the control plane's key to trust.keys, or find out whose key it is."},
+	{NoticeSignature, "A statement whose signature does not match was refused.", "Find out who changed it on its way."},
+	{NoticeWrongServer, "A statement for another server was refused.", "Check server_id in the host's configuration."},
+	{NoticeUnparsable, "A mailbox or statement could not be read.", "Check the versions of control plane and agent."},
+	{NoticePayloadType, "A statement of a type or version that the agent does not know was refused.", "Upgrade the agent."},
+	{NoticeTooLarge, "A mailbox or statement over the size limit was refused.", "Split the job."},
+	{NoticeContentChanged, "Other content came under the id of a task that is already known; the first one stands.", "Find out which control plane reuses ids."},
+	{NoticeDiskFull, "The state directory's disk is full: nothing new is accepted until there is room.", "Make room on the host; the task is accepted then."},
+	{NoticeTooManyTasks, "The host has as many open tasks as it may have; more are accepted when some have ended.", "Wait, or delete jobs."},
+	{NoticeDuplicateServer, "Two running hosts use the same server id.", "Correct server_id on one of them."},
+}
+
+// Codes lists every code with its explanation, in a fixed order.
+func Codes() []CodeInfo { return append([]CodeInfo(nil), codes...) }
+
+// Explain is the explanation of c; its Code is "" for a code of another version.
+func Explain(c Code) CodeInfo {
+	for _, info := range codes {
+		if info.Code == c {
+			return info
+		}
+	}
+	return CodeInfo{}
+}

@@ -1,0 +1,223 @@
+package protocol
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+)
+
+// Envelope is a signed statement: DSSE 1.0
+// (https://github.com/secure-systems-lab/dsse), one Ed25519 signature.
+type Envelope = dsse.Envelope
+
+// Payload types of the statements of a mailbox. Another major version is
+// another type.
+const (
+	TaskPayload   = "application/vnd.devserver.task.v1+json"
+	CancelPayload = "application/vnd.devserver.cancel.v1+json"
+	ResendPayload = "application/vnd.devserver.resend.v1+json"
+)
+
+// Why an envelope was not opened. Each stands for one Code of a notice.
+var (
+	ErrUnsigned    = errors.New("statement is not signed")
+	ErrUnknownKey  = errors.New("statement is signed with a key that is not trusted here")
+	ErrSignature   = errors.New("signature does not match the statement")
+	ErrPayloadType = errors.New("statement is of a type or version this agent does not know")
+	ErrUnparsable  = errors.New("statement cannot be read")
+	ErrTooLarge    = errors.New("statement is too large")
+)
+
+// Statement is what an envelope said, verified: exactly one of Task, Cancel and
+// Resend is set.
+type Statement struct {
+	Task   *Task
+	Cancel *Cancel
+	Resend *Resend
+	// Digest is the SHA-256 of the payload in hex: the identity of its content.
+	Digest string
+	KeyID  string // "" when unsigned
+}
+
+// IDs are the task and server the statement is about.
+func (s Statement) IDs() (task, server string) {
+	switch {
+	case s.Task != nil:
+		return s.Task.TaskID, s.Task.ServerID
+	case s.Cancel != nil:
+		return s.Cancel.TaskID, s.Cancel.ServerID
+	case s.Resend != nil:
+		return s.Resend.TaskID, s.Resend.ServerID
+	}
+	return "", ""
+}
+
+// Key is a public key that statements may be signed with.
+type Key struct{ public ed25519.PublicKey }
+
+const keyPrefix = "ed25519:"
+
+// ParseKey reads the form that String writes: "ed25519:" and the key in base64.
+func ParseKey(s string) (Key, error) {
+	raw, ok := strings.CutPrefix(strings.TrimSpace(s), keyPrefix)
+	if !ok {
+		return Key{}, fmt.Errorf("key %.80q does not begin with %q", s, keyPrefix)
+	}
+	public, err := base64.StdEncoding.DecodeString(raw)
+	if err != nil || len(public) != ed25519.PublicKeySize {
+		return Key{}, fmt.Errorf("key %.80q is not %d bytes in base64", s, ed25519.PublicKeySize)
+	}
+	return Key{public}, nil
+}
+
+// KeyOf is the public half of private.
+func KeyOf(private ed25519.PrivateKey) Key {
+	return Key{private.Public().(ed25519.PublicKey)}
+}
+
+func (k Key) String() string { return keyPrefix + base64.StdEncoding.EncodeToString(k.public) }
+
+// ID names the key in an envelope: the first 16 hex digits of its SHA-256.
+func (k Key) ID() string {
+	sum := sha256.Sum256(k.public)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Seal signs a statement (a Task, Cancel or Resend). The bytes of the same
+// value are always the same.
+func Seal(private ed25519.PrivateKey, statement any) (Envelope, error) {
+	payloadType, err := payloadTypeOf(statement)
+	if err != nil {
+		return Envelope{}, err
+	}
+	payload, err := json.Marshal(statement)
+	if err != nil {
+		return Envelope{}, fmt.Errorf("encode %s: %w", payloadType, err)
+	}
+	e := Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload)}
+	if private != nil {
+		sig := ed25519.Sign(private, dsse.PAE(payloadType, payload))
+		e.Signatures = []dsse.Signature{{KeyID: KeyOf(private).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
+	}
+	if n := envelopeSize(e); n > MaxEnvelope {
+		return Envelope{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, n, MaxEnvelope)
+	}
+	return e, nil
+}
+
+// Keyring is what an agent trusts. The zero value trusts nobody.
+type Keyring struct {
+	Keys          []Key
+	AllowUnsigned bool // for development only
+}
+
+// Open verifies an envelope and reads its statement. Nothing of the payload is
+// parsed before its signature was found good. The errors are this package's.
+func (r Keyring) Open(e Envelope) (Statement, error) {
+	if n := envelopeSize(e); n > MaxEnvelope {
+		return Statement{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, n, MaxEnvelope)
+	}
+	payload, err := e.DecodeB64Payload()
+	if err != nil {
+		return Statement{}, fmt.Errorf("%w: payload is not base64", ErrUnparsable)
+	}
+	keyID, err := r.verify(e, payload)
+	if err != nil {
+		return Statement{}, err
+	}
+	s, err := parseStatement(e.PayloadType, payload)
+	if err != nil {
+		return Statement{}, err
+	}
+	s.Digest, s.KeyID = digest(payload), keyID
+	return s, nil
+}
+
+func (r Keyring) verify(e Envelope, payload []byte) (keyID string, err error) {
+	if len(e.Signatures) == 0 {
+		if r.AllowUnsigned {
+			return "", nil
+		}
+		return "", ErrUnsigned
+	}
+	err = ErrUnknownKey
+	message := dsse.PAE(e.PayloadType, payload)
+	for _, s := range e.Signatures {
+		for _, k := range r.Keys {
+			if s.KeyID != k.ID() {
+				continue
+			}
+			sig, decodeErr := base64.StdEncoding.DecodeString(s.Sig)
+			if decodeErr == nil && ed25519.Verify(k.public, message, sig) {
+				return k.ID(), nil
+			}
+			err = ErrSignature
+		}
+	}
+	return "", err
+}
+
+func parseStatement(payloadType string, payload []byte) (s Statement, err error) {
+	switch payloadType {
+	case TaskPayload:
+		s.Task = new(Task)
+		err = json.Unmarshal(payload, s.Task)
+	case CancelPayload:
+		s.Cancel = new(Cancel)
+		err = json.Unmarshal(payload, s.Cancel)
+	case ResendPayload:
+		s.Resend = new(Resend)
+		err = json.Unmarshal(payload, s.Resend)
+	default:
+		return s, fmt.Errorf("%w: %.80q", ErrPayloadType, payloadType)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%w: %w", ErrUnparsable, err)
+	}
+	task, server := s.IDs()
+	if !ValidID(task) || !ValidID(server) {
+		return s, fmt.Errorf("%w: task_id %.80q or server_id %.80q is not an id", ErrUnparsable, task, server)
+	}
+	return s, nil
+}
+
+// Digest is the identity of an envelope's content, or "" if it has none.
+func Digest(e Envelope) string {
+	payload, err := e.DecodeB64Payload()
+	if err != nil {
+		return ""
+	}
+	return digest(payload)
+}
+
+func digest(payload []byte) string {
+	sum := sha256.Sum256(payload)
+	return hex.EncodeToString(sum[:])
+}
+
+func envelopeSize(e Envelope) int {
+	n := len(e.Payload) + len(e.PayloadType) + 64
+	for _, s := range e.Signatures {
+		n += len(s.KeyID) + len(s.Sig) + 32
+	}
+	return n
+}
+
+func payloadTypeOf(statement any) (string, error) {
+	switch statement.(type) {
+	case Task:
+		return TaskPayload, nil
+	case Cancel:
+		return CancelPayload, nil
+	case Resend:
+		return ResendPayload, nil
+	}
+	return "", fmt.Errorf("a %T is not a statement", statement)
+}

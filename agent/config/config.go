@@ -1,0 +1,140 @@
+// Package config is the agent's configuration: one YAML file, overridden key by
+// key from the environment.
+//
+// The struct Config is the only place that knows a key. Its tags name it,
+// explain it, give its default and say what a value must look like; reading,
+// the environment's names, validation, the sample file and the reference page
+// are made from them. Reading is strict: an unknown key is an error that names
+// its line. All that is wrong with a configuration is reported at once.
+//
+// The package reads one file and writes none.
+package config
+
+import (
+	"reflect"
+
+	"devserver-agent/protocol"
+)
+
+// Config is a whole configuration. The zero value is not usable; see Default
+// and Load. Lists are never nil after Load when the key was given.
+//
+// Tags: yaml is the key's name, doc its meaning, default its value when it is
+// not given, empty what an empty value stands for, check what the value (each
+// value of a list) must be, example a value to show.
+type Config struct {
+	ServerID    string      `yaml:"server_id" check:"id" empty:"required" example:"66d210bc-023c-490a-8664-afd321a163ad" doc:"The DevServer instance id under which the control plane knows this host. Letters, digits and hyphens, at most 64. Never give two hosts the same one."`
+	ServerName  string      `yaml:"server_name" check:"text" empty:"none" example:"liteserver-978c-00001" doc:"The server's name as job answers show it."`
+	CloudServer CloudServer `yaml:"cloud_server" doc:"The cloud server under this DevServer, as job answers show it."`
+	StateDir    string      `yaml:"state_dir" check:"path" default:"/var/lib/devserver-agent" doc:"Where tasks are remembered. It must survive a restart of the host and belong to one agent only; copy it to no other machine."`
+	RunDir      string      `yaml:"run_dir" check:"path" empty:"$RUNTIME_DIRECTORY, else run in state_dir" doc:"Where the agent's socket is."`
+	NATS        NATS        `yaml:"nats" doc:"The broker that carries tasks to this host and results back."`
+	Trust       Trust       `yaml:"trust" doc:"Whose tasks this host runs."`
+	Tools       Tools       `yaml:"tools" doc:"Where the vendor's tools are. A tool that is not named here is looked for in the usual places under host.root."`
+	Host        Host        `yaml:"host" doc:"The host itself. Change these only for a host that is not at /, such as a test's."`
+	HDK         HDK         `yaml:"hdk" doc:"Where driver and firmware packages come from."`
+	Executors   Executors   `yaml:"executors" doc:"What kinds of work this host takes."`
+	Log         Log         `yaml:"log" doc:"The agent's own log, on standard error. Output of tasks is kept with the task."`
+	Metrics     Metrics     `yaml:"metrics" doc:"Metrics in Prometheus' text format."`
+}
+
+// CloudServer is the machine under a DevServer; it converts to
+// protocol.CloudServer.
+type CloudServer struct {
+	Type string `yaml:"type" check:"oneof=BMS|ECS|HPS" empty:"none" example:"BMS" doc:"Its kind: BMS, ECS or HPS."`
+	ID   string `yaml:"id" check:"text" empty:"none" example:"39aab8e4-add9-4c2a-8fb7-c3e477e23855" doc:"Its id in the cloud."`
+}
+
+// NATS says how to reach the broker.
+type NATS struct {
+	Servers         []string `yaml:"servers" check:"broker" empty:"none; run needs at least one" example:"tls://10.0.0.5:4222" doc:"URLs of the brokers (nats, tls, ws or wss), any of which will do. A password in a URL is masked wherever the agent prints it; credentials_file is the better place."`
+	CredentialsFile string   `yaml:"credentials_file" check:"path" empty:"none" example:"/etc/devserver-agent/agent.creds" doc:"File with this host's NATS credentials (user JWT and seed)."`
+	CAFile          string   `yaml:"ca_file" check:"path" empty:"the system's authorities" doc:"PEM file of the authorities that may vouch for the broker."`
+	CertFile        string   `yaml:"cert_file" check:"path" empty:"none" doc:"PEM file with this host's TLS certificate. Given together with key_file."`
+	KeyFile         string   `yaml:"key_file" check:"path" empty:"none" doc:"PEM file with the key of cert_file."`
+	Spread          Duration `yaml:"spread" default:"2m" doc:"Over how long work that follows from a reconnect is spread, such as sending every result again after the broker lost its store, so that a whole fleet does not send at once. 0s: at once."`
+}
+
+// Trust says whose statements count.
+type Trust struct {
+	Keys          []string `yaml:"keys" check:"key" empty:"nobody is trusted" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys of the control planes whose tasks run here, as devserver-controlplane prints them. List the old and the new one while a key is changed."`
+	AllowUnsigned bool     `yaml:"allow_unsigned" default:"false" doc:"Run tasks that nobody signed: whoever can write to the broker can then run them here as root. For development only."`
+}
+
+// Tools are the paths of the vendor's tools; the tag tool is the name by which
+// executors ask for one.
+type Tools struct {
+	NPUSMI      string `yaml:"npu_smi" tool:"npu-smi" check:"path" empty:"looked up" doc:"Path of npu-smi."`
+	HCCNTool    string `yaml:"hccn_tool" tool:"hccn_tool" check:"path" empty:"looked up" doc:"Path of hccn_tool."`
+	UpgradeTool string `yaml:"upgrade_tool" tool:"upgrade-tool" check:"path" empty:"looked up" doc:"Path of upgrade-tool."`
+	AscendDMI   string `yaml:"ascend_dmi" tool:"ascend-dmi" check:"path" empty:"looked up" doc:"Path of ascend-dmi."`
+	MSNPUReport string `yaml:"msnpureport" tool:"msnpureport" check:"path" empty:"looked up" doc:"Path of msnpureport."`
+}
+
+// Host says where the host's files are and how it is restarted.
+type Host struct {
+	Root          string   `yaml:"root" check:"path" default:"/" doc:"Folder that every file of the host is read under: /usr/local/Ascend, /etc, /proc, /sys, /dev and tools that are looked up. What is not there counts as not found."`
+	BootIDFile    string   `yaml:"boot_id_file" check:"path" default:"/proc/sys/kernel/random/boot_id" doc:"File whose content changes with every boot. Taken as it is, not under root."`
+	RebootCommand []string `yaml:"reboot_command" empty:"systemd-logind is asked" example:"/usr/sbin/shutdown" doc:"Program and arguments that restart the host. The program is an absolute path."`
+	RebootDelay   Duration `yaml:"reboot_delay" default:"0s" doc:"How long to wait between announcing a restart and asking for it."`
+}
+
+// HDK says where driver and firmware packages come from.
+type HDK struct {
+	Repository string `yaml:"repository" check:"repository" empty:"none; HDK_UPGRADE is refused" example:"https://mirror.example.com/hdk" doc:"A folder (absolute path), an http or https URL, or object://BUCKET for a JetStream object store, with the index.json that devserverctl hdk index writes."`
+}
+
+// Executors says what kinds of work the host takes.
+type Executors struct {
+	Allow     []string `yaml:"allow" check:"type" empty:"all" example:"HDK_QUERY" doc:"The only item types this host runs."`
+	PluginDir string   `yaml:"plugin_dir" check:"path" empty:"no plug-ins" example:"/usr/lib/devserver-agent/plugins" doc:"Folder of further executors."`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `yaml:"level" check:"oneof=debug|info|warn|error" default:"info" doc:"The least that is logged: debug, info, warn or error."`
+	Format string `yaml:"format" check:"oneof=console|json" default:"console" doc:"console for people, json for programs."`
+}
+
+// Metrics says where metrics are served.
+type Metrics struct {
+	Listen string `yaml:"listen" check:"address" empty:"off" example:"127.0.0.1:9464" doc:"Address to serve /metrics at, host:port."`
+}
+
+// Default is what holds where nothing is configured, RunDir included.
+func Default() Config {
+	var c Config
+	for _, k := range Keys() {
+		if k.Default == "" {
+			continue
+		}
+		if err := setText(k.in(&c), k.Default); err != nil {
+			panic("config: default of " + k.Path + ": " + err.Error())
+		}
+	}
+	c.fillRunDir("")
+	return c
+}
+
+// Keyring holds the keys of trust.keys.
+func (c Config) Keyring() protocol.Keyring {
+	ring := protocol.Keyring{AllowUnsigned: c.Trust.AllowUnsigned}
+	for _, text := range c.Trust.Keys {
+		if key, err := protocol.ParseKey(text); err == nil { // Load refuses others
+			ring.Keys = append(ring.Keys, key)
+		}
+	}
+	return ring
+}
+
+// ToolPath is the configured path of a tool by the name executors use
+// ("npu-smi"), or "" when it is to be looked up.
+func (c Config) ToolPath(name string) string {
+	tools := reflect.ValueOf(c.Tools)
+	for i := range tools.NumField() {
+		if tools.Type().Field(i).Tag.Get("tool") == name {
+			return tools.Field(i).String()
+		}
+	}
+	return ""
+}

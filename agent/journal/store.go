@@ -1,0 +1,298 @@
+// Package journal remembers every task: what was asked, what was decided, what
+// was said of it. It is the agent's only memory; all that the other stations
+// know after a restart they know from here.
+//
+// A state directory holds
+//
+//	lock               held by the one daemon that may write here
+//	installation.json  who this agent is, and on which machine
+//	reserve            1 MiB, given up when the disk is full
+//	open/ID            a task that has no acknowledged verdict yet
+//	tasks/ID/          one task: envelope, log, cursor, steps/, output/
+//
+// A task's folder appears by one rename, complete and synced, and its log only
+// grows. The record of a transition is the status that reports it, so both are
+// there or neither.
+//
+// What happens when the process dies after each write:
+//
+//	open/ID made           -> no folder of that name: the mark is removed at start; the mailbox still has the task
+//	tasks/ID renamed       -> the task is accepted; its status is sent after the restart
+//	a record half written  -> cut off at start; it was never acted on
+//	a record synced        -> the next start goes on from it
+//	verdict synced         -> sent after the restart
+//	verdict acknowledged   -> the cursor is behind: sent again, deduplicated by its number
+//	task shrunk half way   -> what is left over is removed when the task is forgotten
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"devserver-agent/protocol"
+)
+
+// Errors of this package, to be matched with errors.Is.
+var (
+	ErrLocked       = errors.New("another agent uses this state directory")
+	ErrOtherMachine = errors.New("state directory belongs to another machine")
+	ErrSchema       = errors.New("state directory was written by a newer agent")
+	ErrDamaged      = errors.New("task's log is damaged")
+	ErrDiskFull     = errors.New("disk of the state directory is full")
+	ErrUnknown      = errors.New("no such task")
+)
+
+const (
+	schema      = 1
+	reserveSize = 1 << 20
+)
+
+// Options say where a Store lives and what it writes into its records.
+type Options struct {
+	Dir      string
+	ServerID string
+	Version  string // of the agent
+	// Machine identifies the hardware and its operating system's installation.
+	// "" is not compared.
+	Machine string
+	BootID  string
+	// Adopt takes over a directory that belongs to another machine.
+	Adopt bool
+}
+
+// Store is a state directory, opened by the one process that may write it. All
+// methods may be called concurrently.
+type Store struct {
+	opts         Options
+	lock         *os.File
+	installation Installation
+	full         atomic.Bool
+
+	mu        sync.Mutex
+	open      map[string]*Task
+	order     int64 // of the task admitted last
+	listeners []func(*Task)
+}
+
+// Installation is the identity a state directory is born with.
+type Installation struct {
+	Schema    int    `json:"schema"`
+	ID        string `json:"installation_id"`
+	Machine   string `json:"machine,omitempty"`
+	CreatedAt int64  `json:"created_at"`
+}
+
+// Open takes the state directory and reads the tasks that are still open. A
+// task whose log is damaged is opened all the same; see Task.Damage. Errors:
+// ErrLocked, ErrOtherMachine, ErrSchema, or what the system said.
+func Open(opts Options) (*Store, error) {
+	for _, dir := range []string{opts.Dir, filepath.Join(opts.Dir, "tasks"), filepath.Join(opts.Dir, "open")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("state directory: %w", err)
+		}
+	}
+	lock, err := takeLock(filepath.Join(opts.Dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: opts, lock: lock, open: map[string]*Task{}}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) load() error {
+	if err := s.identify(); err != nil {
+		return err
+	}
+	s.keepReserve()
+	marks, err := os.ReadDir(filepath.Join(s.opts.Dir, "open"))
+	if err != nil {
+		return fmt.Errorf("open tasks: %w", err)
+	}
+	for _, mark := range marks {
+		id := mark.Name()
+		task, err := s.openTask(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			// Died between the mark and the folder: the task was never accepted.
+			err = os.Remove(s.mark(id))
+		} else if err == nil {
+			s.open[id] = task
+			s.order = max(s.order, task.accept.Order)
+		}
+		if err != nil {
+			return fmt.Errorf("task %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func takeLock(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
+	}
+	return file, nil
+}
+
+// identify reads the installation, or makes it on the first start.
+func (s *Store) identify() error {
+	path := filepath.Join(s.opts.Dir, "installation.json")
+	inst, err := readInstallation(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		inst = Installation{Schema: schema, ID: randomHex(), Machine: s.opts.Machine, CreatedAt: protocol.Millis(time.Now())}
+		err = s.putInstallation(path, inst)
+	case err != nil:
+	case inst.Schema > schema:
+		err = fmt.Errorf("%w: its schema is %d, this agent knows %d", ErrSchema, inst.Schema, schema)
+	case inst.Machine != "" && s.opts.Machine != "" && inst.Machine != s.opts.Machine:
+		if !s.opts.Adopt {
+			return fmt.Errorf("%w: %s", ErrOtherMachine, s.opts.Dir)
+		}
+		inst.Machine = s.opts.Machine
+		err = s.putInstallation(path, inst)
+	}
+	s.installation = inst
+	return err
+}
+
+func readInstallation(path string) (inst Installation, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return inst, err
+	}
+	if err := json.Unmarshal(data, &inst); err != nil || inst.ID == "" {
+		return inst, fmt.Errorf("%s cannot be read: %w", path, errors.Join(err, ErrDamaged))
+	}
+	return inst, nil
+}
+
+func (s *Store) putInstallation(path string, inst Installation) error {
+	data, err := json.MarshalIndent(inst, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(data, '\n'))
+}
+
+// Installation is who this agent is.
+func (s *Store) Installation() Installation { return s.installation }
+
+// Dir is the state directory.
+func (s *Store) Dir() string { return s.opts.Dir }
+
+// Close gives the directory up. Tasks of it must not be used any more.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, t := range s.open {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+// Listen has fn called after every transition and admission, from the goroutine
+// that made it. Call it before the store is used.
+func (s *Store) Listen(fn func(*Task)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, fn)
+}
+
+func (s *Store) changed(t *Task) {
+	s.mu.Lock()
+	listeners := s.listeners
+	s.mu.Unlock()
+	for _, fn := range listeners {
+		fn(t)
+	}
+}
+
+// Full reports whether the disk was found full; nothing new is accepted then.
+// It looks again, so it turns false once there is room.
+func (s *Store) Full() bool {
+	if s.full.Load() {
+		s.keepReserve()
+	}
+	return s.full.Load()
+}
+
+// keepReserve makes the reserve if it is not there. Without room for it the
+// disk counts as full.
+func (s *Store) keepReserve() {
+	path := filepath.Join(s.opts.Dir, "reserve")
+	if info, err := os.Stat(path); err == nil && info.Size() == reserveSize {
+		s.full.Store(false)
+		return
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err == nil {
+		err = errors.Join(allocate(file, reserveSize), file.Truncate(reserveSize), file.Close())
+	}
+	s.full.Store(err != nil)
+	if err != nil {
+		// Half a reserve would pass for a whole one of another agent's time.
+		_ = os.Remove(path)
+	}
+}
+
+// withReserve runs write and, if the disk is full, once more after the reserve
+// was given up.
+func (s *Store) withReserve(write func() error) error {
+	err := write()
+	if !isFull(err) {
+		return err
+	}
+	s.full.Store(true)
+	if removeErr := os.Remove(filepath.Join(s.opts.Dir, "reserve")); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+		return errors.Join(err, removeErr)
+	}
+	if err = write(); isFull(err) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
+	return err
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+func (s *Store) folder(id string) string { return filepath.Join(s.opts.Dir, "tasks", id) }
+func (s *Store) mark(id string) string   { return filepath.Join(s.opts.Dir, "open", id) }
+
+// uptime is CLOCK_BOOTTIME in ms: it goes on while the host sleeps and starts
+// again with it.
+func uptime() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return ts.Nano() / int64(time.Millisecond)
+}
+
+func randomHex() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/tool"
+)
+
+const help = `usage: fakehost COMMAND
+  create --dir D --model M [--server-id S] [--driver V] [--firmware V] [--arch A] [--bare] [--hot-reset] [--pace 200ms]
+  show --dir D                      the state as JSON
+  events --dir D                    the journal, one JSON object a line
+  fault set|clear --dir D NAME [key=value...]
+  faults                            the faults there are
+`
+
+// run does one command and returns the exit status.
+func run(args []string) (int, error) {
+	if len(args) == 0 {
+		return 2, errors.New(help)
+	}
+	if args[0] == "tool" {
+		return runTool(args[1:])
+	}
+	commands := map[string]func([]string) error{
+		"create": create, "show": show, "events": events, "fault": fault, "faults": faults,
+	}
+	command, known := commands[args[0]]
+	if !known {
+		return 2, errors.New(help)
+	}
+	if err := command(args[1:]); err != nil {
+		return 1, fmt.Errorf("fakehost %s: %w", args[0], err)
+	}
+	return 0, nil
+}
+
+// runTool plays a tool: NAME --host DIR -- ARGS.
+func runTool(args []string) (int, error) {
+	if len(args) < 4 || args[1] != "--host" || args[3] != "--" {
+		return 127, errors.New("usage: fakehost tool NAME --host DIR -- ARGS")
+	}
+	h, err := fakehost.Open(args[2])
+	if err != nil {
+		return 127, err
+	}
+	return tool.Run(h, args[0], args[4:], os.Stdout), nil
+}
+
+// parse reads flags and --dir and opens the host; what is left over is returned.
+func parse(name string, args []string, more func(*flag.FlagSet)) (*fakehost.Host, []string, error) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	dir := flags.String("dir", "", "the host's folder")
+	if more != nil {
+		more(flags)
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, nil, err
+	}
+	h, err := fakehost.Open(*dir)
+	return h, flags.Args(), err
+}
+
+func create(args []string) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet("create", flag.ContinueOnError)
+	dir := flags.String("dir", "", "the folder to create")
+	model := flags.String("model", string(fakehost.A2), fmt.Sprint("one of ", fakehost.Models()))
+	o := fakehost.Options{Binary: binary}
+	flags.StringVar(&o.ServerID, "server-id", "", "the server's id")
+	flags.StringVar(&o.Release.Driver, "driver", "", "installed and running driver")
+	flags.StringVar(&o.Release.Firmware, "firmware", "", "installed and running firmware")
+	flags.StringVar(&o.Arch, "arch", "", "uname -m of the host")
+	flags.BoolVar(&o.Bare, "bare", false, "no driver was ever installed")
+	flags.BoolVar(&o.HotReset, "hot-reset", false, "driver upgrades take effect at once")
+	flags.DurationVar(&o.Pace, "pace", 200*time.Millisecond, "how long an installation takes")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *dir == "" {
+		return errors.New("--dir is missing")
+	}
+	_, err = fakehost.New(*dir, fakehost.Model(*model), o)
+	return err
+}
+
+func show(args []string) error {
+	h, _, err := parse("show", args, func(f *flag.FlagSet) { f.Bool("json", true, "the only form there is") })
+	if err != nil {
+		return err
+	}
+	s, err := h.State()
+	if err != nil {
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(s)
+}
+
+func events(args []string) error {
+	h, _, err := parse("events", args, func(f *flag.FlagSet) { f.Bool("json", true, "the only form there is") })
+	if err != nil {
+		return err
+	}
+	all, err := h.Events()
+	e := json.NewEncoder(os.Stdout)
+	for _, event := range all {
+		if err := e.Encode(event); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func fault(args []string) error {
+	if len(args) == 0 || !slices.Contains([]string{"set", "clear"}, args[0]) {
+		return errors.New("say set or clear")
+	}
+	h, rest, err := parse("fault", args[1:], nil)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return errors.New("which fault? see: fakehost faults")
+	}
+	if args[0] == "clear" {
+		return h.ClearFault(fakehost.Fault(rest[0]))
+	}
+	return h.SetFault(fakehost.Fault(rest[0]), rest[1:]...)
+}
+
+func faults([]string) error {
+	for _, f := range fakehost.Faults() {
+		fmt.Printf("%-26s %s %v\n", f.Fault, f.What, f.Args)
+	}
+	return nil
+}

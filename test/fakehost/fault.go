@@ -1,0 +1,136 @@
+package fakehost
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Fault is the name of something that goes wrong on the host while it is set.
+type Fault string
+
+// The faults; Faults says what each does and which arguments it takes.
+const (
+	CardLost              Fault = "card_lost"
+	CardAlarm             Fault = "card_alarm"
+	CardsDisagree         Fault = "cards_disagree"
+	CardGoneAfterReboot   Fault = "card_gone_after_reboot"
+	LinkDown              Fault = "link_down"
+	DriverDown            Fault = "driver_down"
+	DriverDownUntilReboot Fault = "driver_down_until_reboot"
+	SmiHang               Fault = "npu_smi_hang"
+	SmiGarbage            Fault = "npu_smi_garbage"
+	SmiFlood              Fault = "npu_smi_flood"
+	NotSupported          Fault = "not_supported"
+	BusyProcess           Fault = "busy_process"
+	BusyContainer         Fault = "busy_container"
+	InstallFailsAt        Fault = "install_fails_at"
+	InstallSlow           Fault = "install_slow"
+	InstallStops          Fault = "install_stops"
+	DiskFull              Fault = "disk_full"
+	VersionStaysOld       Fault = "version_stays_old"
+	VersionInfoMissing    Fault = "version_info_missing"
+	VersionInfoDamaged    Fault = "version_info_damaged"
+)
+
+// Args are a fault's arguments. A fault also takes times=N: it applies to N calls
+// and clears itself (the faults of npu-smi and of the installers only).
+type Args map[string]string
+
+// Int is the argument's value, def if it is absent.
+func (a Args) Int(key string, def int) int {
+	if n, err := strconv.Atoi(a[key]); err == nil {
+		return n
+	}
+	return def
+}
+
+// String is the argument's value, def if it is absent.
+func (a Args) String(key, def string) string {
+	if v, ok := a[key]; ok {
+		return v
+	}
+	return def
+}
+
+// FaultHelp describes one fault.
+type FaultHelp struct {
+	Fault Fault
+	Args  []string // the arguments it knows, beside times
+	What  string   // one line
+}
+
+// Faults describes every fault there is. A card argument is an NPU id; without it
+// the last NPU is meant (for the busy faults the first).
+func Faults() []FaultHelp {
+	return []FaultHelp{
+		{CardLost, []string{"card"}, "a card fell off the bus: not in -l, \"Invalid card id.\", no PCI device"},
+		{CardAlarm, []string{"card", "health", "codes"}, "a card reports health (Alarm) and error codes (80E01801)"},
+		{CardsDisagree, []string{"card", "driver", "firmware"}, "a card says it runs other versions than the rest"},
+		{CardGoneAfterReboot, []string{"card"}, "the next boot turns this into card_lost"},
+		{LinkDown, []string{"card"}, "hccn_tool reports the chip's link DOWN and its net health Fault"},
+		{DriverDown, []string{"code", "log"}, "the driver does not answer: npu-smi says -8005 (code) and exits 187; log=1 prints libdrv's line first"},
+		{DriverDownUntilReboot, nil, "after a driver installation npu-smi says -8005 until the host was restarted"},
+		{SmiHang, []string{"seconds"}, "npu-smi does not end (or only after seconds)"},
+		{SmiGarbage, nil, "npu-smi prints bytes that mean nothing and exits 0"},
+		{SmiFlood, []string{"mb"}, "npu-smi prints 100 (mb) megabytes and exits 0"},
+		{NotSupported, []string{"type"}, "npu-smi info -t prints only that it is not supported, and exits 0 (type: for this type only)"},
+		{BusyProcess, []string{"card", "pid", "name", "memory"}, "a process holds the davinci nodes"},
+		{BusyContainer, []string{"card", "pid", "name", "memory", "id"}, "a container holds the davinci nodes"},
+		{InstallFailsAt, []string{"percent", "kind"}, "an installer (kind: driver or firmware only) fails when it has reached percent (50)"},
+		{InstallSlow, []string{"factor", "kind"}, "an installer takes factor (10) times its time"},
+		{InstallStops, []string{"kind"}, "an installer says \"installation Stoped!\" and exits 0 with nothing installed, even with --quiet"},
+		{DiskFull, []string{"kind"}, "an installer says there is no space"},
+		{VersionStaysOld, []string{"kind"}, "what is pending stays pending over reboots, the old version runs"},
+		{VersionInfoMissing, []string{"kind"}, "version.info (kind: driver or firmware only) is not there"},
+		{VersionInfoDamaged, []string{"kind"}, "version.info is cut and full of zeros"},
+	}
+}
+
+// Applies tells whether the fault is meant for this kind of package or file.
+func (a Args) Applies(kind string) bool { return a.String("kind", kind) == kind }
+
+// Fault returns the arguments of f and whether it is set.
+func (s State) Fault(f Fault) (Args, bool) {
+	args, on := s.Faults[f]
+	return args, on
+}
+
+// SetFault sets a fault, arguments written "key=value"; one that was set is replaced.
+// Tools that run already may or may not notice. An unknown fault or argument is an error.
+func (h *Host) SetFault(f Fault, args ...string) error {
+	all := Faults()
+	i := slices.IndexFunc(all, func(k FaultHelp) bool { return k.Fault == f })
+	if i < 0 {
+		return fmt.Errorf("fakehost: no fault %q, see Faults", f)
+	}
+	parsed := Args{}
+	for _, a := range args {
+		key, value, ok := strings.Cut(a, "=")
+		if !ok || (key != "times" && !slices.Contains(all[i].Args, key)) {
+			return fmt.Errorf("fakehost: fault %s does not take %q, it takes %v and times", f, a, all[i].Args)
+		}
+		parsed[key] = value
+	}
+	err := h.Update(func(s *State) error {
+		if s.Faults == nil {
+			s.Faults = map[Fault]Args{}
+		}
+		s.Faults[f] = parsed
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return h.Record(Event{Kind: KindFault, Name: string(f), Argv: args, Note: "set"})
+}
+
+// ClearFault takes a fault away; one that is not set is no error.
+func (h *Host) ClearFault(f Fault) error {
+	err := h.Update(func(s *State) error { delete(s.Faults, f); return nil })
+	if err != nil {
+		return err
+	}
+	return h.Record(Event{Kind: KindFault, Name: string(f), Note: "clear"})
+}

@@ -1,0 +1,183 @@
+package fakehost
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const defaultContainer = "3f1c9a5d7e20b84c6a1f0d2e9b57c3a8146fe0d9b2c75a31e8f4d60a9b1c2d3e"
+
+// toolPaths says which tools the driver package brings and where they are found.
+// They are there while a driver is installed.
+var toolPaths = map[string][]string{
+	"npu-smi":      {"/usr/local/sbin/npu-smi", "/usr/local/bin/npu-smi"},
+	"hccn_tool":    {"/usr/local/Ascend/driver/tools/hccn_tool", "/usr/local/bin/hccn_tool"},
+	"upgrade-tool": {"/usr/local/Ascend/driver/tools/upgrade-tool"},
+}
+
+// writeFixed writes what New alone writes: afterwards a test may change it.
+func (h *Host) writeFixed(s State, binary string) error {
+	files := map[string]string{
+		"/etc/passwd":     "root:x:0:0:root:/root:/bin/bash\nHwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n",
+		"/etc/group":      "root:x:0:\nHwHiAiUser:x:1000:\n",
+		"/etc/os-release": "NAME=\"openEuler\"\nVERSION=\"22.03 (LTS-SP4)\"\nID=\"openEuler\"\nVERSION_ID=\"22.03\"\nPRETTY_NAME=\"openEuler 22.03 (LTS-SP4)\"\n",
+		"/etc/machine-id": strings.ReplaceAll(uuid(s.Seed+"|machine"), "-", "") + "\n",
+		"/proc/meminfo":   "MemTotal:       1583964160 kB\nMemFree:        1480211456 kB\nMemAvailable:   1497804800 kB\nHugePages_Total:       0\n",
+		"/proc/cmdline":   "BOOT_IMAGE=/vmlinuz-5.10.0-216.0.0.115.oe2203sp4 root=/dev/mapper/openeuler-root ro\n",
+	}
+	scripts := map[string]string{
+		"/usr/bin/docker":                       "tool docker --host",
+		"/usr/local/sbin/ascend-fake-installer": "tool installer --host",
+		"/sbin/reboot":                          "reboot --dir",
+		"/sbin/poweroff":                        "poweroff --dir",
+	}
+	var errs []error
+	for path, text := range files {
+		errs = append(errs, replaceFile(h.Path(path), []byte(text), 0o644))
+	}
+	errs = append(errs,
+		os.MkdirAll(h.Path("/var/log/ascend_seclog"), 0o750),
+		os.MkdirAll(h.Path("/usr/local/Ascend"), 0o755),
+		os.MkdirAll(h.Path("/dev"), 0o755),
+		os.Symlink(binary, h.binaryPath()))
+	for path, words := range scripts {
+		errs = append(errs, h.writeScript(path, words))
+	}
+	return errors.Join(errs...)
+}
+
+// binaryPath is a link to the fakehost command, so that a host can be given a newer one.
+func (h *Host) binaryPath() string { return filepath.Join(h.dir, "state", "fakehost") }
+
+// writeScript writes a wrapper that starts the fakehost command with the host's folder.
+func (h *Host) writeScript(path, words string) error {
+	verb := words + " " + quote(h.dir)
+	if strings.HasPrefix(words, "tool ") {
+		verb += " --"
+	}
+	text := fmt.Sprintf("#!/bin/sh\nexec %s %s \"$@\"\n", quote(h.binaryPath()), verb)
+	return h.keep(path, text, 0o755, true)
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// writeRoot makes the files under root say what the state says; the lock is held.
+// Doing it again changes nothing, so it also completes what a killed process began.
+func (h *Host) writeRoot(s State) error {
+	return errors.Join(
+		h.keep("/proc/sys/kernel/random/boot_id", s.BootID+"\n", 0o444, true),
+		h.writeBus(s), h.writeNodes(s), h.writeTools(s),
+		h.writeVersionInfo("driver", s), h.writeVersionInfo("firmware", s),
+		h.keep("/etc/ascend_install.info", installInfo(s), 0o640, s.Installed != Release{}),
+		h.writeProcesses(s))
+}
+
+// keep makes path hold text if it is wanted and be absent if not.
+func (h *Host) keep(path, text string, mode fs.FileMode, wanted bool) error {
+	full := h.Path(path)
+	if !wanted {
+		return os.RemoveAll(full)
+	}
+	if old, err := os.ReadFile(full); err == nil && bytes.Equal(old, []byte(text)) {
+		return nil
+	}
+	return replaceFile(full, []byte(text), mode)
+}
+
+func (h *Host) writeBus(s State) error {
+	p := s.Profile()
+	var errs []error
+	for _, c := range s.Chips {
+		dir := "/sys/bus/pci/devices/" + strings.ToLower(c.BusID)
+		if !s.visible(c.Logic) {
+			errs = append(errs, os.RemoveAll(h.Path(dir)))
+			continue
+		}
+		errs = append(errs,
+			h.keep(dir+"/vendor", "0x19e5\n", 0o444, true),
+			h.keep(dir+"/device", p.DeviceID+"\n", 0o444, true),
+			h.keep(dir+"/class", "0x120000\n", 0o444, true))
+	}
+	return errors.Join(errs...)
+}
+
+func (h *Host) writeNodes(s State) error {
+	var errs []error
+	for _, node := range []string{"davinci_manager", "devmm_svm", "hisi_hdc"} {
+		errs = append(errs, h.keep("/dev/"+node, "", 0o660, s.Loaded()))
+	}
+	for _, c := range s.Chips {
+		errs = append(errs, h.keep(davinci(c.Logic), "", 0o660, s.Loaded() && s.visible(c.Logic)))
+	}
+	return errors.Join(errs...)
+}
+
+func davinci(logic int) string { return fmt.Sprintf("/dev/davinci%d", logic) }
+
+func (s State) visible(logic int) bool {
+	return slices.ContainsFunc(s.Visible(), func(c Chip) bool { return c.Logic == logic })
+}
+
+func (h *Host) writeTools(s State) error {
+	var errs []error
+	for tool, paths := range toolPaths {
+		for _, path := range paths {
+			if s.Installed.Driver == "" {
+				errs = append(errs, os.RemoveAll(h.Path(path)))
+			} else {
+				errs = append(errs, h.writeScript(path, "tool "+tool+" --host"))
+			}
+		}
+	}
+	for kind, version := range map[string]string{"driver": s.Installed.Driver, "firmware": s.Installed.Firmware} {
+		script := "/usr/local/Ascend/" + kind + "/script/uninstall.sh"
+		if version == "" {
+			errs = append(errs, os.RemoveAll(h.Path(script)))
+		} else {
+			errs = append(errs, h.writeScript(script, "tool uninstall-"+kind+" --host"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writeProcesses shows the processes that hold NPUs as /proc does: a folder with comm,
+// cmdline, cgroup and links from fd/ to the nodes, named as on a real host.
+func (h *Host) writeProcesses(s State) error {
+	var errs []error
+	var busy []string
+	for _, p := range s.Processes() {
+		dir := fmt.Sprintf("/proc/%d", p.PID)
+		busy = append(busy, filepath.Base(dir))
+		cgroup := "0::/system.slice/app.service\n"
+		if p.Container != "" {
+			cgroup = "0::/system.slice/docker-" + p.Container + ".scope\n"
+		}
+		errs = append(errs,
+			h.keep(dir+"/comm", p.Name+"\n", 0o444, true),
+			h.keep(dir+"/cmdline", p.Name+"\x00serve.py\x00", 0o444, true),
+			h.keep(dir+"/cgroup", cgroup, 0o444, true),
+			h.keep(dir+"/status", fmt.Sprintf("Name:\t%s\nState:\tS (sleeping)\nPid:\t%d\nPPid:\t1\n", p.Name, p.PID), 0o444, true),
+			h.keep(dir+"/stat", fmt.Sprintf("%d (%s) S 1 %d %d 0 -1 4194304\n", p.PID, p.Name, p.PID, p.PID), 0o444, true),
+			os.MkdirAll(h.Path(dir+"/fd"), 0o755))
+		for fd, node := range []string{"/dev/null", "/dev/davinci_manager", "/dev/devmm_svm", "/dev/hisi_hdc", davinci(p.Logic)} {
+			err := os.Symlink(node, h.Path(fmt.Sprintf("%s/fd/%d", dir, fd)))
+			if !errors.Is(err, fs.ErrExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	entries, err := os.ReadDir(h.Path("/proc"))
+	errs = append(errs, err)
+	for _, e := range entries {
+		if name := e.Name(); strings.Trim(name, "0123456789") == "" && !slices.Contains(busy, name) {
+			errs = append(errs, os.RemoveAll(h.Path("/proc/"+name)))
+		}
+	}
+	return errors.Join(errs...)
+}

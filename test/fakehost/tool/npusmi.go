@@ -1,0 +1,236 @@
+package tool
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"devserver-agent/test/fakehost"
+)
+
+// Return codes as in npucli's npu_error_code.h; the shell sees them & 0xFF.
+const (
+	rcInvalid  = -9001
+	rcUnknown  = -9005
+	rcNotReady = -8005
+)
+
+const usage = `Usage: npu-smi {info|set|upgrade|-v|-h} [Options...]
+Options:
+       %-14s : %s
+`
+
+// npuSmi plays npu-smi: arguments, then the driver, then the board type, then the command.
+func npuSmi(c *call, args []string) int {
+	if len(args) == 0 {
+		c.usage()
+		return rcInvalid
+	}
+	if !slices.Contains([]string{"info", "set", "upgrade", "-v", "-h"}, args[0]) {
+		c.printf("Command or option is not found.\n")
+		c.usage()
+		return rcUnknown
+	}
+	if done, status := c.disturbed(); done {
+		return status
+	}
+	if rc := c.driverError(); rc != 0 {
+		return rc
+	}
+	switch args[0] {
+	case "-v":
+		c.printf("npu-smi version: %s\n", c.state.Installed.Driver)
+		return 0
+	case "-h":
+		c.usage()
+		return 0
+	case "info":
+		return c.info(args[1:])
+	}
+	c.printf("This device does not support %s.\n", args[0])
+	return 0
+}
+
+func (c *call) usage() {
+	c.printf(usage, "info", "Display summary of information about NPU")
+}
+
+// disturbed plays the faults in which npu-smi does not behave as a program should.
+func (c *call) disturbed() (done bool, status int) {
+	if args, on := c.trip(fakehost.SmiHang); on {
+		// Not for ever in one piece: a test that forgets it leaves a process that ends.
+		time.Sleep(time.Duration(args.Int("seconds", 3600)) * time.Second)
+		return true, 0
+	}
+	if _, on := c.trip(fakehost.SmiGarbage); on {
+		c.printf("\x00\xff\xfe| NPU \x1b[2J Total Count\t:: \x00\x01+===+\r\nSoftware Version : \xc3\x28\n%%s%%n|||\n")
+		return true, 0
+	}
+	if args, on := c.trip(fakehost.SmiFlood); on {
+		line := fmt.Sprintf("%1023s\n", "| 0     910B2 |")
+		for range args.Int("mb", 100) * 1024 {
+			if _, err := c.out.WriteString(line); err != nil {
+				return true, 1
+			}
+		}
+		return true, 0
+	}
+	return false, 0
+}
+
+// driverError prints why DCMI cannot be used; 0 if it can.
+func (c *call) driverError() int {
+	code := 0
+	args, down := c.trip(fakehost.DriverDown)
+	_, untilReboot := c.state.Fault(fakehost.DriverDownUntilReboot)
+	switch {
+	case down:
+		code = args.Int("code", rcNotReady)
+		if args.Int("log", 0) == 1 {
+			c.printf("DrvMngGetConsoleLogLevel failed. (ret=4)\n")
+		}
+	case !c.state.Loaded(), untilReboot && c.state.Pending.Driver != "":
+		code = rcNotReady
+	}
+	switch code {
+	case 0:
+	case -8020:
+		c.printf("dcmi model initialized failed, because the device is used. ret is -8020\n")
+	default:
+		c.printf("dcmi module initialize failed. ret is %d\n", code)
+	}
+	return code
+}
+
+func (c *call) trip(f fakehost.Fault) (fakehost.Args, bool) {
+	args, on, err := c.host.Trip(f, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fakehost:", err)
+	}
+	return args, on
+}
+
+func (c *call) info(args []string) int {
+	if len(args) == 0 {
+		c.table()
+		return 0
+	}
+	switch args[0] {
+	case "-l":
+		return c.list()
+	case "-m":
+		return c.mapping()
+	case "-t":
+		return c.query(args)
+	}
+	c.printf("Error parameter of %s\n", args[0])
+	c.usage()
+	return rcInvalid
+}
+
+// cards lists the NPU ids that are on the bus.
+func (c *call) cards() []int {
+	var ids []int
+	for _, chip := range c.state.Visible() {
+		if !slices.Contains(ids, chip.NPU) {
+			ids = append(ids, chip.NPU)
+		}
+	}
+	return ids
+}
+
+func (c *call) list() int {
+	ids := c.cards()
+	if len(ids) == 0 {
+		c.printf("There is no NPU card on this server.\n")
+		return 0
+	}
+	p := c.state.Profile()
+	count := "Card Count"
+	if p.Server {
+		count = "Total Count"
+	}
+	c.field(count, len(ids))
+	for _, id := range ids {
+		c.printf("\n")
+		c.field("NPU ID", id)
+		if !p.Server {
+			c.field("Product Name", productName(p))
+			c.field("Serial Number", c.chipsOf(id)[0].Serial)
+		}
+		c.field("Chip Count", len(c.chipsOf(id)))
+	}
+	return 0
+}
+
+func (c *call) chipsOf(npu int) []fakehost.Chip {
+	var chips []fakehost.Chip
+	for _, chip := range c.state.Visible() {
+		if chip.NPU == npu {
+			chips = append(chips, chip)
+		}
+	}
+	return chips
+}
+
+func (c *call) mapping() int {
+	if len(c.cards()) == 0 {
+		c.printf("There is no NPU card on this server.\n")
+		return 0
+	}
+	p := c.state.Profile()
+	row := func(cells ...any) {
+		c.printf("\t")
+		for _, cell := range cells {
+			c.printf("%-30v ", cell)
+		}
+		c.printf("\n")
+	}
+	a3 := p.Model == fakehost.A3
+	if a3 {
+		row("NPU ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID", "Chip Name")
+	} else {
+		row("NPU ID", "Chip ID", "Chip Logic ID", "Chip Name")
+	}
+	for _, id := range c.cards() {
+		chips := c.chipsOf(id)
+		for _, chip := range chips {
+			if a3 {
+				row(id, chip.Chip, chip.Logic, chip.Logic, p.LongName)
+			} else {
+				row(id, chip.Chip, chip.Logic, p.LongName)
+			}
+		}
+		switch {
+		case a3:
+			row(id, len(chips), "-", "-", "Mcu")
+		case p.Server:
+			row(id, len(chips), "-", "Mcu")
+		}
+	}
+	return 0
+}
+
+// selected resolves -i and -c. chip is -1 when -c was not given.
+func (c *call) selected(args []string) (chips []fakehost.Chip, chip int, ok bool) {
+	npu, err := strconv.Atoi(option(args, "-i"))
+	if err == nil {
+		chips = c.chipsOf(npu)
+	}
+	if len(chips) == 0 {
+		c.printf("Invalid card id.\nError parameter of -i\n")
+		c.usage()
+		return nil, 0, false
+	}
+	chip = -1
+	if text := option(args, "-c"); text != "" {
+		if chip, err = strconv.Atoi(text); err != nil || chip < 0 || chip >= len(chips) {
+			c.printf("Invalid chip id.\nError parameter of -c\n")
+			c.usage()
+			return nil, 0, false
+		}
+	}
+	return chips, chip, true
+}

@@ -101,6 +101,12 @@ func Seal(private ed25519.PrivateKey, statement any) (Envelope, error) {
 	if err != nil {
 		return Envelope{}, fmt.Errorf("encode %s: %w", payloadType, err)
 	}
+	return SealPayload(private, payloadType, payload)
+}
+
+// SealPayload signs the bytes of a statement as they are, for whoever keeps
+// them instead of the value they were made from.
+func SealPayload(private ed25519.PrivateKey, payloadType string, payload []byte) (Envelope, error) {
 	e := Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload)}
 	if private != nil {
 		sig := ed25519.Sign(private, dsse.PAE(payloadType, payload))

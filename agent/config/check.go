@@ -59,6 +59,9 @@ func (l *loader) checkValue(k Key, name, text string) {
 // checkText says what is wrong with a value, never repeating one that may hold
 // a secret.
 func checkText(rule, text string) error {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return errors.New("has control characters or is not UTF-8")
+	}
 	if options, ok := strings.CutPrefix(rule, "oneof="); ok {
 		list := strings.Split(options, "|")
 		if !slices.Contains(list, text) {
@@ -76,7 +79,9 @@ func checkText(rule, text string) error {
 			return fmt.Errorf("is %.80q, which is not the name of an item type", text)
 		}
 	case "text":
-		return printable(text)
+		if len(text) > 256 {
+			return errors.New("is longer than 256 bytes")
+		}
 	case "path":
 		return absolutePath(text)
 	case "key":
@@ -93,15 +98,8 @@ func checkText(rule, text string) error {
 	return nil
 }
 
-func printable(text string) error {
-	if len(text) > 256 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-		return errors.New("must be at most 256 bytes of text without control characters")
-	}
-	return nil
-}
-
 func absolutePath(text string) error {
-	if !filepath.IsAbs(text) || strings.ContainsRune(text, 0) {
+	if !filepath.IsAbs(text) {
 		return fmt.Errorf("is %.200q, must be an absolute path", text)
 	}
 	return nil

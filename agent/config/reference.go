@@ -19,8 +19,8 @@ func Sample() []byte {
 		indent := strings.Repeat("  ", strings.Count(path, "."))
 		name := f.Tag.Get("yaml")
 		out.WriteByte('\n')
-		for _, line := range wrap(sampleText(f), 76-len(indent)) {
-			fmt.Fprintf(&out, "%s# %s\n", indent, line)
+		for _, line := range sampleText(f) {
+			fmt.Fprintf(&out, "# %s\n", line)
 		}
 		switch {
 		case f.Tag.Get("empty") == "required":
@@ -34,15 +34,15 @@ func Sample() []byte {
 	return out.Bytes()
 }
 
-func sampleText(f reflect.StructField) string {
-	text := f.Tag.Get("doc")
+func sampleText(f reflect.StructField) []string {
+	lines := wrap(f.Tag.Get("doc"), 76)
 	if empty := f.Tag.Get("empty"); empty != "" && empty != "required" {
-		text += " Empty: " + empty + "."
+		lines = append(lines, "Empty: "+empty+".")
 	}
 	if example := f.Tag.Get("example"); example != "" {
-		text += " Example: " + example
+		lines = append(lines, "Example: "+example)
 	}
-	return text
+	return lines
 }
 
 func sampleValue(f reflect.StructField) string {

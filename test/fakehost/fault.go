@@ -70,7 +70,7 @@ func Faults() []FaultHelp {
 		{CardsDisagree, []string{"card", "driver", "firmware"}, "a card says it runs other versions than the rest"},
 		{CardGoneAfterReboot, []string{"card"}, "the next boot turns this into card_lost"},
 		{LinkDown, []string{"card"}, "hccn_tool reports the chip's link DOWN and its net health Fault"},
-		{DriverDown, []string{"code", "log"}, "the driver does not answer: npu-smi says -8005 (code) and exits 187; log=1 prints libdrv's line first"},
+		{DriverDown, []string{"code", "log", "until"}, "the driver does not answer: npu-smi says -8005 (code) and exits 187; log=1 prints libdrv's line first; until=reboot or until=install (the first new driver that runs) ends it"},
 		{DriverDownUntilReboot, nil, "after a driver installation npu-smi says -8005 until the host was restarted"},
 		{SmiHang, []string{"seconds"}, "npu-smi does not end (or only after seconds)"},
 		{SmiGarbage, nil, "npu-smi prints bytes that mean nothing and exits 0"},

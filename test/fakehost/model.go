@@ -24,8 +24,8 @@ const (
 
 // Release is a driver and the firmware that belongs to it.
 type Release struct {
-	Driver   string
-	Firmware string
+	Driver   string `json:"driver"`
+	Firmware string `json:"firmware"`
 }
 
 // Profile is what all hosts of a model have in common.

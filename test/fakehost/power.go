@@ -64,11 +64,12 @@ func (h *Host) StopBoot(why string) error {
 // activate makes what is installed run, as far as the faults let it.
 func (s *State) activate() {
 	args, stays := s.Fault(VersionStaysOld)
-	if !stays || !args.Applies("driver") {
-		s.activateDriver()
+	s.endDriverDown("reboot")
+	if !stays || !args.Applies(Driver) {
+		s.loadDriver()
 	}
-	if s.Pending.Firmware != "" && (!stays || !args.Applies("firmware")) {
-		s.activateFirmware()
+	if !stays || !args.Applies(Firmware) {
+		s.loadFirmware()
 	}
 	if args, on := s.Fault(CardGoneAfterReboot); on {
 		delete(s.Faults, CardGoneAfterReboot)
@@ -78,26 +79,40 @@ func (s *State) activate() {
 	delete(s.Faults, BusyContainer)
 }
 
-func (s *State) activateDriver() {
+func (s *State) loadDriver() {
+	if s.Pending.Driver != "" {
+		s.endDriverDown("install")
+	}
 	for i := range s.Chips {
 		s.Chips[i].Running.Driver = s.Installed.Driver
 	}
 	s.Pending.Driver = ""
 }
 
-func (s *State) activateFirmware() {
+func (s *State) loadFirmware() {
+	if s.Pending.Firmware == "" {
+		return
+	}
 	for i := range s.Chips {
 		s.Chips[i].Running.Firmware = s.Pending.Firmware
 	}
 	s.Pending.Firmware = ""
 }
 
-// Activate is what a hot reset of the driver does: what is pending runs at once.
-func (s *State) Activate() {
-	s.activateDriver()
-	if s.Pending.Firmware != "" {
-		s.activateFirmware()
+// endDriverDown takes the fault away if it was set to last until this.
+func (s *State) endDriverDown(until string) {
+	if args, on := s.Fault(DriverDown); on && args["until"] == until {
+		delete(s.Faults, DriverDown)
 	}
+}
+
+// LoadDriver makes the installed driver run at once, or none if none is installed. If
+// one ran before, this is a hot reset, which also starts pending firmware.
+func (s *State) LoadDriver() {
+	if s.Loaded() {
+		s.loadFirmware()
+	}
+	s.loadDriver()
 }
 
 // ask sends one request to the running init and waits for its answer; cold is done

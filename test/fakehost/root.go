@@ -73,7 +73,7 @@ func (h *Host) writeRoot(s State) error {
 	return errors.Join(
 		h.keep("/proc/sys/kernel/random/boot_id", s.BootID+"\n", 0o444, true),
 		h.writeBus(s), h.writeNodes(s), h.writeTools(s),
-		h.writeVersionInfo("driver", s), h.writeVersionInfo("firmware", s),
+		h.writeVersionInfo(Driver, s), h.writeVersionInfo(Firmware, s),
 		h.keep("/etc/ascend_install.info", installInfo(s), 0o640, s.Installed != Release{}),
 		h.writeProcesses(s))
 }
@@ -135,7 +135,7 @@ func (h *Host) writeTools(s State) error {
 			}
 		}
 	}
-	for kind, version := range map[string]string{"driver": s.Installed.Driver, "firmware": s.Installed.Firmware} {
+	for kind, version := range map[string]string{Driver: s.Installed.Driver, Firmware: s.Installed.Firmware} {
 		script := "/usr/local/Ascend/" + kind + "/script/uninstall.sh"
 		if version == "" {
 			errs = append(errs, os.RemoveAll(h.Path(script)))

@@ -87,6 +87,13 @@ type Process struct {
 // Loaded tells whether a driver runs at all.
 func (s State) Loaded() bool { return s.Running().Driver != "" }
 
+// Usable tells whether the loaded driver also answers.
+func (s State) Usable() bool {
+	_, down := s.Fault(DriverDown)
+	_, untilReboot := s.Fault(DriverDownUntilReboot)
+	return s.Loaded() && !down && !(untilReboot && s.Pending.Driver != "")
+}
+
 // Running is what runs on the first chip; faults do not show here, see Visible.
 func (s State) Running() Release {
 	if len(s.Chips) == 0 {

@@ -11,7 +11,7 @@ import (
 func versionInfo(kind, version, wants string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Version=%s\n", version)
-	if kind == "driver" {
+	if kind == Driver {
 		b.WriteString("ascendhal_version=7.35.23\naicpu_version=1.0\ntdt_version=1.0\nlog_version=1.0\nprof_version=2.0\n")
 		b.WriteString("dvppkernels_version=1.1\ntsfw_version=1.0\nInnerversion=V100R001C15SPC006B220\n")
 		b.WriteString("compatible_version=[V100R001C15],[V100R001C18],[V100R001C19]\n")
@@ -30,7 +30,7 @@ func versionInfo(kind, version, wants string) string {
 
 func (h *Host) writeVersionInfo(kind string, s State) error {
 	version, wants := s.Installed.Driver, s.DriverWants
-	if kind == "firmware" {
+	if kind == Firmware {
 		version, wants = s.Installed.Firmware, s.FirmwareWants
 	}
 	path := "/usr/local/Ascend/" + kind + "/version.info"

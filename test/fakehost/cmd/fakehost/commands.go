@@ -7,18 +7,23 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/installer"
 	"devserver-agent/test/fakehost/tool"
 )
 
 const help = `usage: fakehost COMMAND
   create --dir D --model M [--server-id S] [--driver V] [--firmware V] [--arch A] [--bare] [--hot-reset] [--pace 200ms]
+  boot --dir D [--restart=false] [--grace 0s] [--until-eof] -- CMD ARGS...   the host's init
+  reboot|poweroff|poweron|power-cut --dir D
   show --dir D                      the state as JSON
   events --dir D                    the journal, one JSON object a line
   fault set|clear --dir D NAME [key=value...]
   faults                            the faults there are
+  packages --out DIR [--model M] [--arch A] [--pad BYTES]   HDK packages of all releases of the model
 `
 
 // run does one command and returns the exit status.
@@ -30,7 +35,9 @@ func run(args []string) (int, error) {
 		return runTool(args[1:])
 	}
 	commands := map[string]func([]string) error{
-		"create": create, "show": show, "events": events, "fault": fault, "faults": faults,
+		"create": create, "show": show, "events": events, "fault": fault, "faults": faults, "packages": packages,
+		"boot": boot, "reboot": power((*fakehost.Host).Reboot), "poweroff": power((*fakehost.Host).PowerOff),
+		"poweron": power((*fakehost.Host).PowerOn), "power-cut": power((*fakehost.Host).PowerCut),
 	}
 	command, known := commands[args[0]]
 	if !known {
@@ -51,7 +58,14 @@ func runTool(args []string) (int, error) {
 	if err != nil {
 		return 127, err
 	}
-	return tool.Run(h, args[0], args[4:], os.Stdout), nil
+	name, rest := args[0], args[4:]
+	switch kind, uninstall := strings.CutPrefix(name, "uninstall-"); {
+	case uninstall:
+		return installer.Uninstall(h, kind, rest, os.Stdin, os.Stdout), nil
+	case name == "installer":
+		return installer.Run(h, rest, os.Stdin, os.Stdout), nil
+	}
+	return tool.Run(h, name, rest, os.Stdout), nil
 }
 
 // parse reads flags and --dir and opens the host; what is left over is returned.
@@ -145,4 +159,41 @@ func faults([]string) error {
 		fmt.Printf("%-26s %s %v\n", f.Fault, f.What, f.Args)
 	}
 	return nil
+}
+
+// packages builds the driver and the firmware of every release of a model, each file once.
+func packages(args []string) error {
+	flags := flag.NewFlagSet("packages", flag.ContinueOnError)
+	out := flags.String("out", "", "the folder to write to")
+	model := flags.String("model", string(fakehost.A2), fmt.Sprint("one of ", fakehost.Models()))
+	arch := flags.String("arch", "", "uname -m of the hosts (this machine's)")
+	pad := flags.Int64("pad", 0, "bytes that each package carries besides")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *out == "" {
+		return errors.New("--out is missing")
+	}
+	p, err := fakehost.Model(*model).Profile()
+	if err != nil {
+		return err
+	}
+	var all []fakehost.Package
+	for _, release := range p.Releases {
+		pair, err := release.Packages(p.Model)
+		if err != nil {
+			return err
+		}
+		for _, one := range pair {
+			one.Arch, one.Pad = *arch, *pad
+			if !slices.Contains(all, one) {
+				all = append(all, one)
+			}
+		}
+	}
+	built, err := fakehost.BuildPackages(*out, all)
+	for _, b := range built {
+		fmt.Printf("%s  %d  %s\n", b.SHA256, b.Size, b.Path)
+	}
+	return err
 }

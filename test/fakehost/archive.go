@@ -1,0 +1,193 @@
+package fakehost
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// The kinds of packages.
+const (
+	Driver   = "driver"
+	Firmware = "firmware"
+)
+
+// ErrNoMakeself says that the program that makes the archives is missing.
+var ErrNoMakeself = errors.New("fakehost: makeself is not installed: apt-get install makeself")
+
+// Package describes an HDK package to build.
+type Package struct {
+	Kind    string // Driver or Firmware
+	Chip    string // 910b, 910_93, 310p, 310b
+	Arch    string // uname -m; if empty, this machine's. Firmware has none.
+	Version string
+	// Requires is the ranges of the other kind's version, "[7.0.0,7.9.99]", that
+	// version.info declares; if empty it declares none.
+	Requires string
+	// Pad is how many bytes that do not compress the archive carries besides.
+	Pad int64
+}
+
+// Built is a package on disk.
+type Built struct {
+	Package
+	Path   string
+	Size   int64
+	SHA256 string // lower-case hex
+}
+
+// Packages describes the driver and the firmware of a release for a model, in this
+// order, with the ranges that published packages declare.
+func (r Release) Packages(m Model) ([]Package, error) {
+	p, err := m.Profile()
+	if err != nil {
+		return nil, err
+	}
+	wants := "[7.0.0,8.9.9]"
+	if versionLess(r.Driver, "25.0") {
+		wants = "[6.4.0,6.4.99],[7.0.0,7.6.99]"
+	}
+	return []Package{
+		{Kind: Driver, Chip: p.Chip, Version: r.Driver, Requires: wants},
+		{Kind: Firmware, Chip: p.Chip, Version: r.Firmware},
+	}, nil
+}
+
+// FileName is the package's name as Huawei names it.
+func (p Package) FileName() string {
+	chip := p.Chip
+	if chip == "910_93" {
+		chip = "A3"
+	}
+	if p.Kind == Firmware {
+		return fmt.Sprintf("Ascend-hdk-%s-npu-firmware_%s.run", chip, p.Version)
+	}
+	return fmt.Sprintf("Ascend-hdk-%s-npu-driver_%s_linux-%s.run", chip, p.Version, strings.ReplaceAll(p.arch(), "_", "-"))
+}
+
+func (p Package) arch() string {
+	switch {
+	case p.Kind == Firmware:
+		return "noarch"
+	case p.Arch == "":
+		return machineArch()
+	}
+	return p.Arch
+}
+
+// BuildPackages writes each package to dir as an executable makeself archive. Built
+// twice, a package has the same bytes. Its startup script runs the program
+// ascend-fake-installer of the PATH, so it installs onto the fake host whose folders
+// come first there (Host.SearchPath); beside the script the archive holds version.info
+// and scene.info. ErrNoMakeself if the program is missing.
+func BuildPackages(dir string, packages []Package) ([]Built, error) {
+	if _, err := exec.LookPath("makeself"); err != nil {
+		return nil, ErrNoMakeself
+	}
+	header, err := ascendHeader()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	var built []Built
+	for _, p := range packages {
+		b, err := p.build(dir, header)
+		if err != nil {
+			return built, fmt.Errorf("fakehost: build %s: %w", p.FileName(), err)
+		}
+		built = append(built, b)
+	}
+	return built, nil
+}
+
+const startScript = `#!/bin/sh
+# The startup script of a fake HDK package.
+command -v ascend-fake-installer >/dev/null || { echo "no fake host's /usr/local/sbin is in PATH"; exit 1; }
+exec ascend-fake-installer "$PWD" "$@"
+`
+
+func (p Package) build(dir string, header []byte) (Built, error) {
+	work, err := os.MkdirTemp(dir, ".build-*")
+	if err != nil {
+		return Built{}, err
+	}
+	defer os.RemoveAll(work)
+	content := filepath.Join(work, "content")
+	scene := fmt.Sprintf("os=linux\narch=%s\nchip=%s\nkind=%s\n", p.arch(), p.Chip, p.Kind)
+	err = errors.Join(
+		replaceFile(filepath.Join(content, "install.sh"), []byte(startScript), 0o755),
+		replaceFile(filepath.Join(content, "version.info"), []byte(versionInfo(p.Kind, p.Version, p.Requires)), 0o444),
+		replaceFile(filepath.Join(content, "scene.info"), []byte(scene), 0o444),
+		replaceFile(filepath.Join(work, "header.sh"), header, 0o644))
+	if p.Pad > 0 {
+		err = errors.Join(err, writeNoise(filepath.Join(content, "payload.bin"), p.Pad))
+	}
+	if err != nil {
+		return Built{}, err
+	}
+	label := fmt.Sprintf("ASCEND-HDK-%s-NPU %s RUN PACKAGE", strings.ToUpper(p.Chip), strings.ToUpper(p.Kind))
+	cmd := exec.Command("makeself", "--quiet", "--nox11", "--sha256", "--nomd5", "--nocrc", "--header", "./header.sh",
+		"--tar-extra", "--mtime=@1700000000 --sort=name --owner=0 --group=0 --numeric-owner",
+		"--packaging-date", "Mon Mar  2 09:00:00 UTC 2026", "./content", "./package.run", label, "./install.sh")
+	cmd.Dir = work
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return Built{}, fmt.Errorf("makeself: %w\n%s", err, out)
+	}
+	b := Built{Package: p, Path: filepath.Join(dir, p.FileName())}
+	b.Arch = p.arch()
+	if err := os.Rename(filepath.Join(work, "package.run"), b.Path); err != nil {
+		return Built{}, err
+	}
+	b.Size, b.SHA256, err = measure(b.Path)
+	return b, err
+}
+
+func measure(path string) (int64, string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	return n, fmt.Sprintf("%x", sum.Sum(nil)), err
+}
+
+// writeNoise writes size bytes that are the same each time.
+func writeNoise(path string, size int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{'a', 's', 'c', 'e', 'n', 'd'}), size)
+	return errors.Join(err, f.Close())
+}
+
+var unknownFlag = regexp.MustCompile(`(?m)^(\s*)-\*\)\n(\s*echo Unrecognized flag)`)
+
+// ascendHeader is makeself's own header, altered as the vendor's packages show it: a
+// flag that the header does not know goes to the installer, and so does --quiet.
+func ascendHeader() ([]byte, error) {
+	for _, dir := range []string{"/usr/share/makeself", "/usr/libexec/makeself", "/usr/lib/makeself", "/usr/local/share/makeself"} {
+		raw, err := os.ReadFile(filepath.Join(dir, "makeself-header.sh"))
+		if err != nil {
+			continue
+		}
+		text := unknownFlag.ReplaceAllString(string(raw), "$1-*) break ;;\n$1--never)\n$2")
+		altered := strings.Replace(text, "-q | --quiet)", "-q)", 1)
+		if text == string(raw) || altered == text {
+			return nil, fmt.Errorf("fakehost: %s/makeself-header.sh is of a version this package does not know", dir)
+		}
+		return []byte(altered), nil
+	}
+	return nil, fmt.Errorf("%w (its makeself-header.sh was not found)", ErrNoMakeself)
+}

@@ -1,0 +1,254 @@
+// Package pid1 is the init of a fake host: it keeps the host's command running, adopts
+// and reaps what the host's processes leave behind, and is the power switch.
+//
+// Everything that was started on the host descends from it, because it is a child
+// subreaper (prctl(2)); so a reboot can kill all of it, also what went into sessions
+// of its own, and nothing else. Init itself stands for the hardware and lives through
+// reboots. It does everything in one goroutine.
+package pid1
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"devserver-agent/test/fakehost"
+)
+
+// Options say what init runs and how.
+type Options struct {
+	// Argv is the command; its program is looked up in PATH.
+	Argv []string
+	// NoRestart leaves the command down when it ended by itself, until the next boot.
+	// Exit status 78 (bad configuration) is never restarted.
+	NoRestart bool
+	// Grace is how long a reboot or poweroff waits after SIGTERM before it kills; if
+	// zero there is no SIGTERM.
+	Grace time.Duration
+	// Until ends init when it is at its end; nil is no such end.
+	Until io.Reader
+}
+
+// exitConfig is the status with which a command says that a restart is of no use.
+const exitConfig = 78
+
+const (
+	shortBackoff = 100 * time.Millisecond
+	longBackoff  = 2 * time.Second
+)
+
+type machine struct {
+	host    *fakehost.Host
+	options Options
+	program string
+	ended   chan os.Signal // SIGCHLD
+
+	pid     int // of the command, 0 while it is down
+	since   time.Time
+	backoff time.Duration
+	again   *time.Timer // fires when the command is to be started again
+}
+
+type request struct {
+	verb string
+	conn net.Conn
+}
+
+// Run is init. It ends when Until ends or on SIGTERM or SIGINT, and kills every process
+// of the host first. A host that had an init before is booted: that is a power cycle.
+func Run(h *fakehost.Host, o Options) error {
+	if len(o.Argv) == 0 {
+		return errors.New("no command to run")
+	}
+	program, err := exec.LookPath(o.Argv[0])
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become a child subreaper: %w", err)
+	}
+	listener, err := h.ListenInit()
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	m := &machine{host: h, options: o, program: program, ended: make(chan os.Signal, 1), again: time.NewTimer(0)}
+	<-m.again.C
+	signal.Notify(m.ended, unix.SIGCHLD)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
+	if o.Until != nil {
+		go func() {
+			_, _ = io.Copy(io.Discard, o.Until)
+			stop <- unix.SIGTERM
+		}()
+	}
+	requests := make(chan request)
+	go accept(listener, requests)
+	defer m.killAll(0)
+	if err := m.powerUp(); err != nil {
+		return err
+	}
+	return m.loop(requests, stop)
+}
+
+func (m *machine) loop(requests <-chan request, stop <-chan os.Signal) error {
+	for {
+		select {
+		case <-m.ended:
+			m.reap()
+		case <-m.again.C:
+			if err := m.start(); err != nil {
+				return err
+			}
+		case r := <-requests:
+			answer := "done"
+			if err := m.obey(r.verb); err != nil {
+				answer = err.Error()
+			}
+			// Nobody listens any more when the asker was on the host.
+			fmt.Fprintln(r.conn, answer)
+			r.conn.Close()
+		case <-stop:
+			return nil
+		}
+	}
+}
+
+// accept reads one word from each connection; it ends with the listener.
+func accept(l net.Listener, requests chan<- request) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			line, err := bufio.NewReader(conn).ReadString('\n')
+			if err != nil {
+				conn.Close()
+				return
+			}
+			requests <- request{verb: strings.TrimSpace(line), conn: conn}
+		}()
+	}
+}
+
+// powerUp boots a host that had an init before, and starts the command.
+func (m *machine) powerUp() error {
+	first := false
+	err := m.host.Update(func(s *fakehost.State) error {
+		first = s.Inits == 0 && s.Power == fakehost.On
+		s.Inits++
+		return nil
+	})
+	if err == nil && !first {
+		err = m.host.StartBoot("init")
+	}
+	if err != nil {
+		return err
+	}
+	return m.start()
+}
+
+func (m *machine) obey(verb string) error {
+	grace := m.options.Grace
+	switch verb {
+	case "ping":
+		return nil
+	case "reboot":
+		m.record("reboot", fakehost.KindPower, "")
+		m.down(grace)
+		return errors.Join(m.host.StartBoot(verb), m.start())
+	case "power-cut":
+		grace = 0
+		fallthrough
+	case "poweroff":
+		m.down(grace)
+		return m.host.StopBoot(verb)
+	case "poweron":
+		if err := m.host.StartBoot(verb); err != nil {
+			return err
+		}
+		return m.start()
+	}
+	return fmt.Errorf("init does not know %q", verb)
+}
+
+// down ends every process of the host and keeps the command from coming back.
+func (m *machine) down(grace time.Duration) {
+	m.again.Stop()
+	m.pid = 0
+	m.killAll(grace)
+	m.backoff = 0
+}
+
+func (m *machine) start() error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	// Not os.StartProcess: all children are awaited in reap, adopted ones too.
+	m.pid, err = syscall.ForkExec(m.program, m.options.Argv, &syscall.ProcAttr{
+		Env:   append(os.Environ(), "FAKEHOST_DIR="+m.host.Dir()),
+		Files: []uintptr{null.Fd(), 1, 2},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", m.program, err)
+	}
+	m.since = time.Now()
+	m.record("start", fakehost.KindAgent, fmt.Sprintf("pid %d", m.pid))
+	return nil
+}
+
+// reap collects every child that ended, and plans a restart if one was the command.
+func (m *machine) reap() {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			return
+		}
+		if pid == m.pid {
+			m.lost(status)
+		}
+	}
+}
+
+func (m *machine) lost(status unix.WaitStatus) {
+	pid := m.pid
+	m.pid = 0
+	note := fmt.Sprintf("pid %d: exit %d", pid, status.ExitStatus())
+	if status.Signaled() {
+		note = fmt.Sprintf("pid %d: %s", pid, status.Signal())
+	}
+	m.record("end", fakehost.KindAgent, note)
+	if m.options.NoRestart || status.ExitStatus() == exitConfig {
+		return
+	}
+	if time.Since(m.since) > 5*time.Second {
+		m.backoff = 0
+	}
+	m.backoff = min(max(2*m.backoff, shortBackoff), longBackoff)
+	m.again.Reset(m.backoff)
+}
+
+func (m *machine) record(name, kind, note string) {
+	if err := m.host.Record(fakehost.Event{Kind: kind, Name: name, Note: note}); err != nil {
+		fmt.Fprintln(os.Stderr, "fakehost init:", err)
+	}
+}

@@ -57,7 +57,7 @@ func (t *Task) SetCursor(change func(*Cursor)) error {
 	if err != nil {
 		return err
 	}
-	if err := t.store.withReserve(func() error { return replaceFile(filepath.Join(t.dir, "cursor"), raw, false) }); err != nil {
+	if err := t.store.Write(func() error { return replaceFile(filepath.Join(t.dir, "cursor"), raw, false) }); err != nil {
 		return fmt.Errorf("cursor of task %s: %w", t.id, err)
 	}
 	t.cursor = next

@@ -19,6 +19,9 @@ func (s *Store) Finish(t *Task) error {
 	if !t.Latest().Status.Terminal() {
 		return fmt.Errorf("finish task %s: it has no verdict", t.id)
 	}
+	if end, _ := t.Stuck(); end != nil {
+		return fmt.Errorf("finish task %s: step %s is still running", t.id, end.Step)
+	}
 	s.mu.Lock()
 	delete(s.open, t.id)
 	s.mu.Unlock()

@@ -36,6 +36,9 @@ type AcceptRecord struct {
 	Order     int64  `json:"order"` // tasks run in this order; given by the store
 	// Local work was asked for on the host itself; no broker hears of it.
 	Local bool `json:"local,omitempty"`
+	// Replaced names the installation that had accepted the task before, whose
+	// state is gone: this one ends it without starting anything.
+	Replaced string `json:"replaced,omitempty"`
 	// Task is nil for a tombstone: a cancel that came before its task.
 	Task *protocol.Task `json:"task,omitempty"`
 }

@@ -212,13 +212,16 @@ func (s *Store) Close() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// Listen has fn called after every transition and admission, from the goroutine
-// that made it. Call it before the store is used.
+// Listen has fn called after every transition, admission and Touch, from the
+// goroutine that made it. Call it before the store is used.
 func (s *Store) Listen(fn func(*Task)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, fn)
 }
+
+// Touch tells the listeners that a task may have more output.
+func (s *Store) Touch(t *Task) { s.changed(t) }
 
 func (s *Store) changed(t *Task) {
 	s.mu.Lock()
@@ -257,9 +260,10 @@ func (s *Store) keepReserve() {
 	}
 }
 
-// withReserve runs write and, if the disk is full, once more after the reserve
-// was given up.
-func (s *Store) withReserve(write func() error) error {
+// Write runs write and, if the disk is full, once more after the reserve was
+// given up: what has begun must be able to end. ErrDiskFull if that is not
+// enough.
+func (s *Store) Write(write func() error) error {
 	err := write()
 	if !isFull(err) {
 		return err

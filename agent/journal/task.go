@@ -102,9 +102,11 @@ func (s *Store) openTask(id string) (*Task, error) {
 	switch {
 	case errors.Is(err, ErrDamaged):
 		t.damage = err
+		t.recoverTask()
 		l, err = s.replaceDamaged(path, t.replay)
 	case err == nil && len(records) == 0:
 		t.damage = fmt.Errorf("%w: its log is empty", ErrDamaged)
+		t.recoverTask()
 	}
 	if err != nil {
 		return nil, err
@@ -112,6 +114,23 @@ func (s *Store) openTask(id string) (*Task, error) {
 	t.log = l
 	t.cursor, err = readCursor(t.dir)
 	return t, err
+}
+
+// recoverTask reads from the envelope what the log cannot tell any more: which
+// job the verdict belongs to.
+func (t *Task) recoverTask() {
+	e, err := t.Envelope()
+	if t.accept.Task != nil || err != nil || e == nil {
+		return
+	}
+	payload, err := e.DecodeB64Payload()
+	if err != nil || e.PayloadType != protocol.TaskPayload {
+		return
+	}
+	var task protocol.Task
+	if json.Unmarshal(payload, &task) == nil {
+		t.accept.Task, t.accept.ExpiresAt = &task, task.ExpiresAt
+	}
 }
 
 // replaceDamaged begins a log anew with what is still known, and keeps the
@@ -282,6 +301,21 @@ func (t *Task) Starts() []StartRecord {
 	return slices.Clone(t.starts)
 }
 
+// Stuck is the step that was left running when the task ended, and its folder
+// below the task's; nil if there is none.
+func (t *Task) Stuck() (end *EndRecord, dir string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, attempts := range t.attempts {
+		for _, a := range attempts {
+			if a.End != nil && a.End.Outcome == Stuck {
+				end, dir = a.End, a.Dir
+			}
+		}
+	}
+	return end, dir
+}
+
 // PutStart records that an attempt is about to start. The caller has not
 // started anything yet.
 func (t *Task) PutStart(start StartRecord) error {
@@ -309,7 +343,7 @@ func (t *Task) Spent() time.Duration {
 func (t *Task) append(rec Record) error {
 	rec = t.store.stamp(rec, t.last)
 	rec.N = t.log.next
-	if err := t.store.withReserve(func() error { return t.log.append(rec) }); err != nil {
+	if err := t.store.Write(func() error { return t.log.append(rec) }); err != nil {
 		return fmt.Errorf("task %s: %w", t.id, err)
 	}
 	t.fold(rec)

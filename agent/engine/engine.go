@@ -1,0 +1,175 @@
+// Package engine runs tasks: it takes what the journal holds open, waits for the
+// queue, replays the executors and gives the verdict.
+//
+// All that it decides is in the journal before it is acted on, so a task goes on
+// after a crash from wherever it was: an item whose result is recorded is not
+// run again, one that is not is replayed from the top, and its actions answer
+// from what they left on disk (package step).
+//
+// What happens when the process dies after each record:
+//
+//	RUNNING of an item   -> the item is replayed; nothing had been done
+//	start of a step      -> its folder tells whether it runs, ended, was cut or never started
+//	end of a step        -> the replay gets the recorded end
+//	result of an item    -> the next item
+//	verdict              -> nothing; the outbox sends it
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"devserver-agent/agent/journal"
+	"devserver-agent/agent/queue"
+	"devserver-agent/agent/step"
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+)
+
+// Options are the parts an Engine works with. All but Progress, Survey and Log
+// are needed.
+type Options struct {
+	Store        *journal.Store
+	Queue        *queue.Queue
+	Registry     executors.Registry
+	Surroundings step.Surroundings
+	Tools        step.Tools
+	Boot         string // id of the present boot
+	// Progress takes what is not journaled. It must not block.
+	Progress func(protocol.Status)
+	// Survey is asked what the host's state is, for the verdicts that have to
+	// say so. It only queries.
+	Survey executors.Executor
+	Log    *zap.Logger
+}
+
+// diskRetry is the time between two attempts to record a verdict on a full disk.
+const diskRetry = 5 * time.Second
+
+// Engine runs the tasks of one host.
+type Engine struct {
+	opts Options
+
+	mu      sync.Mutex
+	cancels map[string]context.CancelCauseFunc
+	life    context.Context // ends with the cause ErrStopping
+	wg      sync.WaitGroup
+	fatal   chan error
+}
+
+// New makes an Engine; Start sets it going.
+func New(opts Options) *Engine {
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
+	}
+	if opts.Progress == nil {
+		opts.Progress = func(protocol.Status) {}
+	}
+	return &Engine{opts: opts, cancels: map[string]context.CancelCauseFunc{}, fatal: make(chan error, 1)}
+}
+
+// Start takes up all open tasks, those first that had begun, and lets Submit be
+// called. When ctx ends, everything stops where it is, to be taken up by the
+// next agent; programs run on.
+func (e *Engine) Start(ctx context.Context) {
+	life, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { stop(executors.ErrStopping) })
+	e.life = life
+	var fresh []*journal.Task
+	for _, t := range e.opts.Store.AllOpen() {
+		if begun(t) {
+			e.Submit(t)
+		} else {
+			fresh = append(fresh, t)
+		}
+	}
+	for _, t := range fresh {
+		e.Submit(t)
+	}
+}
+
+// Wait returns nil when everything has come to rest after the end of Start's
+// context, or at once with what makes it pointless to go on: a state directory
+// that cannot be written.
+func (e *Engine) Wait() error {
+	select {
+	case err := <-e.fatal:
+		return err
+	case <-e.life.Done():
+		e.wg.Wait()
+		return nil
+	}
+}
+
+// Submit has a task run when its turn comes. The task is in the journal.
+func (e *Engine) Submit(t *journal.Task) {
+	ctx, cancel := context.WithCancelCause(e.life)
+	e.mu.Lock()
+	e.cancels[t.ID()] = cancel
+	e.mu.Unlock()
+	if t.Cancelled() != nil {
+		cancel(executors.ErrCancelled)
+	}
+	// The place in the queue is taken here, so that order is that of the calls.
+	r := newRun(e, t)
+	e.wg.Go(func() {
+		defer func() {
+			cancel(nil)
+			e.mu.Lock()
+			delete(e.cancels, t.ID())
+			e.mu.Unlock()
+		}()
+		err := r.toVerdict(ctx)
+		for errors.Is(err, journal.ErrDiskFull) && e.pause() {
+			// Even the reserve is used up. A run begun anew is a replay, so it
+			// goes on from what could be recorded.
+			err = newRun(e, t).toVerdict(ctx)
+		}
+		if err != nil && !errors.Is(err, executors.ErrStopping) {
+			e.fail(fmt.Errorf("task %s: %w", t.ID(), err))
+		}
+	})
+}
+
+// pause waits for somebody to make room on the disk; false if the agent stops.
+func (e *Engine) pause() bool {
+	e.opts.Log.Warn("the disk of the state directory is full; trying again", zap.Duration("in", diskRetry))
+	select {
+	case <-time.After(diskRetry):
+		return true
+	case <-e.life.Done():
+		return false
+	}
+}
+
+// Cancel obeys a cancel that is in the journal already.
+func (e *Engine) Cancel(t *journal.Task) {
+	e.mu.Lock()
+	cancel := e.cancels[t.ID()]
+	e.mu.Unlock()
+	if cancel != nil {
+		cancel(executors.ErrCancelled)
+	}
+}
+
+func (e *Engine) fail(err error) {
+	e.opts.Log.Error("the journal cannot be written", zap.Error(err))
+	select {
+	case e.fatal <- err:
+	default: // one reason is enough
+	}
+}
+
+func begun(t *journal.Task) bool {
+	for _, s := range t.Statuses() {
+		if s.Status.Phase == protocol.Running {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+
+	"devserver-agent/agent/failpoint"
+	"devserver-agent/agent/journal"
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+)
+
+// maxMemo bounds one memo, in bytes of JSON: a log is read whole.
+const maxMemo = 256 << 10
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+
+// host is what one item's executor sees of its host during one replay.
+type host struct {
+	onlooker
+	run       *run
+	item      int
+	asked     map[string]int // how often a step was asked for in this replay
+	verifying bool
+	// err is the journal's first error. The executor may make of it what it
+	// will; the item cannot succeed any more.
+	err error
+}
+
+func newHost(r *run, item int) (*host, error) {
+	if err := r.engine.opts.Store.Write(func() error { return r.task.PrepareOutput(item) }); err != nil {
+		return nil, err
+	}
+	return &host{onlooker: onlooker{r.engine.opts.Tools}, run: r, item: item, asked: map[string]int{}}, nil
+}
+
+// Memo implements executors.Host.
+func (h *host) Memo(ctx context.Context, name string, fn func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {
+	if !namePattern.MatchString(name) {
+		return nil, fmt.Errorf("memo name %.80q is not letters, digits and hyphens", name)
+	}
+	if value, ok := h.run.task.Memo(h.item, name); ok {
+		return value, nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	value, err := fn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) > maxMemo {
+		return nil, fmt.Errorf("memo %s is %d bytes, at most %d are allowed", name, len(value), maxMemo)
+	}
+	failpoint.Hit(failpoint.MemoRead)
+	return value, h.record(h.run.task.PutMemo(journal.MemoRecord{Item: h.item, Name: name, Value: value}))
+}
+
+// record keeps the journal's error and passes it on.
+func (h *host) record(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = journalError{err}
+	if h.err == nil {
+		h.err = err
+	}
+	return err
+}
+
+// Progress implements executors.Host.
+func (h *host) Progress(percent int, what string) {
+	h.run.engine.opts.Progress(h.run.task.Sign(protocol.Status{
+		Progress: true, Status: protocol.Processing, Phase: h.phase(), Item: h.item,
+		Percent: min(max(percent, 0), 100), Message: what,
+	}))
+}
+
+func (h *host) phase() protocol.Phase {
+	if h.verifying {
+		return protocol.Verifying
+	}
+	return protocol.Running
+}
+
+// Printf implements executors.Host.
+func (h *host) Printf(format string, args ...any) {
+	file, err := os.OpenFile(h.run.task.OutputPath(h.item), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(file, format, args...)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		// A report that does not fit on the disk must not fail the work.
+		h.run.log.Sugar().Warnf("output of item %d: %v", h.item, err)
+	}
+	h.run.engine.opts.Store.Touch(h.run.task)
+}
+
+// leftOver is ErrDiverged when a finished replay did not ask for everything that
+// was recorded as started.
+func (h *host) leftOver() error {
+	for _, start := range h.run.task.Starts() {
+		if start.Item == h.item && h.asked[start.Step] == 0 && !h.abandoned(start) {
+			return fmt.Errorf("%w: step %s was started and is not asked for any more", executors.ErrDiverged, start.Step)
+		}
+	}
+	return nil
+}
+
+func (h *host) abandoned(start journal.StartRecord) bool {
+	return !slices.ContainsFunc(visible(h.run.task.Attempts(start.Item, start.Step)), func(a journal.Attempt) bool {
+		return a.Attempt == start.Attempt
+	})
+}

@@ -1,0 +1,67 @@
+package step
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"devserver-agent/executors"
+)
+
+// Tools finds the host's programs and gives them their environment.
+type Tools struct {
+	Root  string            // prefix of the host's files; "" or "/" is the host itself
+	Paths map[string]string // programs whose place is configured, by name
+}
+
+// places are where a program is looked for, below Root. The driver's own tools
+// come last: a copy on the PATH is the one an operator would run.
+var places = []string{
+	"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin",
+	"usr/local/Ascend/driver/tools",
+}
+
+// Find is the file of a program. A name with a slash is a path and taken as it
+// is. ErrNotFound if there is none.
+func (t Tools) Find(name string) (string, error) {
+	if path := t.Paths[name]; path != "" {
+		return path, nil
+	}
+	if strings.ContainsRune(name, '/') {
+		return name, nil
+	}
+	for _, place := range places {
+		path := filepath.Join(t.Base(), place, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", name, executors.ErrNotFound)
+}
+
+// Environ is the environment of every program: nothing of the agent's own but
+// what the vendor's tools need to find their libraries.
+func (t Tools) Environ() []string {
+	var path []string
+	for _, place := range places {
+		path = append(path, filepath.Join(t.Base(), place))
+	}
+	if t.Base() != "/" {
+		// A root that is not the host's own lacks the shell and its tools.
+		path = append(path, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+	}
+	env := []string{"PATH=" + strings.Join(path, ":"), "LC_ALL=C", "HOME=/root"}
+	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
+		env = append(env, "LD_LIBRARY_PATH="+libraries)
+	}
+	return env
+}
+
+// Base is the folder that the host's files are under.
+func (t Tools) Base() string {
+	if t.Root == "" {
+		return "/"
+	}
+	return t.Root
+}

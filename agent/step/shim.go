@@ -1,0 +1,137 @@
+package step
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"devserver-agent/agent/failpoint"
+)
+
+// Shim is the program behind "devserver-agent step DIR": it runs one attempt,
+// at most once, and writes down its end. It returns nil as well when there was
+// nothing to do.
+func Shim(dir string) error {
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	defer lock.Close()
+	// An agent that looks at the attempt holds the lock for a moment.
+	if err := flock(lock, unix.LOCK_EX); err != nil {
+		return fmt.Errorf("step: lock: %w", err)
+	}
+	for _, name := range []string{exitFile, startedFile, abandonedFile} {
+		if exists(dir, name) {
+			return nil
+		}
+	}
+	spec, err := readSpec(dir)
+	if err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	if err := standAlone(); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	self, err := inspect(os.Getpid())
+	if err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	started := Started{PID: self.pid, Ticks: self.ticks, Boot: spec.Boot, Uptime: uptime()}
+	if err := writeJSON(dir, startedFile, started, os.O_EXCL); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	failpoint.Hit(failpoint.ShimStarted)
+	exit := execute(dir, spec)
+	failpoint.Hit(failpoint.ShimEnded)
+	return writeExit(dir, exit)
+}
+
+// standAlone makes the shim the leader of a session and the parent of whatever
+// its program leaves behind, so that all of it can be found again. Signals that
+// a stopping agent or a closed terminal sends to it are not for the program.
+func standAlone() error {
+	if sid, err := unix.Getsid(0); err != nil || sid != os.Getpid() {
+		if _, err := unix.Setsid(); err != nil {
+			return fmt.Errorf("new session: %w", err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become subreaper: %w", err)
+	}
+	// Caught, not ignored: what is ignored here would be ignored by the program.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	return nil
+}
+
+// execute runs the program. Its output is the file's own descriptor, so that it
+// can go on writing when the shim is gone.
+func execute(dir string, spec Spec) Exit {
+	began := time.Now()
+	cmd := exec.Command(spec.Argv[0])
+	cmd.Args, cmd.Env, cmd.Dir = spec.Argv, spec.Env, spec.Dir
+	if cmd.Dir == "" {
+		cmd.Dir = dir
+	}
+	output, err := os.OpenFile(spec.Output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err == nil {
+		defer output.Close()
+		cmd.Stdout, cmd.Stderr = output, output
+		err = cmd.Start()
+	}
+	if err != nil {
+		code := 126
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+			code = 127
+		}
+		return Exit{Code: code, Error: err.Error()}
+	}
+	// An error of Wait says how the program ended, which the state says better.
+	_ = cmd.Wait()
+	exit := Exit{TookMS: time.Since(began).Milliseconds()}
+	exit.Code, exit.Signal = ended(cmd.ProcessState)
+	return exit
+}
+
+func ended(state *os.ProcessState) (code int, sig string) {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal()), status.Signal().String()
+	}
+	return state.ExitCode(), ""
+}
+
+func writeExit(dir string, exit Exit) error {
+	if err := writeJSON(dir, exitFile+".new", exit, os.O_TRUNC); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	if err := os.Rename(filepath.Join(dir, exitFile+".new"), filepath.Join(dir, exitFile)); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	return syncDir(dir)
+}
+
+// flock retries when a signal came in between.
+func flock(file *os.File, how int) error {
+	for {
+		err := unix.Flock(int(file.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func uptime() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return ts.Nano() / int64(time.Millisecond)
+}

@@ -1,0 +1,144 @@
+// Package step starts programs: actions so that they outlive the agent and
+// happen once, queries so that they never block it.
+//
+// An attempt at an action is a folder:
+//
+//	spec.json   what to run, written by the agent
+//	lock        held by the shim as long as it lives
+//	started     written by the shim before it executes: who, when, in which boot
+//	exit.json   written by the shim after the program ended
+//	abandoned   written by the agent: this attempt will never start
+//	shim.log    what the shim itself had to say
+//
+// The program is started by one small shim, "devserver-agent step DIR". What
+// happens when somebody dies after each write:
+//
+//	spec.json, agent dies     -> nobody runs it: the next agent finds the lock free and nothing started, and abandons the attempt
+//	lock taken, shim dies     -> the same
+//	started, shim dies        -> the program never ran or runs on alone: interrupted once nothing of it lives
+//	program runs, agent dies  -> the lock is held: the next agent attaches again
+//	program ended, shim dies  -> no exit.json: interrupted
+//	exit.json renamed         -> the end is known for good
+//
+// A shim that finds started, exit.json or abandoned stops at once, so an attempt
+// never runs twice, whoever starts its shim.
+package step
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"devserver-agent/executors"
+)
+
+// Spec is what an attempt runs.
+type Spec struct {
+	Argv   []string       `json:"argv"`
+	Env    []string       `json:"env"`
+	Dir    string         `json:"dir"`    // working folder; "" is the attempt's own
+	Output string         `json:"output"` // file that standard output and error are appended to
+	Boot   string         `json:"boot"`   // id of the boot it was prepared in
+	Kill   executors.Kill `json:"kill"`
+}
+
+// Started is what the shim says before it executes the program. Its process is
+// the leader of the session in which all of the attempt runs.
+type Started struct {
+	PID    int    `json:"pid"`
+	Ticks  uint64 `json:"ticks"`  // its start time, field 22 of proc_pid_stat(5)
+	Boot   string `json:"boot"`   // as in Spec
+	Uptime int64  `json:"uptime"` // ms of CLOCK_BOOTTIME
+}
+
+// Exit is how the program ended.
+type Exit struct {
+	Code   int    `json:"code"` // 128 plus the signal's number when killed by one
+	Signal string `json:"signal,omitempty"`
+	Error  string `json:"error,omitempty"` // why it could not be executed; Code is 126 or 127
+	TookMS int64  `json:"took_ms"`
+}
+
+// Errors of an attempt.
+var (
+	// ErrInterrupted says that it started, that nothing of it lives and that
+	// nobody saw its end.
+	ErrInterrupted = errors.New("started and was cut in the middle")
+	// ErrAbandoned says that it did not start and never will.
+	ErrAbandoned = errors.New("never started")
+)
+
+const (
+	specFile      = "spec.json"
+	lockFile      = "lock"
+	startedFile   = "started"
+	exitFile      = "exit.json"
+	abandonedFile = "abandoned"
+	shimLogFile   = "shim.log"
+)
+
+// Prepare writes an attempt's folder. Nothing is started yet.
+func Prepare(dir string, spec Spec) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("prepare step: %w", err)
+	}
+	return writeJSON(dir, specFile, spec, os.O_TRUNC)
+}
+
+func readSpec(dir string) (spec Spec, err error) {
+	return spec, readJSON(dir, specFile, &spec)
+}
+
+// ReadStarted is what the shim said at its start; fs.ErrNotExist if it did not.
+func ReadStarted(dir string) (s Started, err error) {
+	return s, readJSON(dir, startedFile, &s)
+}
+
+func readExit(dir string) (e Exit, err error) {
+	return e, readJSON(dir, exitFile, &e)
+}
+
+func exists(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func readJSON(dir, name string, into any) error {
+	raw, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+	}
+	return nil
+}
+
+// writeJSON writes a file for good: synced, and its folder too. flag is O_TRUNC
+// or O_EXCL.
+func writeJSON(dir, name string, value any, flag int) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY|flag, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(raw)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

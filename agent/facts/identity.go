@@ -3,6 +3,7 @@ package facts
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -23,6 +24,9 @@ func Machine(files fs.FS) (string, error) {
 		{"board", "sys/class/dmi/id/product_uuid"},
 	} {
 		id, err := firstLine(files, source.file)
+		if errors.Is(err, fs.ErrPermission) {
+			continue
+		}
 		if err != nil {
 			return "", fmt.Errorf("identify the machine: %w", err)
 		}

@@ -1,0 +1,59 @@
+package ascend
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+const maxFile = 64 << 10 // bytes of one of the installers' files
+
+// readFile reads a small file of the host.
+func readFile(files fs.FS, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read /%s: %w", name, reason(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read /%s: %w", name, reason(err))
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("read /%s: is larger than %d bytes", name, maxFile)
+	}
+	return data, nil
+}
+
+// reason is err without the file's name, which is said once already.
+func reason(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fs.ErrNotExist
+	}
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+// assignments are the key=value lines of a file, in any order. What is no
+// assignment is passed over; a key must not have two values.
+func assignments(data []byte) (map[string]string, error) {
+	values := map[string]string{}
+	for line := range lines([]byte(strings.TrimPrefix(string(data), "\ufeff"))) {
+		f, is := cutField(line, "=")
+		if !is || f.Key == "" || strings.HasPrefix(f.Key, "#") {
+			continue
+		}
+		if !printable(f.Key) || !printable(f.Value) {
+			return nil, fmt.Errorf("has a line that is not text: %q", clip(strings.TrimSpace(line), maxSaid))
+		}
+		if former, given := values[f.Key]; given && former != f.Value {
+			return nil, fmt.Errorf("%s is %q and then %q", clip(f.Key, maxSaid), clip(former, maxSaid), clip(f.Value, maxSaid))
+		}
+		values[f.Key] = f.Value
+	}
+	return values, nil
+}

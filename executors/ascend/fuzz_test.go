@@ -1,0 +1,190 @@
+package ascend
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"devserver-agent/executors"
+)
+
+// seeds gives a fuzz target the samples of a folder of testdata.
+func seeds(f *testing.F, folder string) {
+	f.Helper()
+	for _, data := range samples(f, folder) {
+		f.Add(data)
+	}
+}
+
+// carried fails when a value cannot be recorded in a memo.
+func carried(t *testing.T, value any) {
+	t.Helper()
+	if _, err := json.Marshal(value); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzCards(f *testing.F) {
+	seeds(f, "cards")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := ParseCards(data)
+		if err != nil {
+			return
+		}
+		if len(list.Cards) == 0 || len(list.Cards) > maxCards {
+			t.Errorf("%d cards without an error", len(list.Cards))
+		}
+		carried(t, list)
+	})
+}
+
+func FuzzBoard(f *testing.F) {
+	seeds(f, "board")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		board, err := ParseBoard(data, 3)
+		if err != nil {
+			return
+		}
+		if id, _ := board.Get(keyCard); id != "3" {
+			t.Errorf("board of card %q was taken for that of card 3", id)
+		}
+		for _, key := range []string{keyDriver, keyFirmware} {
+			if text := board.text(key); text != "" && board.version(key) == "" {
+				t.Errorf("%s %q passed", key, text)
+			}
+		}
+		for _, field := range board.Fields {
+			if !field.sound() {
+				t.Errorf("kept %q", field)
+			}
+		}
+		carried(t, []any{board, board.Chip(), board.Chips(), board.Compatibility()})
+	})
+}
+
+func FuzzHealth(f *testing.F) {
+	seeds(f, "health")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		health, err := ParseHealth(data)
+		if err != nil {
+			return
+		}
+		states := []State{StateOK, StateWarning, StateAlarm, StateCritical, StateUnknown}
+		if !slices.Contains(states, health.State) || len(health.Codes) > maxAlarms || len(health.Alarms) > maxAlarms {
+			t.Errorf("took %v", health)
+		}
+		carried(t, health)
+	})
+}
+
+func FuzzVersionInfo(f *testing.F) {
+	seeds(f, "versioninfo")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		info, err := ParseVersionInfo(data)
+		if err != nil {
+			return
+		}
+		if again, err := ParseVersion(string(info.Version)); again != info.Version || err != nil {
+			t.Errorf("version %q reads as %q, %v", info.Version, again, err)
+		}
+		for _, ranges := range []func() ([]Range, error){info.Drivers, info.Firmwares, info.Same} {
+			if _, err := ranges(); err != nil && err.Error() == "" {
+				t.Error("an error without words")
+			}
+		}
+		carried(t, info)
+	})
+}
+
+func FuzzInstallInfo(f *testing.F) {
+	seeds(f, "installinfo")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		info, err := ParseInstallInfo(data)
+		if err != nil {
+			return
+		}
+		for _, dir := range []string{info.DriverPath(), info.FirmwarePath()} {
+			if dir == "" || dir[0] != '/' {
+				t.Errorf("installed in %q", dir)
+			}
+		}
+		carried(t, info)
+	})
+}
+
+func FuzzVersion(f *testing.F) {
+	for _, text := range []string{"24.1.rc3.10", "24.1.0.3", "7.5.0.5.220", "24.1.RC2.b010", "23.0.rc3.", "NA"} {
+		f.Add(text, "24.1.0")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		v, err := ParseVersion(a)
+		if err != nil {
+			return
+		}
+		if again, err := ParseVersion(string(v)); again != v || err != nil {
+			t.Errorf("%q reads as %q, %v", v, again, err)
+		}
+		w, err := ParseVersion(b)
+		if err != nil {
+			return
+		}
+		order, ordered := v.Compare(w)
+		back, backOrdered := w.Compare(v)
+		if order != -back || ordered != backOrdered || (v == w && (order != 0 || !ordered)) {
+			t.Errorf("%s and %s: %d %t one way, %d %t the other", v, w, order, ordered, back, backOrdered)
+		}
+	})
+}
+
+func FuzzRanges(f *testing.F) {
+	for _, text := range []string{"[23.0.rc3,23.0.rc3.],[23.0.0,23.0.0.]", "[7.0.0,7.2.99]", "", "[,]", "[[a,b]]"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ranges, err := ParseRanges(text)
+		if err != nil {
+			return
+		}
+		for _, r := range ranges {
+			if !r.Contains(r.Low) || !r.Contains(r.High) {
+				t.Errorf("%s does not contain its ends", r)
+			}
+			if again, err := ParseRanges(r.String()); err != nil || len(again) != 1 || again[0] != r {
+				t.Errorf("%s reads as %v, %v", r, again, err)
+			}
+		}
+	})
+}
+
+func FuzzRefusal(f *testing.F) {
+	for _, data := range samples(f, "refusal") {
+		f.Add(data, 187)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, status int) {
+		_, parsing := ParseCards(data)
+		if parsing == nil {
+			return
+		}
+		err := refusal("npu-smi", executors.Reply{Output: data, Code: status}, parsing)
+		if err.Err == nil || !printable(err.Error()) || len(err.Said) > maxSaid+len("...") {
+			t.Errorf("%q", err)
+		}
+	})
+}
+
+func FuzzDevices(f *testing.F) {
+	f.Add("0000:c1:00.0", "0x19e5\n", "0xd802\n", "0x120000\n")
+	f.Add("0000:01:00.0", "0x19e5\n", "0xd80a\n", "0x120000\n")
+	f.Add("x", "19e5", "", "-1")
+	f.Fuzz(func(t *testing.T, address, vendor, device, class string) {
+		dir := pciDevices + "/" + address
+		files := fstest.MapFS{
+			dir + "/vendor": {Data: []byte(vendor)}, dir + "/device": {Data: []byte(device)}, dir + "/class": {Data: []byte(class)},
+		}
+		devices, err := Devices(files)
+		if err == nil && len(devices) > 1 {
+			t.Errorf("one device counts as %v", devices)
+		}
+	})
+}

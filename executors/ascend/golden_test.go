@@ -1,0 +1,126 @@
+package ascend
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// reading is what the golden files hold: what was understood, or what was wrong.
+type reading struct {
+	Error string         `json:"error,omitempty"`
+	Is    any            `json:"is,omitempty"`
+	Says  map[string]any `json:"says,omitempty"` // the typed accessors
+}
+
+// golden reads every .txt of a folder of testdata and compares what was
+// understood with the .golden beside it. A name that begins with "wrong-" must
+// be refused, any other must not.
+func golden[T any](t *testing.T, folder string, parse func([]byte) (T, error), says func(T) map[string]any) {
+	for name, data := range samples(t, folder) {
+		t.Run(strings.ReplaceAll(name, "-", " "), func(t *testing.T) {
+			var got reading
+			value, err := parse(data)
+			if err != nil {
+				got.Error = err.Error()
+			} else {
+				got.Is = value
+				if says != nil {
+					got.Says = says(value)
+				}
+			}
+			if refused := err != nil; refused != strings.HasPrefix(name, "wrong-") {
+				t.Errorf("error is %v", err)
+			}
+			compare(t, filepath.Join("testdata", folder, name+".golden"), got)
+		})
+	}
+}
+
+func compare(t *testing.T, file string, value any) {
+	t.Helper()
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text.String()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// samples are the .txt files of a folder of testdata by name.
+func samples(t testing.TB, folder string) map[string][]byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no samples in %s (%v)", folder, err)
+	}
+	found := map[string][]byte{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[strings.TrimSuffix(filepath.Base(file), ".txt")] = data
+	}
+	return found
+}
+
+func TestCards(t *testing.T) { golden(t, "cards", ParseCards, nil) }
+
+func TestBoard(t *testing.T) {
+	parse := func(data []byte) (Board, error) { return ParseBoard(data, 3) }
+	golden(t, "board", parse, func(b Board) map[string]any {
+		return map[string]any{
+			"driver": b.Driver(), "firmware": b.Firmware(), "compatibility": b.Compatibility(),
+			"product": b.Product(), "model": b.Model(), "manufacturer": b.Manufacturer(), "serial": b.Serial(),
+			"bus": b.Bus(), "chip": b.Chip(), "chips": b.Chips(),
+		}
+	})
+}
+
+func TestHealth(t *testing.T) { golden(t, "health", ParseHealth, nil) }
+
+func TestVersionInfo(t *testing.T) {
+	golden(t, "versioninfo", ParseVersionInfo, func(v VersionInfo) map[string]any {
+		return map[string]any{
+			"package": v.Package(), "drivers": declared(v.Drivers()), "firmwares": declared(v.Firmwares()), "same": declared(v.Same()),
+		}
+	})
+}
+
+func declared(ranges []Range, err error) any {
+	if err != nil {
+		return err.Error()
+	}
+	return ranges
+}
+
+func TestInstallInfo(t *testing.T) {
+	golden(t, "installinfo", ParseInstallInfo, func(i InstallInfo) map[string]any {
+		complete, told := i.DriverComplete()
+		return map[string]any{
+			"user": i.User(), "group": i.Group(), "for_all": i.ForAll(), "complete": complete, "told": told,
+			"driver": i.DriverType() + " in " + i.DriverPath(), "firmware": i.FirmwareType() + " in " + i.FirmwarePath(),
+		}
+	})
+}

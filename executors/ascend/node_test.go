@@ -1,0 +1,191 @@
+package ascend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+	"devserver-agent/test/hosttest"
+)
+
+// host is a host whose npu-smi is a shell script.
+func host(t *testing.T, script string) *hosttest.Host {
+	t.Helper()
+	root := t.TempDir()
+	if script != "" {
+		write(t, root, "usr/local/bin/npu-smi", "#!/bin/sh\n"+script)
+	}
+	return hosttest.New(t, root)
+}
+
+func write(t *testing.T, root, name, text string) {
+	t.Helper()
+	file := filepath.Join(root, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNodeAsksAndUnderstands(t *testing.T) {
+	h := host(t, `case "$*" in
+"info -l") printf '\tTotal Count : 1\n\n\tNPU ID : 8\n\tChip Count : 2\n' ;;
+"info -t board -i 8") printf '\tNPU ID : 8\n\tSoftware Version : 24.1.1.1\n\tFirmware Version : 7.5.0.5.220\n' ;;
+"info -t health -i 8") printf '\tHealth Status : Warning\n\tError Code : 80e01801\n' ;;
+*) echo "asked for $*"; exit 1 ;;
+esac
+`)
+	node, ctx := ascend.NewNode(h), context.Background()
+	cards, err := node.Cards(ctx)
+	if err != nil || len(cards.Cards) != 1 || cards.Cards[0] != (ascend.Card{ID: 8, Chips: 2}) {
+		t.Errorf("cards are %v, %v", cards, err)
+	}
+	board, err := node.Board(ctx, 8)
+	if err != nil || board.Driver() != "24.1.1.1" || board.Firmware() != "7.5.0.5.220" {
+		t.Errorf("board is %v, %v", board, err)
+	}
+	health, err := node.Health(ctx, 8)
+	if err != nil || health.State != ascend.StateWarning || len(health.Codes) != 1 || health.Codes[0] != "80E01801" {
+		t.Errorf("health is %v, %v", health, err)
+	}
+}
+
+func TestNodeNamesTheToolAndWhatItSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		want   error
+		text   string
+	}{
+		"tool is not there": {"", executors.ErrNotFound,
+			"npu-smi info -l: tool not found on this host"},
+		"tool hangs": {"exec sleep 60", executors.ErrTimeout,
+			"npu-smi info -l: did not end in time"},
+		"tool floods": {"exec cat /dev/zero", executors.ErrFlood,
+			"npu-smi info -l: printed more than is reasonable"},
+		"driver is down": {"echo 'dcmi module initialize failed. ret is -8005'; exit 187", ascend.ErrDriverDown,
+			`npu-smi info -l: the driver does not run ("dcmi module initialize failed. ret is -8005"), exit status 187`},
+		"tool prints nothing": {"exit 0", ascend.ErrGarbled,
+			"npu-smi info -l: the answer makes no sense: is no list of cards"},
+		"tool lists and then fails": {`printf '\tTotal Count : 1\n\n\tNPU ID : 8\n'; exit 210`, ascend.ErrFailed,
+			`npu-smi info -l: ended with an error ("Total Count : 1"), exit status 210`},
+		"driver has no card": {`printf '\tTotal Count : 0\n'`, ascend.ErrNoCards,
+			`npu-smi info -l: no NPU card on this host ("Total Count : 0")`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host(t, c.script)
+			if c.want == executors.ErrTimeout {
+				h.QueryTimeout = 50 * time.Millisecond
+			}
+			_, err := ascend.NewNode(h).Cards(context.Background())
+			var tool *ascend.ToolError
+			if !errors.Is(err, c.want) || !errors.As(err, &tool) || err.Error() != c.text {
+				t.Errorf("got  %v\nwant %s", err, c.text)
+			}
+		})
+	}
+}
+
+func TestNodeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(executors.ErrCancelled)
+	if _, err := ascend.NewNode(host(t, "exec sleep 60")).Board(ctx, 0); !errors.Is(err, executors.ErrCancelled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNodeReadsWhatIsInstalled(t *testing.T) {
+	h, root := rooted(t)
+	node := ascend.NewNode(h)
+
+	if _, err := node.InstalledDriver(); !errors.Is(err, fs.ErrNotExist) || err.Error() != "read /usr/local/Ascend/driver/version.info: file does not exist" {
+		t.Errorf("without a driver: %v", err)
+	}
+	write(t, root, "usr/local/Ascend/driver/version.info", "Version=24.1.RC3.10\r\ncompatible_version_fw=[7.5.0,7.9.99]\r\n")
+	write(t, root, "usr/local/Ascend/firmware/version.info", "firmware_version=1.0\n")
+	driver, err := node.InstalledDriver()
+	if err != nil || driver.Version != "24.1.rc3.10" {
+		t.Errorf("driver is %v, %v", driver, err)
+	}
+	if _, err := node.InstalledFirmware(); err == nil || err.Error() != "read /usr/local/Ascend/firmware/version.info: has no Version" {
+		t.Errorf("firmware without a version: %v", err)
+	}
+
+	write(t, root, "etc/ascend_install.info", "Driver_Install_Path_Param=/opt/npu/\nFirmware_Install_Path_Param=/opt/npu\n")
+	write(t, root, "opt/npu/driver/version.info", "Version=25.2.1\n")
+	write(t, root, "opt/npu/firmware/version.info", "Version=7.7.0.9.220\n")
+	if driver, err := node.InstalledDriver(); err != nil || driver.Version != "25.2.1" {
+		t.Errorf("driver in another place is %v, %v", driver, err)
+	}
+	if firmware, err := node.InstalledFirmware(); err != nil || firmware.Version != "7.7.0.9.220" {
+		t.Errorf("firmware in another place is %v, %v", firmware, err)
+	}
+}
+
+func rooted(t *testing.T) (*hosttest.Host, string) {
+	t.Helper()
+	root := t.TempDir()
+	return hosttest.New(t, root), root
+}
+
+func TestDevicesOnTheBus(t *testing.T) {
+	h, root := rooted(t)
+	node := ascend.NewNode(h)
+	if devices, err := node.Devices(); err != nil || len(devices) != 0 {
+		t.Errorf("without a bus: %v, %v", devices, err)
+	}
+	for address, ids := range map[string][3]string{
+		"0000:C1:00.0": {"0x19e5", "0xd802", "0x120000"}, // an NPU
+		"0000:01:00.0": {"0x19e5", "0xd802", "0x120000"}, // another
+		"0000:02:00.0": {"0x19e5", "0xd80a", "0x120000"}, // of a family to come
+		"0000:03:00.0": {"0x19e5", "0x1822", "0x020000"}, // a network adapter of Huawei's
+		"0000:04:00.0": {"0x8086", "0xd802", "0x120000"}, // of another vendor
+	} {
+		// On a real host the entries of the bus are links into the tree of devices.
+		dir := "sys/devices/pci0000:00/" + address
+		for i, name := range []string{"vendor", "device", "class"} {
+			write(t, root, dir+"/"+name, ids[i]+"\n")
+		}
+		link := filepath.Join(root, "sys/bus/pci/devices", address)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../../../devices/pci0000:00/"+address, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []ascend.Device{
+		{Address: "0000:01:00.0", ID: 0xd802, Chip: ascend.Chip910B},
+		{Address: "0000:02:00.0", ID: 0xd80a},
+		{Address: "0000:c1:00.0", ID: 0xd802, Chip: ascend.Chip910B},
+	}
+	devices, err := node.Devices()
+	if diff := cmp.Diff(want, devices); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	write(t, root, "sys/devices/pci0000:00/0000:C1:00.0/device", "?")
+	if _, err := node.Devices(); err == nil {
+		t.Error("a device without an id was passed over")
+	}
+}
+
+func TestChipFamilies(t *testing.T) {
+	want := "310 310b 310p 910 910b 910_93 950"
+	got := ""
+	for _, id := range []uint16{0xd100, 0xd107, 0xd500, 0xd801, 0xd802, 0xd803, 0xd806} {
+		got += fmt.Sprint(" ", ascend.ChipOf(id))
+	}
+	if got[1:] != want || ascend.ChipOf(0x1822) != "" {
+		t.Errorf("families are%s", got)
+	}
+}

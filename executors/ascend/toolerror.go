@@ -1,0 +1,134 @@
+package ascend
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"devserver-agent/executors"
+)
+
+// What keeps npu-smi from answering, to be matched with errors.Is.
+var (
+	ErrDriverDown  = errors.New("the driver does not run")
+	ErrInUse       = errors.New("the device is in use")
+	ErrNoCards     = errors.New("no NPU card on this host")
+	ErrNoCard      = errors.New("no such card")
+	ErrUnsupported = errors.New("not supported here")
+	ErrFailed      = errors.New("ended with an error")
+	ErrGarbled     = errors.New("the answer makes no sense")
+)
+
+// byCode holds the DCMI codes that mean more than a failure. Huawei's manual of
+// DCMI lists them all; -8005 is its "inner error", which every tool gives while
+// the driver is unusable.
+var byCode = map[int]error{
+	-8005: ErrDriverDown, -8007: ErrNoCard, -8008: ErrNoCard, -8020: ErrInUse, -8255: ErrUnsupported,
+}
+
+const maxSaid = 120 // bytes of a tool's own words that are kept
+
+// ToolError says that a tool gave no answer, and what it said instead.
+type ToolError struct {
+	Tool   string // as it was asked, such as "npu-smi info -l"
+	Said   string // its own words, shortened; "" when there were none
+	Status int    // exit status
+	DCMI   int    // DCMI code, from its words or else its status; 0 when there is none
+	Err    error  // one of the above, or what executors.Host.Query returned
+}
+
+func (e *ToolError) Unwrap() error { return e.Err }
+
+func (e *ToolError) Error() string {
+	text := fmt.Sprintf("%s: %v", e.Tool, e.Err)
+	if e.Said != "" {
+		text += fmt.Sprintf(" (%q)", e.Said)
+	}
+	if e.Status != 0 {
+		text += fmt.Sprintf(", exit status %d", e.Status)
+	}
+	return text
+}
+
+// sentence is something npu-smi says, at the beginning of a line, instead of an
+// answer. Most of them come with exit status 0.
+type sentence struct {
+	pattern *regexp.Regexp // its group, if there is one, is a DCMI code
+	means   error
+}
+
+// sentences are in the order in which they are tried on a line. ErrFailed is
+// only as much as the sentence itself tells; the code may tell more.
+var sentences = []sentence{
+	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed, because the device is used\.(?: ret is (-?\d{1,6}))?`), ErrInUse},
+	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-8020)\b`), ErrInUse},
+	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-?\d{1,6})`), ErrDriverDown},
+	{regexp.MustCompile(`^npu get board type failed.* ret is (-?\d{1,6})`), ErrFailed},
+	{regexp.MustCompile(`^There is no NPU card on this server`), ErrNoCards},
+	{regexp.MustCompile(`^Invalid card id`), ErrNoCard},
+	{regexp.MustCompile(`^This device does not support `), ErrUnsupported},
+	{regexp.MustCompile(`^This command cannot be executed on a `), ErrUnsupported},
+	{regexp.MustCompile(`^In the vNPU scenario, this device does not support `), ErrUnsupported},
+	{regexp.MustCompile(`^NPU is working in SMP mode, does not support `), ErrUnsupported},
+	{regexp.MustCompile(`^Failed to (?:query|get) `), ErrFailed},
+	{regexp.MustCompile(`^npu_get_card_device_id failed\. err is (-?\d{1,6})`), ErrFailed},
+	{regexp.MustCompile(`^Command or option is not found`), ErrFailed},
+}
+
+// statuses are the exit statuses of npu-smi that stand for a DCMI code: the
+// code's low byte (187 is -8005 & 0xff).
+var statuses = map[int]int{
+	187: -8005, 172: -8020, 185: -8007, 184: -8008, 180: -8012, 186: -8006, 182: -8010, 193: -8255,
+}
+
+// refusal tells what a reply that is not data means: by its text, which is
+// authoritative, then by the DCMI code in its text or status, else by why it
+// did not parse.
+func refusal(tool string, reply executors.Reply, parsing error) *ToolError {
+	e := &ToolError{Tool: tool, Status: reply.Code, DCMI: statuses[reply.Code]}
+	said, code, means := recognise(reply.Output)
+	if means == nil {
+		said = excerpt(reply.Output, maxSaid)
+	}
+	if code != 0 {
+		e.DCMI = code
+	}
+	e.Said, e.Err = said, means
+	if means != nil && means != ErrFailed {
+		return e
+	}
+	switch {
+	case byCode[e.DCMI] != nil:
+		e.Err = byCode[e.DCMI]
+	case errors.Is(parsing, ErrNoCards):
+		e.Err = ErrNoCards
+	case means == nil && reply.Code == 0:
+		e.Err = fmt.Errorf("%w: %w", ErrGarbled, parsing)
+	default:
+		e.Err = ErrFailed
+	}
+	return e
+}
+
+// recognise finds the first line that is a sentence.
+func recognise(out []byte) (said string, code int, means error) {
+	if len(out) > maxText {
+		out = out[:maxText]
+	}
+	for line := range lines(out) {
+		line = strings.TrimSpace(line)
+		for _, s := range sentences {
+			match := s.pattern.FindStringSubmatch(line)
+			if match == nil {
+				continue
+			}
+			if len(match) > 1 {
+				code, _ = strconv.Atoi(match[1]) // "" or, by the patterns, six digits at most
+			}
+			return clip(line, maxSaid), code, s.means
+		}
+	}
+	return "", 0, nil
+}

@@ -1,0 +1,156 @@
+// Package hosttest is an executors.Host for tests of executors: real programs
+// and files under a folder, with memos and steps kept in memory.
+//
+// It keeps the contract of executors.Host, its checked replay included, but not
+// through the end of the process. Replay begins the item again, as the agent
+// does after it was killed; Cut loses the end of a step, as a pulled plug does.
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"devserver-agent/executors"
+)
+
+// Host is an executors.Host over a folder. Like any, it is for one item and not
+// safe for concurrent use.
+type Host struct {
+	// QueryTimeout is how long a Query may take; 0: executors.QueryTimeout.
+	QueryTimeout time.Duration
+	// Env is added to the environment of the programs.
+	Env []string
+
+	root   string
+	files  fs.FS
+	memos  map[string]json.RawMessage
+	steps  []*attempt
+	cut    map[string]bool // steps whose next attempt loses its end
+	asked  map[string]int  // since the last Replay, how often a step was asked for
+	output bytes.Buffer
+	said   []Progress
+}
+
+// Progress is one call of Host.Progress.
+type Progress struct {
+	Percent int
+	What    string
+}
+
+// attempt is one start of a step.
+type attempt struct {
+	step   string
+	number int
+	argv   []string
+	exit   executors.Exit
+	err    error
+}
+
+var _ executors.Host = (*Host)(nil)
+
+// New returns a Host over the folder root until the test ends.
+func New(t testing.TB, root string) *Host {
+	t.Helper()
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]bool{}}
+	h.Replay()
+	return h
+}
+
+// Replay begins the item anew: what was recorded answers from now on.
+func (h *Host) Replay() { h.asked = map[string]int{} }
+
+// Cut makes the next attempt of a step lose its end: the program runs, and
+// Command answers ErrInterrupted, now and on every replay.
+func (h *Host) Cut(step string) { h.cut[step] = true }
+
+// Output is what the item printed, its programs included.
+func (h *Host) Output() string { return h.output.String() }
+
+// Told is what Progress was told, in order.
+func (h *Host) Told() []Progress { return h.said }
+
+// Starts counts how often a step's program was started.
+func (h *Host) Starts(step string) int {
+	n := 0
+	for _, a := range h.steps {
+		if a.step == step {
+			n++
+		}
+	}
+	return n
+}
+
+// Files is the folder.
+func (h *Host) Files() fs.FS { return h.files }
+
+// Progress remembers what it is told.
+func (h *Host) Progress(percent int, what string) {
+	h.said = append(h.said, Progress{Percent: percent, What: what})
+}
+
+// Printf writes to the item's output.
+func (h *Host) Printf(format string, args ...any) { fmt.Fprintf(&h.output, format, args...) }
+
+// Memo answers with what fn returned the first time it succeeded.
+func (h *Host) Memo(ctx context.Context, name string, fn func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {
+	if value, known := h.memos[name]; known {
+		return value, nil
+	}
+	value, err := fn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.memos[name] = value
+	return value, nil
+}
+
+// usual are the folders of the host in which a tool is looked for.
+var usual = []string{
+	"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin",
+	"usr/local/Ascend/driver/tools",
+}
+
+// find is the path of a tool under the root.
+func (h *Host) find(tool string) (string, error) {
+	if filepath.IsAbs(tool) {
+		return h.executable(tool)
+	}
+	for _, dir := range usual {
+		if path, err := h.executable(filepath.Join(dir, tool)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", tool, executors.ErrNotFound)
+}
+
+func (h *Host) executable(name string) (string, error) {
+	path := filepath.Join(h.root, name)
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("%s: %w", name, executors.ErrNotFound)
+	}
+	return path, nil
+}
+
+// environment lets scripts find their own tools on the real system.
+func (h *Host) environment() []string {
+	dirs := make([]string, 0, len(usual))
+	for _, dir := range usual {
+		dirs = append(dirs, filepath.Join(h.root, dir))
+	}
+	path := strings.Join(append(dirs, os.Getenv("PATH")), ":")
+	return append([]string{"PATH=" + path, "HOST_ROOT=" + h.root, "LC_ALL=C"}, h.Env...)
+}

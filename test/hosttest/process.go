@@ -1,0 +1,139 @@
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"syscall"
+	"time"
+
+	"devserver-agent/executors"
+)
+
+// Query runs a program and returns all it printed.
+func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, error) {
+	path, err := h.find(argv[0])
+	if err != nil {
+		return executors.Reply{}, err
+	}
+	limit := h.QueryTimeout
+	if limit == 0 {
+		limit = executors.QueryTimeout
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, limit, executors.ErrTimeout)
+	defer cancel()
+	flooded, flood := context.WithCancelCause(bounded)
+	defer flood(nil)
+	out := &bounds{left: executors.QueryLimit, full: func() { flood(executors.ErrFlood) }}
+	cmd := h.program(flooded, path, argv)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); flooded.Err() != nil {
+		return executors.Reply{Output: out.kept.Bytes()}, fmt.Errorf("%s: %w", argv[0], context.Cause(flooded))
+	} else if cmd.ProcessState == nil {
+		return executors.Reply{}, fmt.Errorf("%s: %w", argv[0], err)
+	}
+	code, _ := ended(cmd)
+	return executors.Reply{Output: out.kept.Bytes(), Code: code}, nil
+}
+
+// Command runs a step's program, or answers from what it left.
+func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Exit, error) {
+	h.asked[cmd.Step]++
+	number := h.asked[cmd.Step]
+	for _, a := range h.steps {
+		if a.step != cmd.Step {
+			continue
+		}
+		if !slices.Equal(a.argv, cmd.Argv) {
+			return executors.Exit{}, fmt.Errorf("step %s: %w: %q, not %q", cmd.Step, executors.ErrDiverged, cmd.Argv, a.argv)
+		}
+		if a.number == number {
+			return a.exit, a.err
+		}
+		if !errors.Is(a.err, executors.ErrInterrupted) {
+			return executors.Exit{}, fmt.Errorf("step %s: %w: it has ended", cmd.Step, executors.ErrDiverged)
+		}
+	}
+	for _, a := range h.steps {
+		if h.asked[a.step] < a.number {
+			return executors.Exit{}, fmt.Errorf("step %s: %w: step %s came first", cmd.Step, executors.ErrDiverged, a.step)
+		}
+	}
+	a := &attempt{step: cmd.Step, number: number, argv: slices.Clone(cmd.Argv)}
+	if err := h.act(ctx, a, cmd.Timeout); err != nil {
+		return executors.Exit{}, err
+	}
+	h.steps = append(h.steps, a)
+	return a.exit, a.err
+}
+
+// act runs the program of an attempt to its end. It returns an error only when
+// nothing was started.
+func (h *Host) act(ctx context.Context, a *attempt, timeout time.Duration) error {
+	path, err := h.find(a.argv[0])
+	if err != nil {
+		return err
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, executors.ErrTimeout)
+		defer cancel()
+	}
+	cmd := h.program(ctx, path, a.argv)
+	cmd.Stdout, cmd.Stderr = &h.output, &h.output
+	began := time.Now()
+	err = cmd.Run()
+	if cmd.ProcessState == nil {
+		return fmt.Errorf("step %s: %w", a.step, err)
+	}
+	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began)}
+	a.exit.Code, a.exit.Signal = ended(cmd)
+	switch {
+	case h.cut[a.step]:
+		delete(h.cut, a.step)
+		a.exit, a.err = executors.Exit{}, fmt.Errorf("step %s: %w", a.step, executors.ErrInterrupted)
+	case ctx.Err() != nil:
+		a.err = fmt.Errorf("step %s: %w", a.step, context.Cause(ctx))
+	}
+	return nil
+}
+
+// program is a command in a process group of its own, all of which is killed
+// when ctx ends.
+func (h *Host) program(ctx context.Context, path string, argv []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd.Dir, cmd.Env = h.root, h.environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+func ended(cmd *exec.Cmd) (code int, signal string) {
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && status.Signaled() {
+		return 128 + int(status.Signal()), status.Signal().String()
+	}
+	return cmd.ProcessState.ExitCode(), ""
+}
+
+// bounds keeps what is written until it is full, and says so once.
+type bounds struct {
+	kept bytes.Buffer
+	left int
+	full func()
+}
+
+func (b *bounds) Write(p []byte) (int, error) {
+	if len(p) <= b.left {
+		b.left -= len(p)
+		return b.kept.Write(p)
+	}
+	b.kept.Write(p[:b.left])
+	b.left = 0
+	b.full()
+	return 0, executors.ErrFlood
+}

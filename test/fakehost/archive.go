@@ -135,7 +135,8 @@ func (p Package) build(dir string, header []byte) (Built, error) {
 		return Built{}, err
 	}
 	label := fmt.Sprintf("ASCEND-HDK-%s-NPU %s RUN PACKAGE", strings.ToUpper(p.Chip), strings.ToUpper(p.Kind))
-	cmd := exec.Command("makeself", "--quiet", "--nox11", "--sha256", "--nomd5", "--nocrc", "--header", "./header.sh",
+	// The level goes to gzip as it stands; n keeps a temporary file's name and time out.
+	cmd := exec.Command("makeself", "--quiet", "--complevel", "9n", "--nox11", "--sha256", "--nomd5", "--nocrc", "--header", "./header.sh",
 		"--tar-extra", "--mtime=@1700000000 --sort=name --owner=0 --group=0 --numeric-owner",
 		"--packaging-date", "Mon Mar  2 09:00:00 UTC 2026", "./content", "./package.run", label, "./install.sh")
 	cmd.Dir = work

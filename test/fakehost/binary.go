@@ -43,3 +43,14 @@ func Binary(t testing.TB) string {
 	}
 	return path
 }
+
+// ForTest builds a host in a folder of the test, with the command that Binary builds.
+func ForTest(t testing.TB, m Model, o Options) *Host {
+	t.Helper()
+	o.Binary = Binary(t)
+	h, err := New(filepath.Join(t.TempDir(), "host"), m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}

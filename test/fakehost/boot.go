@@ -41,6 +41,9 @@ type Machine struct {
 // of the host and ends. A host runs under one init at a time; booting it again after
 // that is a power cycle. What init and the command print goes to Host.Console.
 func (h *Host) Boot(ctx context.Context, c Command) (*Machine, error) {
+	if h.ping() == nil {
+		return nil, fmt.Errorf("fakehost: an init already runs for %s", h.dir)
+	}
 	console, err := os.OpenFile(h.Console(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -87,7 +90,6 @@ func (m *Machine) Done() <-chan struct{} { return m.ended }
 func (h *Host) awaitInit(ctx context.Context, ended <-chan struct{}) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	notYet := errors.New("not yet")
 	for {
 		select {
 		case <-ctx.Done():
@@ -96,9 +98,14 @@ func (h *Host) awaitInit(ctx context.Context, ended <-chan struct{}) error {
 			text, _ := os.ReadFile(h.Console())
 			return fmt.Errorf("fakehost: init ended: %s", text[max(0, len(text)-2000):])
 		case <-tick.C:
-			if h.ask("ping", func() error { return notYet }) == nil {
+			if h.ping() == nil {
 				return nil
 			}
 		}
 	}
+}
+
+// ping is nil when an init answers.
+func (h *Host) ping() error {
+	return h.ask("ping", func() error { return errors.New("fakehost: no init runs") })
 }

@@ -251,6 +251,8 @@ func (c *call) topology() {
 				c.printf("%-10s", "X")
 			case row.NPU == column.NPU:
 				c.printf("%-10s", "SIO")
+			case !c.state.Profile().Server:
+				c.printf("%-10s", "PHB")
 			default:
 				c.printf("%-10s", "HCCS")
 			}

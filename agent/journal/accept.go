@@ -129,24 +129,42 @@ func (s *Store) AllOpen() []*Task {
 // Reopen brings back a task whose verdict was acknowledged, to say it all
 // again: its cursor is at the beginning. For an open task it only moves the
 // cursor. ErrUnknown if there is none.
-func (s *Store) Reopen(id string) (*Task, error) {
-	s.mu.Lock()
-	t := s.open[id]
-	s.mu.Unlock()
-	if t == nil {
-		var err error
-		if t, err = s.reopenClosed(id); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.SetCursor(func(c *Cursor) { *c = Cursor{} }); err != nil {
-		return nil, err
-	}
-	s.changed(t)
-	return t, nil
+func (s *Store) Reopen(id string) error {
+	return s.rewind(id, func(_ *Task, c *Cursor) error {
+		*c = Cursor{Round: c.Round + 1}
+		return nil
+	})
 }
 
-func (s *Store) reopenClosed(id string) (*Task, error) {
+// Rewind brings back a task to send the output of one item again from an
+// offset on. ErrUnknown if there is none.
+func (s *Store) Rewind(id string, item int, from int64) error {
+	return s.rewind(id, func(t *Task, c *Cursor) error {
+		if t.accept.Task == nil || item < 0 || item >= len(t.accept.Task.Items) || from < 0 {
+			return fmt.Errorf("task %s has no output %d from %d on", id, item, from)
+		}
+		c.SetSent(item, min(from, c.Sent(item)))
+		return nil
+	})
+}
+
+func (s *Store) rewind(id string, move func(*Task, *Cursor) error) error {
+	t, err := s.bringBack(id)
+	if err != nil {
+		return err
+	}
+	var refused error
+	err = t.SetCursor(func(c *Cursor) { refused = move(t, c) })
+	s.changed(t)
+	return errors.Join(refused, err)
+}
+
+func (s *Store) bringBack(id string) (*Task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.open[id]; t != nil {
+		return t, nil
+	}
 	if _, err := os.Stat(s.folder(id)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("task %s: %w", id, ErrUnknown)
 	}
@@ -157,9 +175,7 @@ func (s *Store) reopenClosed(id string) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
 	s.open[id] = t
-	s.mu.Unlock()
 	return t, nil
 }
 

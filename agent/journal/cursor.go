@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
+
+	"devserver-agent/protocol"
 )
 
 // Cursor remembers what the broker acknowledged. It may lag behind: what is
@@ -15,7 +18,7 @@ import (
 type Cursor struct {
 	Seq    int     `json:"seq"`              // newest status acknowledged, 0: none
 	Output []int64 `json:"output,omitempty"` // bytes acknowledged, per item
-	Epoch  string  `json:"epoch,omitempty"`  // of the broker that acknowledged
+	Round  int     `json:"round,omitempty"`  // how often all was said again
 	// VerdictAt is when the verdict was acknowledged, epoch ms.
 	VerdictAt int64 `json:"verdict_at,omitempty"`
 }
@@ -62,6 +65,16 @@ func (t *Task) SetCursor(change func(*Cursor)) error {
 	}
 	t.cursor = next
 	return nil
+}
+
+// Acknowledged moves the cursor past a status that the broker has.
+func (t *Task) Acknowledged(status protocol.Status) error {
+	return t.SetCursor(func(c *Cursor) {
+		c.Seq = max(c.Seq, status.Seq)
+		if status.Status.Terminal() {
+			c.VerdictAt = protocol.Millis(time.Now())
+		}
+	})
 }
 
 func readCursor(dir string) (Cursor, error) {

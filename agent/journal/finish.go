@@ -12,7 +12,7 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Finish closes a task whose verdict and output the broker has. What only the
+// Finish closes a task whose verdict and output the broker has, once. What only the
 // replay needed is removed; verdict, digest, statuses and output stay until
 // Forget.
 func (s *Store) Finish(t *Task) error {
@@ -23,11 +23,14 @@ func (s *Store) Finish(t *Task) error {
 		return fmt.Errorf("finish task %s: step %s is still running", t.id, end.Step)
 	}
 	s.mu.Lock()
-	delete(s.open, t.id)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.open[t.id] != t {
+		return nil // finished already
+	}
 	if err := t.shrink(); err != nil {
 		return fmt.Errorf("finish task %s: %w", t.id, err)
 	}
+	delete(s.open, t.id)
 	if err := os.Remove(s.mark(t.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("finish task %s: %w", t.id, err)
 	}
@@ -53,7 +56,10 @@ func (t *Task) shrink() error {
 	if err == nil {
 		err = writeFile(filepath.Join(t.dir, "log"), lines)
 	}
-	return errors.Join(err, os.RemoveAll(filepath.Join(t.dir, "steps")), t.log.close())
+	if err = errors.Join(err, os.RemoveAll(filepath.Join(t.dir, "steps"))); err != nil {
+		return err
+	}
+	return t.log.close()
 }
 
 // Forget removes finished tasks whose results are older than keep and whose

@@ -7,6 +7,7 @@
 //	lock               held by the one daemon that may write here
 //	installation.json  who this agent is, and on which machine
 //	reserve            1 MiB, given up when the disk is full
+//	epoch              of the broker that has what the tasks said
 //	open/ID            a task that has no acknowledged verdict yet
 //	tasks/ID/          one task: envelope, log, cursor, steps/, output/
 //
@@ -197,6 +198,21 @@ func (s *Store) putInstallation(path string, inst Installation) error {
 
 // Installation is who this agent is.
 func (s *Store) Installation() Installation { return s.installation }
+
+// Epoch is the broker's, as it was when everything had last been said to it; ""
+// before.
+func (s *Store) Epoch() (string, error) {
+	raw, err := os.ReadFile(filepath.Join(s.opts.Dir, "epoch"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(raw), err
+}
+
+// SetEpoch remembers the broker's epoch.
+func (s *Store) SetEpoch(epoch string) error {
+	return s.Write(func() error { return writeFile(filepath.Join(s.opts.Dir, "epoch"), []byte(epoch)) })
+}
 
 // Dir is the state directory.
 func (s *Store) Dir() string { return s.opts.Dir }

@@ -1,0 +1,82 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"devserver-agent/agent/broker"
+	"devserver-agent/agent/outbox"
+)
+
+// Fetcher is the broker as the inbox needs it.
+type Fetcher interface {
+	// Fetch returns the stored mailbox; broker.ErrNoMailbox, broker.ErrAway.
+	Fetch(ctx context.Context) ([]byte, time.Time, error)
+}
+
+const (
+	fetchTimeout = 5 * time.Second
+	firstRetry   = 250 * time.Millisecond
+	maxRetry     = 30 * time.Second
+	sweep        = 5 * time.Minute // plus or minus half of it
+)
+
+// Connected has the mailbox read now: after every connect.
+func (i *Inbox) Connected() {
+	select {
+	case i.connect <- struct{}{}:
+	default: // it is going to be read
+	}
+}
+
+// Run reads the mailbox after every connect, once more half a minute to a
+// minute later, since a replica may have answered with an older one, and every
+// now and then. It returns when ctx ends or the journal cannot be written.
+func (i *Inbox) Run(ctx context.Context) error {
+	timer := time.NewTimer(sweepPause())
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-i.connect:
+			timer.Reset(30*time.Second + rand.N(30*time.Second))
+		case <-timer.C:
+			timer.Reset(sweepPause())
+		}
+		if err := i.read(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func sweepPause() time.Duration { return sweep/2 + rand.N(sweep) }
+
+// read asks until there is an answer, or until the connection is made anew and
+// asking begins again.
+func (i *Inbox) read(ctx context.Context) error {
+	for retry := firstRetry; ; retry = min(2*retry, maxRetry) {
+		fetchCtx, cancel := context.WithTimeout(ctx, fetchTimeout)
+		raw, stored, err := i.opts.Fetcher.Fetch(fetchCtx)
+		cancel()
+		switch {
+		case err == nil:
+			return i.Receive(raw, stored)
+		case errors.Is(err, broker.ErrNoMailbox):
+			i.opts.SawEpoch(outbox.NoMailbox)
+			return nil
+		}
+		i.opts.Log.Debug("mailbox not read yet", zap.Error(err))
+		select {
+		case <-time.After(retry):
+		case <-i.connect:
+			retry = firstRetry
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

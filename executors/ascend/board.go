@@ -60,7 +60,7 @@ func ParseBoard(out []byte, card int) (Board, error) {
 		}
 		if former, given := b.Get(f.Key); given {
 			if former != f.Value && known(f.Key) {
-				return Board{}, fmt.Errorf("%s is %q and then %q", f.Key, former, f.Value)
+				return Board{}, fmt.Errorf("gives %q and %q as %s", former, f.Value, f.Key)
 			}
 			continue
 		}
@@ -88,7 +88,7 @@ func (b Board) check(card int) error {
 			continue
 		}
 		if _, err := ParseVersion(value); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return fmt.Errorf("gives %q as %s", value, key)
 		}
 	}
 	return nil

@@ -117,7 +117,7 @@ func (l *CardList) add(f Field) error {
 func count(f Field) (int, error) {
 	n, err := strconv.ParseUint(f.Value, 10, 16)
 	if err != nil {
-		return 0, fmt.Errorf("%s is %q, which is no number of its kind", clip(f.Key, maxSaid), clip(f.Value, maxSaid))
+		return 0, fmt.Errorf("gives %q as %s", clip(f.Value, maxSaid), clip(f.Key, maxSaid))
 	}
 	return int(n), nil
 }

@@ -51,7 +51,7 @@ func assignments(data []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("has a line that is not text: %q", clip(strings.TrimSpace(line), maxSaid))
 		}
 		if former, given := values[f.Key]; given && former != f.Value {
-			return nil, fmt.Errorf("%s is %q and then %q", clip(f.Key, maxSaid), clip(former, maxSaid), clip(f.Value, maxSaid))
+			return nil, fmt.Errorf("gives %q and %q as %s", clip(former, maxSaid), clip(f.Value, maxSaid), clip(f.Key, maxSaid))
 		}
 		values[f.Key] = f.Value
 	}

@@ -52,7 +52,7 @@ func ParseHealth(out []byte) (Health, error) {
 				return Health{}, err
 			}
 			if h.State != "" && h.State != state {
-				return Health{}, fmt.Errorf("health is %s and then %s", h.State, state)
+				return Health{}, fmt.Errorf("gives %q and %q as health", h.State, state)
 			}
 			h.State = state
 		case f.named("Error Code"):
@@ -79,7 +79,7 @@ func parseState(word string) (State, error) {
 	if none(word) && word != "" || strings.HasPrefix(word, string(StateUnknown)+":") {
 		return StateUnknown, nil
 	}
-	return "", fmt.Errorf("health is %q, which is not known", clip(word, maxSaid))
+	return "", fmt.Errorf("gives %q as health", clip(word, maxSaid))
 }
 
 func (h *Health) addCodes(list string) error {
@@ -89,7 +89,7 @@ func (h *Health) addCodes(list string) error {
 	for _, code := range strings.FieldsFunc(strings.ToUpper(list), func(r rune) bool { return strings.ContainsRune(" ,;\t", r) }) {
 		code = strings.TrimPrefix(code, "0X")
 		if !errorCode.MatchString(code) {
-			return fmt.Errorf("error code is %q", clip(code, maxSaid))
+			return fmt.Errorf("gives %q as error code", clip(code, maxSaid))
 		}
 		if len(h.Codes) < maxAlarms {
 			h.Codes = append(h.Codes, code)

@@ -37,12 +37,16 @@ type ToolError struct {
 	Status int    // exit status
 	DCMI   int    // DCMI code, from its words or else its status; 0 when there is none
 	Err    error  // one of the above, or what executors.Host.Query returned
+	Why    error  // with ErrGarbled: what is wrong, a sentence about "the answer"
 }
 
 func (e *ToolError) Unwrap() error { return e.Err }
 
 func (e *ToolError) Error() string {
 	text := fmt.Sprintf("%s: %v", e.Tool, e.Err)
+	if e.Why != nil {
+		text += fmt.Sprintf(": it %v", e.Why)
+	}
 	if e.Said != "" {
 		text += fmt.Sprintf(" (%q)", e.Said)
 	}
@@ -105,7 +109,7 @@ func refusal(tool string, reply executors.Reply, parsing error) *ToolError {
 	case errors.Is(parsing, ErrNoCards):
 		e.Err = ErrNoCards
 	case means == nil && reply.Code == 0:
-		e.Err = fmt.Errorf("%w: %w", ErrGarbled, parsing)
+		e.Err, e.Why = ErrGarbled, parsing
 	default:
 		e.Err = ErrFailed
 	}

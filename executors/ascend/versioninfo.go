@@ -63,7 +63,7 @@ func ParseVersionInfo(data []byte) (VersionInfo, error) {
 	}
 	version, err := ParseVersion(text)
 	if err != nil {
-		return VersionInfo{}, fmt.Errorf("has a damaged Version: %w", err)
+		return VersionInfo{}, fmt.Errorf("gives %q as Version", clip(text, maxVersion))
 	}
 	return VersionInfo{Version: version, Values: values}, nil
 }

@@ -32,6 +32,9 @@ var (
 	ErrRefused = errors.New("the broker refused the message")
 )
 
+// NoMailbox is the epoch of a broker that has no mailbox for this server.
+const NoMailbox = "no-mailbox"
+
 // Options say where the broker is and who asks.
 type Options struct {
 	ServerID        string

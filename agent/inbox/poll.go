@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"devserver-agent/agent/broker"
-	"devserver-agent/agent/outbox"
 )
 
 // Fetcher is the broker as the inbox needs it.
@@ -67,7 +66,7 @@ func (i *Inbox) read(ctx context.Context) error {
 		case err == nil:
 			return i.Receive(raw, stored)
 		case errors.Is(err, broker.ErrNoMailbox):
-			i.opts.SawEpoch(outbox.NoMailbox)
+			i.opts.SawEpoch(broker.NoMailbox)
 			return nil
 		}
 		i.opts.Log.Debug("mailbox not read yet", zap.Error(err))

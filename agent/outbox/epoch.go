@@ -11,9 +11,6 @@ import (
 	"devserver-agent/agent/journal"
 )
 
-// NoMailbox is the epoch of a broker that has no mailbox for this server.
-const NoMailbox = "no-mailbox"
-
 // SawEpoch tells which broker answered. If it is not the one that has what the
 // tasks said, all of it is said again. It does not block.
 func (o *Outbox) SawEpoch(epoch string) {

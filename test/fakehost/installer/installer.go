@@ -74,13 +74,9 @@ func Uninstall(h *fakehost.Host, kind string, args []string, in io.Reader, out i
 }
 
 func play(h *fakehost.Host, pkg content, args []string, in io.Reader, out io.Writer) int {
-	name := fakehost.DriverInstaller
-	if pkg.kind == fakehost.Firmware {
-		name = fakehost.FirmwareInstaller
-	}
 	s, err := h.State()
 	if err == nil {
-		err = h.Record(fakehost.Event{Kind: fakehost.KindStart, Name: name, Argv: args, Boot: s.Boots, Note: pkg.version})
+		err = h.Record(fakehost.Event{Kind: fakehost.KindStart, Name: pkg.installer(), Argv: args, Boot: s.Boots, Note: pkg.version})
 	}
 	if err != nil {
 		fmt.Fprintln(out, err)
@@ -89,7 +85,7 @@ func play(h *fakehost.Host, pkg content, args []string, in io.Reader, out io.Wri
 	r := &run{host: h, state: s, pkg: pkg, args: args, in: bufio.NewReader(in), out: out, release: func() {}}
 	status := r.main()
 	r.release()
-	if err := h.Record(fakehost.Event{Kind: fakehost.KindEnd, Name: name, Boot: s.Boots, Note: pkg.version, Exit: &status}); err != nil {
+	if err := h.Record(fakehost.Event{Kind: fakehost.KindEnd, Name: pkg.installer(), Boot: s.Boots, Note: pkg.version, Exit: &status}); err != nil {
 		fmt.Fprintln(out, err)
 	}
 	return status
@@ -167,15 +163,12 @@ func (r *run) step(from, percent int, format string) (ok bool, err error) {
 // meant tells whether a fault applies to this kind of package.
 func (r *run) meant(a fakehost.Args) bool { return a.Applies(r.pkg.kind) }
 
+// begin notes that all checks are passed and the host is altered from here on.
 func (r *run) begin() error {
-	name := fakehost.DriverInstaller
-	if r.pkg.kind == fakehost.Firmware {
-		name = fakehost.FirmwareInstaller
-	}
-	return r.host.Record(fakehost.Event{Kind: fakehost.KindChange, Name: name, Note: r.pkg.version})
+	return r.host.Record(fakehost.Event{Kind: fakehost.KindChange, Name: r.pkg.installer(), Note: r.pkg.version})
 }
 
-// confirm asks a question unless --quiet was given; n and the end of input mean no.
+// confirm asks a question; n and the end of input mean no.
 func (r *run) confirm(question string) bool {
 	fmt.Fprintf(r.out, "%s  [y/n]", question)
 	answer, _ := r.in.ReadString('\n')

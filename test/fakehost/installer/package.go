@@ -14,6 +14,14 @@ type content struct {
 	kind, chip, arch, version, requires string
 }
 
+// installer is the name under which the journal has this package's runs.
+func (c content) installer() string {
+	if c.kind == fakehost.Firmware {
+		return fakehost.FirmwareInstaller
+	}
+	return fakehost.DriverInstaller
+}
+
 // readContent reads scene.info and version.info of an unpacked package.
 func readContent(dir string) (content, error) {
 	scene, err := readKeys(filepath.Join(dir, "scene.info"))

@@ -117,14 +117,13 @@ func (l layout) inner() int { return l.cells[0] + l.cells[1] + l.cells[2] + 2 }
 // table prints npu-smi info.
 func (c *call) table() {
 	l := c.layout()
-	driver := c.state.Visible()
+	chips := c.state.Visible()
 	version := c.state.Running().Driver
-	if len(driver) > 0 {
-		version = driver[0].Running.Driver
+	if len(chips) > 0 {
+		version = chips[0].Running.Driver
 	}
 	title := pad(pad(" npu-smi "+c.state.Installed.Driver, 9+l.tool)+" Version: "+version, l.inner())
 	c.printf("%s|%s|\n%s%s%s", rule("-", l.inner()), title, rule("-", l.cells[:]...), l.head, rule("=", l.cells[:]...))
-	chips := c.state.Visible()
 	for i, chip := range chips {
 		c.rows(l, chip)
 		switch {

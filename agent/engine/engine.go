@@ -73,13 +73,16 @@ func New(opts Options) *Engine {
 	return &Engine{opts: opts, cancels: map[string]context.CancelCauseFunc{}, fatal: make(chan error, 1)}
 }
 
-// Start takes up all open tasks, those first that had begun, and lets Submit be
-// called. When ctx ends, everything stops where it is, to be taken up by the
-// next agent; programs run on.
+// Start lets Resume and Submit be called. When ctx ends, everything stops where
+// it is, to be taken up by the next agent; programs run on.
 func (e *Engine) Start(ctx context.Context) {
 	life, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { stop(executors.ErrStopping) })
 	e.life = life
+}
+
+// Resume takes up all open tasks of the journal, those first that had begun.
+func (e *Engine) Resume() {
 	var fresh []*journal.Task
 	for _, t := range e.opts.Store.AllOpen() {
 		if begun(t) {

@@ -33,8 +33,10 @@
 //
 // Readings (power, temperature, memory) are constants per chip. Firmware failure
 // texts, the text of --version and hccn_tool's less common items are not public and
-// are plausible inventions. The installer does not ask for root nor for the user of the
-// last installation, builds no kernel modules, checks no signatures, refuses no
-// downgrade and accepts --quiet with --uninstall. npu-smi set and upgrade are not there. A firmware package leaves its version.info alone until it
-// succeeds. power-cut is SIGKILL for every process: the page cache survives.
+// are plausible inventions. The installer does not ask for root nor for the user of
+// the last installation, builds no kernel modules, checks no signatures, refuses no
+// downgrade and accepts --quiet with --uninstall. npu-smi set and upgrade are not
+// there. A firmware package leaves its version.info alone until it succeeds. A tool
+// on disk works also while the host's power is off. power-cut is SIGKILL for every
+// process: the page cache survives.
 package fakehost

@@ -108,15 +108,6 @@ func (m Model) Profile() (Profile, error) {
 	return profiles[i], nil
 }
 
-// ProfileOf is the description of the first model with this chip family (910b, 910_93, ...).
-func ProfileOf(chip string) (Profile, error) {
-	i := slices.IndexFunc(profiles, func(p Profile) bool { return p.Chip == chip })
-	if i < 0 {
-		return Profile{}, fmt.Errorf("fakehost: no model has the chip %q", chip)
-	}
-	return profiles[i], nil
-}
-
 // chips lays out the chips of a host of this profile, all running r.
 func (p Profile) chips(r Release) []Chip {
 	var all []Chip

@@ -91,7 +91,7 @@ func parseID(text string) (uint16, error) {
 	digits := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(text)), "0x")
 	id, err := strconv.ParseUint(digits, 16, 16)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a PCI id", clip(text, maxSaid))
+		return 0, fmt.Errorf("%q is not a PCI id", clip(strings.TrimSpace(text), maxSaid))
 	}
 	return uint16(id), nil
 }

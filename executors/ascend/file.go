@@ -10,6 +10,8 @@ import (
 
 const maxFile = 64 << 10 // bytes of one of the installers' files
 
+var errTooLarge = fmt.Errorf("is larger than %d bytes", maxFile)
+
 // readFile reads a small file of the host.
 func readFile(files fs.FS, name string) ([]byte, error) {
 	f, err := files.Open(name)
@@ -22,7 +24,7 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 		return nil, fmt.Errorf("read /%s: %w", name, reason(err))
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("read /%s: is larger than %d bytes", name, maxFile)
+		return nil, fmt.Errorf("read /%s: %w", name, errTooLarge)
 	}
 	return data, nil
 }
@@ -48,7 +50,7 @@ func assignments(data []byte) (map[string]string, error) {
 			continue
 		}
 		if !printable(f.Key) || !printable(f.Value) {
-			return nil, fmt.Errorf("has a line that is not text: %q", clip(strings.TrimSpace(line), maxSaid))
+			return nil, errors.New("has a line that is not text")
 		}
 		if former, given := values[f.Key]; given && former != f.Value {
 			return nil, fmt.Errorf("gives %q and %q as %s", clip(former, maxSaid), clip(f.Value, maxSaid), clip(f.Key, maxSaid))

@@ -96,6 +96,8 @@ func (p part) String() string {
 		return string(p.version)
 	case errors.Is(p.err, fs.ErrNotExist):
 		return "missing (no version.info)"
+	case errors.Unwrap(p.err) != nil:
+		return fmt.Sprintf("unreadable (version.info: %v)", errors.Unwrap(p.err))
 	default:
 		return fmt.Sprintf("unreadable (%v)", p.err)
 	}
@@ -127,9 +129,9 @@ func why(err error) string {
 	case executors.ErrFlood:
 		return fmt.Sprintf("npu-smi printed more than %d MiB", executors.QueryLimit>>20)
 	case ascend.ErrDriverDown:
-		return fmt.Sprintf("driver not running: dcmi %d", tool.DCMI)
+		return "driver not running: " + dcmi(tool)
 	case ascend.ErrInUse:
-		return fmt.Sprintf("device in use: dcmi %d", tool.DCMI)
+		return "device in use: " + dcmi(tool)
 	case ascend.ErrNoCards:
 		return "npu-smi finds no NPU card"
 	case ascend.ErrNoCard:
@@ -142,6 +144,13 @@ func why(err error) string {
 		return fmt.Sprintf("npu-smi failed (%s)", words(tool))
 	}
 	return fmt.Sprintf("npu-smi: %v", tool.Err)
+}
+
+func dcmi(tool *ascend.ToolError) string {
+	if tool.DCMI == 0 {
+		return words(tool)
+	}
+	return fmt.Sprintf("dcmi %d", tool.DCMI)
 }
 
 // words are the tool's own, or its exit status when it had none.

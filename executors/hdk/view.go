@@ -116,8 +116,11 @@ func lookAround(node ascend.Node, list ascend.CardList) []string {
 	for _, c := range list.Cards {
 		listed += max(c.Chips, 1)
 	}
-	if len(devices) > listed {
-		notes = append(notes, fmt.Sprintf("%d Ascend chips are on the PCI bus, the driver lists %d", len(devices), listed))
+	switch {
+	case len(devices) > 0 && listed == 0:
+		notes = append(notes, fmt.Sprintf("Ascend chips on the PCI bus: %d", len(devices)))
+	case len(devices) > listed:
+		notes = append(notes, fmt.Sprintf("Ascend chips on the PCI bus: %d, of which the driver lists %d", len(devices), listed))
 	}
 	return notes
 }

@@ -28,6 +28,8 @@ type Host struct {
 	QueryTimeout time.Duration
 	// Env is added to the environment of the programs.
 	Env []string
+	// OnProgress, if set, is called with what Progress is told.
+	OnProgress func(Progress)
 
 	root   string
 	files  fs.FS
@@ -93,12 +95,19 @@ func (h *Host) Starts(step string) int {
 	return n
 }
 
+// Root is the folder's path.
+func (h *Host) Root() string { return h.root }
+
 // Files is the folder.
 func (h *Host) Files() fs.FS { return h.files }
 
 // Progress remembers what it is told.
 func (h *Host) Progress(percent int, what string) {
-	h.said = append(h.said, Progress{Percent: percent, What: what})
+	p := Progress{Percent: percent, What: what}
+	h.said = append(h.said, p)
+	if h.OnProgress != nil {
+		h.OnProgress(p)
+	}
 }
 
 // Printf writes to the item's output.

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"cmp"
+	"strconv"
+
+	"devserver-agent/controlplane/jobs"
+	"devserver-agent/controlplane/view"
+	"devserver-agent/protocol"
+)
+
+// jobAnswer is DevServerJobResponse of the API pages.
+type jobAnswer struct {
+	CreateAt      any             `json:"create_at"`
+	UpdateAt      any             `json:"update_at"`
+	ID            string          `json:"id"`
+	Name          string          `json:"name"`
+	Description   string          `json:"description,omitempty"`
+	Type          string          `json:"type"`
+	Status        string          `json:"status"`
+	Items         []protocol.Item `json:"items"`
+	Tasks         []taskAnswer    `json:"tasks"`
+	TemplateID    string          `json:"template_id"`
+	UserName      string          `json:"user_name"`
+	AbnormalCount int             `json:"abnormal_count"`
+}
+
+// taskAnswer is DevServerTaskResponse, and after it what this project adds.
+type taskAnswer struct {
+	CreateAt    any               `json:"create_at"`
+	UpdateAt    any               `json:"update_at"`
+	ID          string            `json:"id"`
+	ServerID    string            `json:"server_id"`
+	ServerName  string            `json:"server_name"`
+	CloudServer map[string]string `json:"cloud_server,omitempty"`
+	Status      protocol.State    `json:"status"`
+	Message     string            `json:"message"`
+
+	Phase          protocol.Phase        `json:"phase,omitempty"`
+	Step           string                `json:"step,omitempty"`
+	Percent        int                   `json:"percent"`
+	Code           protocol.Code         `json:"code,omitempty"`
+	Remedy         string                `json:"remedy,omitempty"`
+	AcceptedBy     string                `json:"accepted_by,omitempty"`
+	SilentSince    any                   `json:"silent_since,omitempty"`
+	RebootRequired bool                  `json:"reboot_required,omitempty"`
+	Attempts       int                   `json:"attempts,omitempty"`
+	Output         []protocol.ItemOutput `json:"output,omitempty"`
+	Late           []lateAnswer          `json:"late,omitempty"`
+}
+
+// lateAnswer is a verdict that came after the verdict.
+type lateAnswer struct {
+	Status         protocol.State `json:"status"`
+	Code           protocol.Code  `json:"code,omitempty"`
+	Message        string         `json:"message"`
+	InstallationID string         `json:"installation_id,omitempty"`
+	At             any            `json:"at"`
+}
+
+// listAnswer is DevServerJobListResponse.
+type listAnswer struct {
+	CreateAt      any    `json:"create_at"`
+	UpdateAt      any    `json:"update_at"`
+	ID            string `json:"id"`
+	Name          string `json:"name"`
+	UserName      string `json:"user_name"`
+	Description   string `json:"description,omitempty"`
+	Type          string `json:"type"`
+	Status        string `json:"status"`
+	AbnormalCount int    `json:"abnormal_count"`
+}
+
+// pageAnswer is a page of a list.
+type pageAnswer[T any] struct {
+	Current int `json:"current"`
+	Data    []T `json:"data"`
+	Pages   int `json:"pages"`
+	Size    int `json:"size"`
+	Total   int `json:"total"`
+}
+
+// millis is a time as this API was told to give it.
+func (a *api) millis(ms int64) any {
+	if a.NumericTimes {
+		return ms
+	}
+	return strconv.FormatInt(ms, 10)
+}
+
+func (a *api) jobAnswer(j view.Job) jobAnswer {
+	out := jobAnswer{
+		CreateAt: a.millis(j.CreatedAt), UpdateAt: a.millis(j.UpdatedAt), ID: j.ID, Name: j.Name,
+		Description: j.Description, Type: j.Type, Status: j.Status, Items: j.Items,
+		Tasks: []taskAnswer{}, TemplateID: j.TemplateID, UserName: j.UserName, AbnormalCount: j.Abnormal,
+	}
+	for _, t := range j.Tasks {
+		out.Tasks = append(out.Tasks, a.taskAnswer(t))
+	}
+	return out
+}
+
+func (a *api) taskAnswer(t view.Task) taskAnswer {
+	out := taskAnswer{
+		CreateAt: a.millis(t.CreatedAt), UpdateAt: a.millis(t.UpdatedAt), ID: t.ID,
+		ServerID: t.ServerID, ServerName: t.ServerName, CloudServer: cloudServer(t.CloudServer),
+		Status: t.Status, Message: t.Message,
+		Phase: t.Phase, Step: t.Step, Percent: t.Percent, Code: t.Code, Remedy: protocol.Explain(t.Code).Remedy,
+		AcceptedBy: t.AcceptedBy, RebootRequired: t.RebootRequired, Attempts: t.Attempts, Output: t.Items,
+	}
+	if t.SilentSince != 0 {
+		out.SilentSince = a.millis(t.SilentSince)
+	}
+	for _, late := range t.Late {
+		out.Late = append(out.Late, a.lateAnswer(late))
+	}
+	return out
+}
+
+func (a *api) lateAnswer(v jobs.Verdict) lateAnswer {
+	return lateAnswer{Status: v.Status, Code: v.Code, Message: v.Message, InstallationID: v.InstallationID, At: a.millis(v.At)}
+}
+
+func (a *api) listAnswer(j view.Job) listAnswer {
+	return listAnswer{
+		CreateAt: a.millis(j.CreatedAt), UpdateAt: a.millis(j.UpdatedAt), ID: j.ID, Name: j.Name,
+		UserName: j.UserName, Description: j.Description, Type: j.Type, Status: j.Status, AbnormalCount: j.Abnormal,
+	}
+}
+
+func cloudServer(c protocol.CloudServer) map[string]string {
+	if cmp.Or(c.ID, c.Type) == "" {
+		return nil
+	}
+	return map[string]string{"id": c.ID, "type": c.Type}
+}
+
+// page cuts one page out of a list. Without a limit everything is one page.
+func page[T, A any](all []T, limit, offset int, answer func(T) A) pageAnswer[A] {
+	out := pageAnswer[A]{Current: 1, Pages: 1, Data: []A{}, Total: len(all)}
+	from, to := min(offset, len(all)), len(all)
+	if limit > 0 {
+		to = min(from+limit, len(all))
+		out.Current = offset/limit + 1
+		out.Pages = max(1, (len(all)+limit-1)/limit)
+	}
+	for _, one := range all[from:to] {
+		out.Data = append(out.Data, answer(one))
+	}
+	out.Size = len(out.Data)
+	return out
+}

@@ -1,0 +1,146 @@
+// Package api is the control plane's HTTP: the DevServer job API of ModelArts,
+// by its names and types, and a few extensions under names of their own.
+//
+// It answers from the view and writes only jobs. While the view is being folded
+// again it answers 503 with Retry-After.
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"devserver-agent/controlplane/jobs"
+	"devserver-agent/controlplane/output"
+	"devserver-agent/controlplane/verdict"
+	"devserver-agent/controlplane/view"
+	"devserver-agent/protocol"
+)
+
+// Backend is what requests are answered from.
+type Backend struct {
+	View   *view.View
+	Store  *jobs.Store
+	Judge  *verdict.Judge
+	Output *output.Reader
+	// Done is closed when this backend is given up for another one.
+	Done <-chan struct{}
+}
+
+// Options of the API.
+type Options struct {
+	// Backend is nil while there is none to answer from.
+	Backend func() *Backend
+	// Connected tells whether the broker can be reached now.
+	Connected func() bool
+	// NumericTimes gives create_at and update_at as numbers. Huawei's Go SDK
+	// refuses those, so strings are the default.
+	NumericTimes bool
+	Expires      time.Duration // how long a job may be accepted; zero: 7 days
+	Log          *zap.Logger   // nil: silent
+}
+
+type api struct {
+	Options
+	log *zap.Logger
+}
+
+// New makes the handler of all routes.
+func New(opts Options) http.Handler {
+	a := &api{Options: opts, log: opts.Log}
+	if a.log == nil {
+		a.log = zap.NewNop()
+	}
+	if a.Expires == 0 {
+		a.Expires = protocol.DefaultExpires
+	}
+	mux := http.NewServeMux()
+	const root = "/v1/{project_id}/dev-servers"
+	for route, handle := range map[string]func(*http.Request, *Backend) (any, error){
+		"POST " + root + "/jobs":               a.create,
+		"GET " + root + "/jobs":                a.list,
+		"DELETE " + root + "/jobs":             a.delete,
+		"GET " + root + "/jobs/{id}":           a.get,
+		"GET " + root + "/jobs/templates":      a.templates,
+		"GET " + root + "/jobs/templates/{id}": a.template,
+		"GET " + root:                          a.servers,
+		"GET " + root + "/{server_id}":         a.server,
+		"POST " + root + "/{server_id}/lost":   a.lost,
+	} {
+		mux.Handle(route, a.answer(handle))
+	}
+	mux.Handle("GET "+root+"/jobs/{id}/{what}", a.stream(a.jobRoute))
+	mux.Handle("GET "+root+"/jobs/{id}/tasks/{task_id}/output", a.stream(a.output))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", a.ready)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, fail(http.StatusNotFound, codeNotFound, "there is no %s %s", r.Method, r.URL.Path))
+	})
+	// Nobody is asked for credentials, so a web page in an operator's browser
+	// must not be able to send jobs.
+	return withRequestID(http.NewCrossOriginProtection().Handler(mux))
+}
+
+func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case a.Backend() == nil:
+		writeText(w, http.StatusServiceUnavailable, "reading the streams\n")
+	case !a.Connected():
+		writeText(w, http.StatusServiceUnavailable, "no connection to NATS\n")
+	default:
+		writeText(w, http.StatusOK, "ready\n")
+	}
+}
+
+const answerTimeout = 30 * time.Second
+
+// answer serves a request that is answered with one JSON document.
+func (a *api) answer(handle func(*http.Request, *Backend) (any, error)) http.Handler {
+	return a.stream(func(w http.ResponseWriter, r *http.Request, b *Backend) error {
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+		defer cancel()
+		body, err := handle(r.WithContext(ctx), b)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, body)
+	})
+}
+
+// stream serves a request that writes its answer itself. An error is answered
+// only if nothing was written before.
+func (a *api) stream(handle func(http.ResponseWriter, *http.Request, *Backend) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := a.Backend()
+		if b == nil {
+			w.Header().Set("Retry-After", "1")
+			writeError(w, fail(http.StatusServiceUnavailable, codeInternal, "the control plane is reading the streams of its broker; ask again in a second"))
+			return
+		}
+		err := checkProject(r)
+		if err == nil {
+			err = handle(w, r, b)
+		}
+		if err != nil {
+			a.logFailure(r, err)
+			writeError(w, err)
+		}
+	})
+}
+
+func checkProject(r *http.Request) error {
+	if !protocol.ValidID(r.PathValue("project_id")) {
+		return fail(http.StatusBadRequest, codeProject, "project_id %.80q is not 1 to 64 letters, digits and hyphens", r.PathValue("project_id"))
+	}
+	return nil
+}
+
+func withRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(requestID, uuid.NewString())
+		next.ServeHTTP(w, r)
+	})
+}

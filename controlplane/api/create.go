@@ -1,0 +1,224 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"devserver-agent/controlplane/jobs"
+	"devserver-agent/controlplane/templates"
+	"devserver-agent/controlplane/view"
+	"devserver-agent/protocol"
+)
+
+// createRequest is DevServerJobCreateRequest.
+type createRequest struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	ServerIDs   []string        `json:"server_ids"`
+	Type        string          `json:"type"`
+	IsReboot    bool            `json:"is_reboot"`
+	Items       []protocol.Item `json:"items"`
+}
+
+const (
+	maxBody     = 256 << 10
+	clientToken = "X-Client-Token"
+	localUser   = "local" // nobody is asked who they are
+)
+
+func (a *api) create(r *http.Request, b *Backend) (any, error) {
+	var req createRequest
+	if err := readBody(r, &req); err != nil {
+		return nil, err
+	}
+	template, err := checkCreate(req, b.View)
+	if err != nil {
+		return nil, err
+	}
+	asked := jobs.Request{
+		ProjectID: r.PathValue("project_id"), Name: req.Name, Description: req.Description,
+		Type: template, TemplateID: templates.ID(template), UserName: localUser,
+		IsReboot: req.IsReboot, Items: req.Items, Servers: req.ServerIDs, Token: r.Header.Get(clientToken),
+	}
+	if asked.Token != "" {
+		if asked.Digest, err = requestDigest(asked.Token, req); err != nil {
+			return nil, err
+		}
+	}
+	record, err := jobs.New(asked, time.Now(), a.Expires)
+	if errors.Is(err, jobs.ErrUnfit) {
+		return nil, badRequest("%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if known, ok, err := a.repeated(r, b, record); ok || err != nil {
+		return known, err
+	}
+	if err := checkRoom(b.View, record); err != nil {
+		return nil, err
+	}
+	revision, err := b.Store.Create(r.Context(), record)
+	if errors.Is(err, jobs.ErrExists) { // the same token at the same time
+		known, _, err := a.repeated(r, b, record)
+		return known, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.View.ApplyRecord(record, revision)
+	return a.findJob(r, b, record.ID)
+}
+
+// repeated answers with the job that the same client token made before.
+func (a *api) repeated(r *http.Request, b *Backend, record jobs.Record) (any, bool, error) {
+	if record.Request == "" {
+		return nil, false, nil
+	}
+	known, revision, err := b.Store.Get(r.Context(), record.ID)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if known.Request != record.Request {
+		return nil, false, fail(http.StatusConflict, codeConflict,
+			"%s was used for another request, which made job %s; use a new one", clientToken, known.ID)
+	}
+	b.View.ApplyRecord(known, revision)
+	job, err := a.findJob(r, b, record.ID)
+	return job, true, err
+}
+
+func requestDigest(token string, req createRequest) (string, error) {
+	if len(token) > 128 || !utf8.ValidString(token) {
+		return "", badRequest("%s is longer than 128 bytes", clientToken)
+	}
+	canonical, err := json.Marshal(req)
+	if err != nil {
+		return "", fmt.Errorf("encode request: %w", err)
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// readBody reads a JSON document, and nothing after it.
+func readBody(r *http.Request, into any) error {
+	data, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return fail(http.StatusRequestEntityTooLarge, codeParameter, "the request is larger than %d bytes", maxBody)
+	}
+	if err != nil {
+		return badRequest("the request could not be read: %v", err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return badRequest("the request is not the JSON that is wanted: %v", err)
+	}
+	return nil
+}
+
+// checkCreate finds what is wrong with a request before anything is written,
+// and the template type of its job.
+func checkCreate(req createRequest, v *view.View) (template string, err error) {
+	if !protocol.ValidType(req.Name) {
+		return "", badRequest("name must be 1 to 64 of letters, digits, hyphens, underscores and dots")
+	}
+	if len(req.Description) > protocol.MaxJobText {
+		return "", badRequest("description is longer than %d bytes", protocol.MaxJobText)
+	}
+	if err := checkServers(req.ServerIDs); err != nil {
+		return "", err
+	}
+	if len(req.Items) == 0 || len(req.Items) > protocol.MaxItems {
+		return "", badRequest("items has %d entries, it must have 1 to %d", len(req.Items), protocol.MaxItems)
+	}
+	announced := v.Announced(req.ServerIDs)
+	template, known := templates.Of(req.Type, announced)
+	if !known {
+		return "", badRequest("type %.80q is neither a template type nor an item type; see GET jobs/templates", req.Type)
+	}
+	for i, item := range req.Items {
+		if err := checkItem(item, announced); err != nil {
+			return "", badRequest("items[%d]: %v", i, err)
+		}
+	}
+	return template, nil
+}
+
+func checkServers(ids []string) error {
+	if len(ids) == 0 || len(ids) > protocol.MaxJobServers {
+		return badRequest("server_ids has %d entries, it must have 1 to %d", len(ids), protocol.MaxJobServers)
+	}
+	seen := map[string]bool{}
+	for _, id := range ids {
+		if !protocol.ValidID(id) {
+			return badRequest("server_ids: %.80q is not 1 to 64 letters, digits and hyphens", id)
+		}
+		if seen[id] {
+			return badRequest("server_ids names %s twice", id)
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+func checkItem(item protocol.Item, announced map[string]protocol.ItemType) error {
+	builtIn, known := protocol.LookupType(item.Type)
+	if known && builtIn.CheckSpec(item.Spec) == nil {
+		return nil
+	}
+	// A newer agent may know more parameters than this control plane.
+	if other, told := announced[item.Type]; told {
+		return other.CheckSpec(item.Spec)
+	}
+	if known {
+		return builtIn.CheckSpec(item.Spec)
+	}
+	return fmt.Errorf("type %.80q is not known here, and none of the servers announces it", item.Type)
+}
+
+// checkRoom names the servers that cannot take one more task.
+func checkRoom(v *view.View, record jobs.Record) error {
+	var full, double []string
+	for _, id := range record.Servers {
+		open, bytes := v.Load(id)
+		if open >= protocol.MaxOpenTasks || bytes+2*view.EnvelopeBytes(len(record.Body)+256) > protocol.MaxMailbox {
+			full = append(full, id)
+		}
+		if s, ok := v.Server(id); ok && s.Duplicate {
+			double = append(double, id)
+		}
+	}
+	switch {
+	case len(full) > 0:
+		return fail(http.StatusConflict, codeConflict, "these servers have as many open tasks as they may have (%d): %s; wait for some to end, or delete jobs",
+			protocol.MaxOpenTasks, name(full))
+	case len(double) > 0:
+		return fail(http.StatusConflict, codeConflict, "two running hosts use each of these ids: %s; correct server_id on one of them", name(double))
+	}
+	return nil
+}
+
+const namedServers = 20
+
+func name(ids []string) string {
+	if len(ids) <= namedServers {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(slices.Clone(ids[:namedServers]), ", "), len(ids)-namedServers)
+}
+
+func badRequest(format string, args ...any) *failure {
+	return fail(http.StatusBadRequest, codeParameter, format, args...)
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"devserver-agent/controlplane/verdict"
+	"devserver-agent/controlplane/view"
+	"devserver-agent/protocol"
+)
+
+// serverAnswer is what is known of a server; all of it is this project's own.
+type serverAnswer struct {
+	ID          string             `json:"id"`
+	Name        string             `json:"name"`
+	CloudServer map[string]string  `json:"cloud_server,omitempty"`
+	Connected   bool               `json:"connected"`           // heard of within the last three heartbeats
+	LastSeen    any                `json:"last_seen,omitempty"` // absent: never
+	SilentSince any                `json:"silent_since,omitempty"`
+	Duplicate   bool               `json:"duplicate,omitempty"` // two running hosts use this id
+	Open        []openAnswer       `json:"open"`
+	Facts       *protocol.Facts    `json:"facts,omitempty"`
+	Presence    *protocol.Presence `json:"presence,omitempty"`
+	Notices     []protocol.Notice  `json:"notices,omitempty"`
+}
+
+// openAnswer is a task without a verdict.
+type openAnswer struct {
+	TaskID  string         `json:"task_id"`
+	JobID   string         `json:"job_id"`
+	Phase   protocol.Phase `json:"phase,omitempty"`
+	Percent int            `json:"percent"`
+	Message string         `json:"message"`
+}
+
+func (a *api) servers(r *http.Request, b *Backend) (any, error) {
+	query := r.URL.Query()
+	limit, err := number(query, "limit")
+	if err != nil {
+		return nil, err
+	}
+	offset, err := number(query, "offset")
+	if err != nil {
+		return nil, err
+	}
+	return page(b.View.Servers(), limit, offset, a.serverAnswer), nil
+}
+
+func (a *api) server(r *http.Request, b *Backend) (any, error) {
+	s, ok := b.View.Server(r.PathValue("server_id"))
+	if !ok {
+		return nil, noServer(r)
+	}
+	return a.serverAnswer(s), nil
+}
+
+// lost gives up a host by an operator's word.
+func (a *api) lost(r *http.Request, b *Backend) (any, error) {
+	id := r.PathValue("server_id")
+	if _, ok := b.View.Server(id); !ok {
+		return nil, noServer(r)
+	}
+	ended, err := b.Judge.Lost(r.Context(), r.PathValue("project_id"), id)
+	switch {
+	case errors.Is(err, verdict.ErrNothingLost):
+		return nil, fail(http.StatusConflict, codeConflict, "server %s has no accepted task without a verdict in this project", id)
+	case errors.Is(err, verdict.ErrBehind):
+		return nil, fail(http.StatusConflict, codeConflict, "server %s has just sent something: look at it before giving it up", id)
+	case err != nil:
+		return nil, err
+	}
+	return map[string]any{"server_id": id, "tasks_ended": ended}, nil
+}
+
+func noServer(r *http.Request) error {
+	return fail(http.StatusNotFound, codeNotFound, "nothing is known of server %.80q", r.PathValue("server_id"))
+}
+
+func (a *api) serverAnswer(s view.Server) serverAnswer {
+	out := serverAnswer{
+		ID: s.ID, Connected: !s.LastSeen.IsZero() && s.SilentSince.IsZero(), Duplicate: s.Duplicate,
+		Facts: s.Facts, Presence: s.Presence, Notices: s.Notices, Open: []openAnswer{},
+	}
+	if s.Facts != nil {
+		out.Name, out.CloudServer = s.Facts.ServerName, cloudServer(s.Facts.CloudServer)
+	}
+	if !s.LastSeen.IsZero() {
+		out.LastSeen = a.millis(s.LastSeen.UnixMilli())
+	}
+	if !s.SilentSince.IsZero() {
+		out.SilentSince = a.millis(s.SilentSince.UnixMilli())
+	}
+	for _, t := range s.Open {
+		out.Open = append(out.Open, openAnswer{t.ID, t.JobID, t.Phase, t.Percent, t.Message})
+	}
+	return out
+}

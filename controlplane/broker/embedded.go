@@ -1,0 +1,88 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/zap"
+
+	"devserver-agent/protocol"
+)
+
+const (
+	defaultListen = "127.0.0.1:4222"
+	startTimeout  = 30 * time.Second // a store with many mailboxes is read first
+	maxPending    = 8 << 20          // bytes a slow connection may leave unread before it is dropped
+)
+
+// ErrNotLoopback is returned for an address that other hosts could reach while
+// nobody is asked for credentials.
+var ErrNotLoopback = errors.New("is not a loopback address, and no authentication is configured: anybody who can reach it could give orders to the fleet; listen on 127.0.0.1")
+
+// CheckLoopback accepts an address only this host can connect to.
+func CheckLoopback(addr string) (host string, port int, err error) {
+	host, portText, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q: %w", addr, err)
+	}
+	if port, err = strconv.Atoi(portText); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("address %q: port must be a number up to 65535", addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", 0, fmt.Errorf("address %q %w", addr, ErrNotLoopback)
+	}
+	return host, port, nil
+}
+
+func startEmbedded(opts Options, log *zap.Logger) (*server.Server, error) {
+	listen := opts.Listen
+	if listen == "" {
+		listen = defaultListen
+	}
+	host, port, err := CheckLoopback(listen)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "devserver-controlplane",
+		Host:       host,
+		Port:       port,
+		JetStream:  true,
+		StoreDir:   filepath.Join(opts.DataDir, "nats"),
+		SyncAlways: true,
+		// The bounds of the streams keep the disk; the server's own guess from
+		// the free space at its first start must not refuse them.
+		JetStreamMaxStore: 1 << 50,
+		MaxPending:        maxPending,
+		NoSigs:            true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	s.SetLoggerV2(serverLog{log.Named("nats").Sugar()}, false, false, false)
+	from, to := protocol.FetchMapping()
+	if err := s.GlobalAccount().AddMapping(from, to); err != nil {
+		return nil, fmt.Errorf("embedded NATS: map %s: %w", from, err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return nil, fmt.Errorf("embedded NATS: did not listen on %s within %s: is the port in use, or another control plane running on %s?",
+			listen, startTimeout, opts.DataDir)
+	}
+	return s, nil
+}
+
+// serverLog passes on what the embedded server says, its chatter as debug.
+type serverLog struct{ *zap.SugaredLogger }
+
+func (l serverLog) Noticef(format string, v ...any) { l.Debugf(format, v...) }
+func (l serverLog) Tracef(format string, v ...any)  { l.Debugf(format, v...) }

@@ -1,0 +1,45 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"devserver-agent/protocol"
+)
+
+const probeTimeout = 10 * time.Second
+
+// CheckMapping asks for a mailbox the way agents do. The broker must answer,
+// also that there is none; otherwise the error says what to configure.
+func (b *Broker) CheckMapping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	for {
+		reply, err := b.Conn.RequestWithContext(ctx, protocol.FetchSubject("mapping-probe"), nil)
+		if err == nil && (reply.Header.Get("Status") == "404" || len(reply.Data) > 0) {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("answer %s %s", reply.Header.Get("Status"), reply.Header.Get("Description"))
+		}
+		select {
+		case <-ctx.Done():
+			return b.explainMapping(err)
+		case <-time.After(100 * time.Millisecond): // a new stream answers after its leader is chosen
+		}
+	}
+}
+
+func (b *Broker) explainMapping(err error) error {
+	from, to := protocol.FetchMapping()
+	if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("ask for a mailbox: %w", err)
+	}
+	return fmt.Errorf("agents could not read their mailboxes from this NATS: nothing answers %s (%w). "+
+		"Add to the configuration of its servers, in the account the agents use, and reload it:\n"+
+		"mappings {\n  %q: %q\n}", from, err, from, to)
+}

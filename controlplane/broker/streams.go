@@ -1,0 +1,137 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"devserver-agent/protocol"
+)
+
+// Retention bounds what is kept of the streams that grow. A bound that is zero
+// has its default.
+type Retention struct {
+	StatusAge   time.Duration // default 31 days: longer than a task may be valid
+	StatusBytes int64         // default 2 GiB
+	OutputAge   time.Duration // default 7 days
+	OutputBytes int64         // default 8 GiB
+}
+
+func (r Retention) withDefaults() Retention {
+	if r.StatusAge == 0 {
+		r.StatusAge = 31 * 24 * time.Hour
+	}
+	if r.StatusBytes == 0 {
+		r.StatusBytes = 2 << 30
+	}
+	if r.OutputAge == 0 {
+		r.OutputAge = 7 * 24 * time.Hour
+	}
+	if r.OutputBytes == 0 {
+		r.OutputBytes = 8 << 30
+	}
+	return r
+}
+
+// JobsStream is the stream under the bucket of jobs.
+const JobsStream = "KV_" + protocol.JobsBucket
+
+const dedupeWindow = 2 * time.Minute
+
+// streams are the streams of the contract. None that agents write allows
+// roll-up, a message's own lifetime, schedules or atomic batches: with any of
+// these one agent could remove what others said.
+func streams(r Retention, replicas int) []jetstream.StreamConfig {
+	r = r.withDefaults()
+	from, to := protocol.RepublishMapping()
+	output := jetstream.StreamConfig{
+		Name: protocol.OutputStream, Description: "output of tasks",
+		Subjects: []string{protocol.OutputSubject("*", "*")},
+		MaxAge:   r.OutputAge, MaxBytes: r.OutputBytes, Discard: jetstream.DiscardNew,
+		MaxMsgSize: 2 * protocol.MaxChunk, Compression: jetstream.S2Compression, AllowDirect: true,
+	}
+	if replicas == 1 { // nats-server offers it for streams with one copy only
+		output.PersistMode = jetstream.AsyncPersistMode
+	}
+	all := []jetstream.StreamConfig{
+		{
+			Name: protocol.MailboxStream, Description: "statements for each server",
+			Subjects:          []string{protocol.MailboxSubject("*")},
+			MaxMsgsPerSubject: 1, AllowDirect: true,
+			RePublish: &jetstream.RePublish{Source: from, Destination: to},
+		},
+		{
+			Name: protocol.StatusStream, Description: "transitions and verdicts of tasks",
+			Subjects: []string{protocol.StatusSubject("*")},
+			MaxAge:   r.StatusAge, MaxBytes: r.StatusBytes, Discard: jetstream.DiscardNew,
+			MaxMsgSize: 64 << 10, AllowDirect: true, DenyDelete: true,
+		},
+		output,
+		{
+			Name: protocol.FactsStream, Description: "what each host is",
+			Subjects:          []string{protocol.FactsSubject("*")},
+			MaxMsgsPerSubject: 1, MaxMsgSize: 64 << 10, AllowDirect: true,
+		},
+		{
+			Name: protocol.NoticeStream, Description: "what agents refused",
+			Subjects:          []string{protocol.NoticeSubject("*")},
+			MaxMsgsPerSubject: 64, MaxAge: 7 * 24 * time.Hour, MaxBytes: 64 << 20, MaxMsgSize: 16 << 10,
+		},
+	}
+	for i := range all {
+		all[i].Storage, all[i].Replicas, all[i].Duplicates = jetstream.FileStorage, replicas, dedupeWindow
+	}
+	return all
+}
+
+// Ensure makes what is missing of the streams and the bucket, brings the others
+// to this version's settings, and tells the epoch.
+func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
+	replicas := b.replicas()
+	for _, config := range streams(b.opts.Retention, replicas) {
+		if _, err := b.JS.CreateOrUpdateStream(ctx, config); err != nil {
+			return Epoch{}, explain(fmt.Errorf("stream %s: %w", config.Name, err), replicas)
+		}
+	}
+	_, err := b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: protocol.JobsBucket, Description: "jobs as they were asked",
+		History: 1, Storage: jetstream.FileStorage, Replicas: replicas,
+	})
+	if err != nil {
+		return Epoch{}, explain(fmt.Errorf("bucket %s: %w", protocol.JobsBucket, err), replicas)
+	}
+	return b.epoch(ctx)
+}
+
+func (b *Broker) replicas() int {
+	switch {
+	case b.opts.Replicas > 0:
+		return b.opts.Replicas
+	case b.embedded == nil && b.Conn.ConnectedClusterName() != "":
+		return 3
+	}
+	return 1
+}
+
+// Codes of nats-server's errors.json.
+const (
+	noSuitablePeers       = 10005
+	insufficientResources = 10047
+)
+
+func explain(err error, replicas int) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return err
+	}
+	switch api.ErrorCode {
+	case noSuitablePeers:
+		return fmt.Errorf("%w: the cluster has no %d servers with JetStream to keep %d copies; start them, or ask for fewer with --replicas", err, replicas, replicas)
+	case insufficientResources:
+		return fmt.Errorf("%w: JetStream's limit there is lower than what the streams may grow to; raise max_file_store, or lower --status-bytes and --output-bytes", err)
+	}
+	return err
+}

@@ -1,0 +1,151 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"devserver-agent/controlplane/api"
+	"devserver-agent/controlplane/broker"
+	"devserver-agent/controlplane/fold"
+	"devserver-agent/controlplane/jobs"
+	"devserver-agent/controlplane/mailbox"
+	"devserver-agent/controlplane/output"
+	"devserver-agent/controlplane/verdict"
+	"devserver-agent/controlplane/view"
+	"devserver-agent/protocol"
+)
+
+// generation is everything that is folded from one epoch of the broker. When
+// the broker forgets its streams, it is thrown away and another one begins.
+type generation struct {
+	epoch   broker.Epoch
+	backend *api.Backend
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+}
+
+func (g *generation) end() {
+	g.cancel()
+	g.workers.Wait()
+}
+
+// fold reads the streams and then starts what writes. greet has every known
+// server told of the epoch.
+func (c *ControlPlane) fold(ctx context.Context, epoch broker.Epoch, greet bool) (g *generation, err error) {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g = &generation{epoch: epoch, cancel: cancel}
+	defer context.AfterFunc(ctx, cancel)()
+	defer func() {
+		if err != nil {
+			g.end()
+			err = fmt.Errorf("read the streams: %w", err)
+		}
+	}()
+	js := c.broker.JS
+	store, err := jobs.Open(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := output.Open(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	var writer *mailbox.Writer
+	var keeper *verdict.Keeper
+	auditor := &output.Auditor{Reader: reader, Log: c.log, After: c.opts.AuditAfter}
+	v := view.New(view.Options{
+		SilentAfter: c.opts.SilentAfter,
+		Changed:     func(server string, atOnce bool) { writer.Touch(server, atOnce) },
+		Ended:       func(job string) { keeper.Ended(job) },
+		Told:        func(task string) { auditor.Told(task) },
+	})
+	auditor.View = v
+	keeper = verdict.NewKeeper(v, store, c.log)
+	if writer, err = mailbox.Open(ctx, mailbox.Options{JS: js, View: v, Key: c.key, Epoch: epoch.ID, Log: c.log}); err != nil {
+		return nil, err
+	}
+	judge, err := verdict.New(ctx, verdict.Options{
+		JS: js, View: v, LostAfter: c.opts.LostAfter, Every: c.opts.JudgeEvery, Log: c.log,
+		Trusted: epoch.Born.Add(c.opts.EpochGrace),
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = fold.Run(life, fold.Options{
+		Conn: c.broker.Conn, JS: js, View: v, Store: store, Log: c.log,
+		Trust:   protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(c.key)}},
+		Mailbox: seed(writer, v, epoch.ID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if greet {
+		for _, s := range v.Servers() {
+			writer.Greet(s.ID)
+		}
+	}
+	g.backend = &api.Backend{View: v, Store: store, Judge: judge, Output: reader, Done: life.Done()}
+	for _, run := range []func(context.Context){writer.Run, keeper.Run, judge.Run, auditor.Run} {
+		g.workers.Go(func() { run(life) })
+	}
+	return g, nil
+}
+
+// seed takes a mailbox as it is in the stream. One of another epoch, or one that
+// says something, is looked at.
+func seed(writer *mailbox.Writer, v *view.View, epoch string) func(string, []byte, uint64) {
+	return func(server string, data []byte, sequence uint64) {
+		found := writer.Seed(server, data, sequence)
+		for task, installation := range found.AcceptedBy {
+			v.ApplyAcceptance(task, installation)
+		}
+		if found.Epoch != epoch || len(found.Statements) > 0 {
+			writer.Touch(server, false)
+		}
+	}
+}
+
+// live follows the epochs of the broker until ctx ends.
+func (c *ControlPlane) live(ctx context.Context, g *generation) {
+	for {
+		err := c.broker.Watch(ctx, g.epoch, c.opts.WatchEvery)
+		if !errors.Is(err, broker.ErrForgot) {
+			return // ctx has ended
+		}
+		c.log.Warn("the broker forgot: streams are made anew and hosts say again what they have", zap.Error(err))
+		c.current.Store(nil)
+		g.end()
+		if g = c.again(ctx); g == nil {
+			return
+		}
+		c.current.Store(g)
+		c.log.Info("streams were read again", zap.String("epoch", g.epoch.ID))
+	}
+}
+
+// again makes the next generation, however often it takes; nil when ctx ended.
+func (c *ControlPlane) again(ctx context.Context) *generation {
+	for {
+		epoch, err := c.broker.Ensure(ctx)
+		if err == nil {
+			var g *generation
+			if g, err = c.fold(ctx, epoch, true); err == nil {
+				return g
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.log.Warn("streams cannot be read; it is tried again every second", zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}

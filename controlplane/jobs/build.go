@@ -1,0 +1,141 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"devserver-agent/protocol"
+)
+
+// Request is what a new job is made from. It was checked against the catalogue.
+type Request struct {
+	ProjectID   string
+	Name        string
+	Description string
+	Type        string // template type
+	TemplateID  string
+	UserName    string
+	IsReboot    bool
+	Items       []protocol.Item
+	Servers     []string
+	Token       string // X-Client-Token; "" for none
+	Digest      string // of the request as it came, with a token
+}
+
+// clientSpace is the name space of job ids that follow from a client's token.
+var clientSpace = uuid.MustParse("0d2c3f5e-51f0-5a0f-8f4e-3f1d1b1b7a42")
+
+// ErrUnfit is returned for a request whose tasks cannot be carried.
+var ErrUnfit = errors.New("job cannot be carried")
+
+// New builds the record of a job that begins now and may be accepted for
+// validity.
+func New(req Request, now time.Time, validity time.Duration) (Record, error) {
+	r := Record{
+		ID: uuid.NewString(), ProjectID: req.ProjectID, Name: req.Name, Description: req.Description,
+		Type: req.Type, TemplateID: req.TemplateID, UserName: req.UserName,
+		Items: req.Items, Servers: req.Servers, ServerCount: len(req.Servers),
+		CreatedAt: protocol.Millis(now), ExpiresAt: protocol.Millis(now.Add(validity)),
+	}
+	if req.Token != "" {
+		r.ID = uuid.NewSHA1(clientSpace, []byte(req.ProjectID+"/"+req.Token)).String()
+		r.Request = req.Digest
+	}
+	task := protocol.Task{
+		JobID: r.ID,
+		Job: protocol.Job{
+			ProjectID: r.ProjectID, Name: r.Name, Description: r.Description, Type: r.Type,
+			TemplateID: r.TemplateID, UserName: r.UserName, CreatedAt: r.CreatedAt, ServerCount: r.ServerCount,
+		},
+		Type: r.Type, IsReboot: req.IsReboot, Items: r.Items, IssuedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
+	}
+	if len(r.Servers) <= protocol.MaxListedServers {
+		task.Job.Servers = r.Servers
+	}
+	if err := r.setBody(task); err != nil {
+		return Record{}, err
+	}
+	return r, nil
+}
+
+func (r *Record) setBody(task protocol.Task) error {
+	longest := r.Servers[0]
+	for _, server := range r.Servers {
+		if len(server) > len(longest) {
+			longest = server
+		}
+	}
+	task.ServerID, task.TaskID = longest, TaskID(r.ID, longest)
+	if err := task.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnfit, err)
+	}
+	payload, err := json.Marshal(task)
+	if err != nil {
+		return fmt.Errorf("encode task: %w", err)
+	}
+	// Sealed without a key only to learn its size; a signature adds a little.
+	envelope, err := protocol.SealPayload(nil, protocol.TaskPayload, payload)
+	if err != nil || len(envelope.Payload) > protocol.MaxEnvelope-512 {
+		return fmt.Errorf("%w: a task may be %d bytes, this one is %d: shorten items, spec or description",
+			ErrUnfit, (protocol.MaxEnvelope-512)/4*3, len(payload))
+	}
+	r.Body, err = splitPayload(payload, task)
+	return err
+}
+
+// Rebuild makes the record of a job again from one of its tasks, as an agent
+// sends it back. payload is the content of the task's envelope, whose signature
+// the caller has found good.
+func Rebuild(t protocol.Task, payload []byte) (Record, error) {
+	if t.TaskID != TaskID(t.JobID, t.ServerID) {
+		return Record{}, fmt.Errorf("rebuild job %s: task %s of server %s is not of this job", t.JobID, t.TaskID, t.ServerID)
+	}
+	body, err := splitPayload(payload, t)
+	if err != nil {
+		return Record{}, fmt.Errorf("rebuild job %s: %w", t.JobID, err)
+	}
+	r := Record{
+		ID: t.JobID, ProjectID: t.Job.ProjectID, Name: t.Job.Name, Description: t.Job.Description,
+		Type: t.Job.Type, TemplateID: t.Job.TemplateID, UserName: t.Job.UserName, Items: t.Items,
+		Servers: t.Job.Servers, ServerCount: t.Job.ServerCount,
+		CreatedAt: t.Job.CreatedAt, ExpiresAt: t.ExpiresAt, Body: body,
+	}
+	if len(r.Servers) == 0 {
+		r.Servers = []string{t.ServerID}
+	}
+	return r, nil
+}
+
+// Has reports whether the job has a task for server.
+func (r Record) Has(server string) bool {
+	for _, s := range r.Servers {
+		if s == server {
+			return true
+		}
+	}
+	return false
+}
+
+// Messages of all verdicts together may take this much of a record, which has
+// to stay below the broker's message limit of 1 MiB.
+const messageBudget = 512 << 10
+
+// clipMessages shortens the messages of a job of many servers, so that the
+// record can be written. Up to 128 servers nothing is ever cut.
+func clipMessages(verdicts map[string]Verdict) {
+	if len(verdicts) == 0 {
+		return
+	}
+	share := messageBudget / len(verdicts)
+	for server, v := range verdicts {
+		if len(v.Message) > share {
+			v.Message = strings.ToValidUTF8(v.Message[:share], "") + " [...]"
+			verdicts[server] = v
+		}
+	}
+}

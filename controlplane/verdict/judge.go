@@ -1,0 +1,145 @@
+// Package verdict ends tasks that no host will end, and writes the verdicts of
+// finished jobs into their records.
+//
+// The control plane gives a verdict in three cases: a task was never accepted
+// and has expired, its job was deleted before anybody accepted it, or its host
+// accepted it and is lost. Each is published on condition that nothing newer of
+// the host is in the stream, so an acceptance on its way wins.
+package verdict
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"devserver-agent/controlplane/view"
+	"devserver-agent/protocol"
+)
+
+// Options of a Judge.
+type Options struct {
+	JS   jetstream.JetStream
+	View *view.View
+	// LostAfter is how long an accepted task's host may be silent; zero: 24 h.
+	LostAfter time.Duration
+	// Trusted is from when on "never accepted" may be concluded from the stream:
+	// a while after it was made anew, when hosts have told again what they have.
+	Trusted time.Time
+	// Every is the time between two looks; zero: 10 s.
+	Every time.Duration
+	Log   *zap.Logger // nil: silent
+}
+
+// Judge gives the control plane's own verdicts.
+type Judge struct {
+	opts   Options
+	log    *zap.Logger
+	stream jetstream.Stream
+	look   chan struct{}
+}
+
+// New makes a judge on the status stream. It does nothing before Run.
+func New(ctx context.Context, opts Options) (*Judge, error) {
+	if opts.LostAfter == 0 {
+		opts.LostAfter = 24 * time.Hour
+	}
+	if opts.Every == 0 {
+		opts.Every = 10 * time.Second
+	}
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
+	}
+	stream, err := opts.JS.Stream(ctx, protocol.StatusStream)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", protocol.StatusStream, err)
+	}
+	return &Judge{opts: opts, log: opts.Log, stream: stream, look: make(chan struct{}, 1)}, nil
+}
+
+// Look makes Run look now, after a job was deleted. It never blocks.
+func (j *Judge) Look() {
+	select {
+	case j.look <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks for tasks to end until ctx ends. Call it once the view is complete.
+func (j *Judge) Run(ctx context.Context) {
+	for {
+		for _, overdue := range j.opts.View.Overdue(time.Now(), j.opts.Trusted, j.opts.LostAfter) {
+			if err := j.give(ctx, overdue); err != nil && ctx.Err() == nil {
+				j.log.Warn("verdict not given; it is tried again", zap.String("task", overdue.TaskID), zap.Error(err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.look:
+		case <-time.After(j.opts.Every):
+		}
+	}
+}
+
+// ErrNothingLost is returned for a server without an accepted task that is
+// still open.
+var ErrNothingLost = errors.New("server has no accepted task without a verdict")
+
+// Lost gives up a host at once, by an operator's word: all its accepted tasks of
+// a project end. It returns how many.
+func (j *Judge) Lost(ctx context.Context, project, server string) (int, error) {
+	given := 0
+	for _, overdue := range j.opts.View.LostTasks(project, server) {
+		if err := j.give(ctx, overdue); err != nil {
+			return given, err
+		}
+		given++
+	}
+	if given == 0 {
+		return 0, ErrNothingLost
+	}
+	return given, nil
+}
+
+// ErrBehind is returned while the stream has newer statuses of a host than the
+// view: what they say may be its acceptance.
+var ErrBehind = errors.New("newer statuses of the host are on their way")
+
+func (j *Judge) give(ctx context.Context, o view.Overdue) error {
+	subject := protocol.StatusSubject(o.ServerID)
+	var newest uint64
+	msg, err := j.stream.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return fmt.Errorf("read newest status of %s: %w", o.ServerID, err)
+	default:
+		newest = msg.Sequence
+	}
+	if newest > j.opts.View.Folded() {
+		return ErrBehind
+	}
+	// Looked at again now that newest is known: what came before it is folded.
+	if !j.opts.View.StillOpen(o) {
+		return nil
+	}
+	data, err := json.Marshal(protocol.Status{
+		TaskID: o.TaskID, JobID: o.JobID, ServerID: o.ServerID, Status: o.Status, Phase: protocol.Done,
+		Code: o.Code, Message: o.Message, At: time.Now().UnixMilli(),
+	})
+	if err != nil {
+		return fmt.Errorf("encode verdict: %w", err)
+	}
+	_, err = j.opts.JS.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithExpectLastSequencePerSubject(newest))
+	if err != nil {
+		return fmt.Errorf("publish %s for task %s: %w", o.Code, o.TaskID, err)
+	}
+	j.log.Info("verdict given", zap.String("task", o.TaskID), zap.String("server", o.ServerID), zap.String("code", string(o.Code)))
+	return nil
+}

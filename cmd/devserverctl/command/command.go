@@ -1,0 +1,140 @@
+// Package command is devserverctl: its commands, what they print and how they
+// exit. It speaks only HTTP, to one control plane.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"devserver-agent/cmd/devserverctl/client"
+)
+
+// Exit codes.
+const (
+	ExitOK          = 0   // it was done; of a watched job: every task is SUCCESS
+	ExitFailed      = 1   // a task of the watched job failed or was cancelled
+	ExitUsage       = 2   // the command line is wrong, or the control plane refused what it asks
+	ExitUnreachable = 3   // no answer: it may or may not have been done
+	ExitInterrupted = 130 // ended by a signal; a job that was watched goes on
+)
+
+// Main runs devserverctl as the process it is and returns its exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Getenv)
+}
+
+// Run runs devserverctl with args and returns its exit code. Progress bars are
+// drawn if out is a terminal.
+func Run(ctx context.Context, args []string, out, errOut io.Writer, getenv func(string) string) int {
+	root := New(getenv)
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	cmd, err := root.ExecuteContextC(ctx)
+	return exitCode(cmd, err, errOut)
+}
+
+// DefaultServer is the control plane of the demo and of a first try.
+const DefaultServer = "http://127.0.0.1:8080"
+
+// New is the tree of commands.
+func New(getenv func(string) string) *cobra.Command {
+	s := &session{noColor: getenv("NO_COLOR") != ""}
+	root := &cobra.Command{
+		Use:   "devserverctl",
+		Short: "Create, watch and delete jobs for a fleet of DevServers",
+		Long: `devserverctl creates, watches and deletes jobs for a fleet of DevServers.
+
+It exits with 0 when what was asked is done (of a watched job: every task is
+SUCCESS), 1 when a task of a watched job failed or was cancelled, 2 when the
+command line is wrong or the control plane refused it, and 3 when the control
+plane did not answer.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// job create has a --server of its own; before "job" it is this one.
+		TraverseChildren: true,
+		Args:             args(cobra.NoArgs),
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.client.Server, "server", orElse(getenv("DEVSERVERCTL_SERVER"), DefaultServer),
+		"URL of the control plane; also DEVSERVERCTL_SERVER")
+	flags.StringVar(&s.client.Project, "project", "default", "project id")
+	flags.BoolVar(&s.json, "json", false, "print JSON, for programs")
+	root.AddCommand(s.jobCommand(), s.taskCommand(), s.serverCommand())
+	return root
+}
+
+// session is what the commands share: where to ask and how to print.
+type session struct {
+	client client.Client
+	json   bool
+	// noColor is NO_COLOR's wish (no-color.org).
+	noColor bool
+}
+
+// errFailed ends a watched job of which a task failed; everything was said.
+var errFailed = errors.New("not every task succeeded")
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+// args makes cobra's complaints about arguments usage errors.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		err := check(cmd, given)
+		if err == nil || !cmd.Runnable() || cmd.HasSubCommands() {
+			return usage(err)
+		}
+		return usage(fmt.Errorf("%w: %s", err, cmd.UseLine()))
+	}
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+func exitCode(cmd *cobra.Command, err error, errOut io.Writer) int {
+	var wrong usageError
+	var refused *client.Refusal
+	var unreachable *client.Unreachable
+	code := ExitUsage
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.Is(err, errFailed):
+		return ExitFailed
+	case errors.Is(err, context.Canceled):
+		return ExitInterrupted
+	case errors.As(err, &unreachable):
+		code = ExitUnreachable
+	case errors.As(err, &wrong), errors.As(err, &refused):
+	}
+	fmt.Fprintf(errOut, "devserverctl: %v\n", err)
+	if errors.As(err, &wrong) {
+		fmt.Fprintf(errOut, "See %s --help\n", cmd.CommandPath())
+	}
+	return code
+}

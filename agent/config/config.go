@@ -127,14 +127,15 @@ func (c Config) Keyring() protocol.Keyring {
 	return ring
 }
 
-// ToolPath is the configured path of a tool by the name executors use
-// ("npu-smi"), or "" when it is to be looked up.
-func (c Config) ToolPath(name string) string {
+// ToolPaths are the places of the vendor's tools that are configured, by the
+// names that executors ask for them with.
+func (c Config) ToolPaths() map[string]string {
+	paths := map[string]string{}
 	tools := reflect.ValueOf(c.Tools)
 	for i := range tools.NumField() {
-		if tools.Type().Field(i).Tag.Get("tool") == name {
-			return tools.Field(i).String()
+		if path := tools.Field(i).String(); path != "" {
+			paths[tools.Type().Field(i).Tag.Get("tool")] = path
 		}
 	}
-	return ""
+	return paths
 }

@@ -47,11 +47,8 @@ func TestLoad(t *testing.T) {
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
-	if got := c.ToolPath("npu-smi"); got != "/opt/bin/npu-smi" {
-		t.Errorf("path of npu-smi is %q", got)
-	}
-	if got := c.ToolPath("hccn_tool"); got != "" {
-		t.Errorf("path of a tool that is not configured is %q", got)
+	if diff := cmp.Diff(map[string]string{"npu-smi": "/opt/bin/npu-smi"}, c.ToolPaths()); diff != "" {
+		t.Errorf("paths of tools (-want +got):\n%s", diff)
 	}
 	if got := c.Keyring(); len(got.Keys) != 1 || got.Keys[0].String() != testKey || got.AllowUnsigned {
 		t.Errorf("keyring is %+v", got)

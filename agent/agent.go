@@ -1,0 +1,279 @@
+// Package agent puts the daemon's stations together. A task's way:
+//
+//	broker -> inbox -> journal -> queue -> engine -> executor -> step
+//	broker <- outbox <- journal
+//
+// Every station is a package below; this one only connects them, and answers
+// those who ask on the host itself. It writes nothing of its own.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"devserver-agent/agent/broker"
+	"devserver-agent/agent/config"
+	"devserver-agent/agent/engine"
+	"devserver-agent/agent/facts"
+	"devserver-agent/agent/inbox"
+	"devserver-agent/agent/journal"
+	"devserver-agent/agent/local"
+	"devserver-agent/agent/outbox"
+	"devserver-agent/agent/queue"
+	"devserver-agent/agent/step"
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+)
+
+// Options are what an agent is made of.
+type Options struct {
+	Config   config.Config
+	Registry executors.Registry
+	Version  string
+	// Shim is the argv that runs step.Shim, without the step's folder: this
+	// program and its "step" command.
+	Shim []string
+	// Survey is asked for the host's state where a verdict has to say it; nil
+	// if nobody can.
+	Survey executors.Executor
+	// Adopt takes over the state of another machine, after a planned swap of
+	// the board.
+	Adopt bool
+	Log   *zap.Logger
+}
+
+// keep is how long results are kept.
+const keep = 30 * 24 * time.Hour
+
+// Agent is one agent over one state directory.
+type Agent struct {
+	opts   Options
+	boot   string
+	store  *journal.Store
+	queue  *queue.Queue
+	engine *engine.Engine
+	outbox *outbox.Outbox
+	inbox  *inbox.Inbox // nil without a broker
+	conn   *broker.Conn // nil without a broker
+	facts  *reporter
+	// started is when this agent was made.
+	started time.Time
+	fatal   chan error
+}
+
+// Open opens the state directory and makes the stations. Errors are those of
+// journal.Open and of what the configuration names.
+func Open(opts Options) (*Agent, error) {
+	if opts.Log == nil {
+		opts.Log = zap.NewNop()
+	}
+	registry, err := opts.Registry.Only(opts.Config.Executors.Allow)
+	if err != nil {
+		return nil, err
+	}
+	opts.Registry = registry
+	c := opts.Config
+	boot, err := facts.BootID(c.Host.BootIDFile)
+	if err != nil {
+		return nil, err
+	}
+	machine, err := facts.Machine(os.DirFS(c.Host.Root))
+	if err != nil {
+		return nil, err
+	}
+	store, err := journal.Open(journal.Options{
+		Dir: c.StateDir, ServerID: c.ServerID, Version: opts.Version,
+		Machine: machine, BootID: boot, Adopt: opts.Adopt,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{opts: opts, boot: boot, store: store, queue: &queue.Queue{}, started: time.Now(), fatal: make(chan error, 1)}
+	a.facts = newReporter(a)
+	a.assemble()
+	a.queue.Hold(a.held())
+	return a, nil
+}
+
+func (a *Agent) assemble() {
+	c := a.opts.Config
+	tools := step.Tools{Root: c.Host.Root, Paths: c.ToolPaths()}
+	a.engine = engine.New(engine.Options{
+		Store: a.store, Queue: a.queue, Registry: a.opts.Registry,
+		Surroundings: step.Process{Shim: a.opts.Shim}, Tools: tools, Boot: a.boot,
+		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
+		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),
+	})
+	out := outbox.Options{Store: a.store, ServerID: c.ServerID, Spread: c.NATS.Spread.Std(), Log: a.opts.Log.Named("outbox")}
+	if len(c.NATS.Servers) > 0 {
+		out.Publisher = publisher{a}
+	}
+	a.outbox = outbox.New(out)
+}
+
+// Run runs the daemon until ctx ends. What runs on the host then runs on.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.engine.Start(ctx)
+	a.engine.Resume()
+	if err := a.connect(); err != nil {
+		return err
+	}
+	defer a.conn.Close()
+	server, err := local.Listen(SocketPath(a.opts.Config), a)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	go func() { a.report(server.Serve()) }()
+	go a.outbox.Run(ctx)
+	go func() { a.report(a.inbox.Run(ctx)) }()
+	go a.facts.run(ctx)
+	go a.housekeep(ctx)
+	go func() { a.report(a.engine.Wait()) }()
+	if listen := a.opts.Config.Metrics.Listen; listen != "" {
+		go func() { a.report(a.serveMetrics(ctx, listen)) }()
+	}
+	a.opts.Log.Info("agent runs", zap.String("server", a.opts.Config.ServerID), zap.String("version", a.opts.Version),
+		zap.String("installation", a.store.Installation().ID), zap.String("boot", a.boot))
+	select {
+	case err := <-a.fatal:
+		return err
+	case <-ctx.Done():
+		return a.engine.Wait()
+	}
+}
+
+// report keeps the first error that makes it pointless to go on.
+func (a *Agent) report(err error) {
+	if err == nil {
+		return
+	}
+	select {
+	case a.fatal <- err:
+	default: // one reason is enough
+	}
+}
+
+// connect makes inbox and connection, which know each other.
+func (a *Agent) connect() error {
+	c := a.opts.Config
+	if c.Trust.AllowUnsigned {
+		a.opts.Log.Warn("trust.allow_unsigned is set: whoever can write to the broker runs tasks here as root")
+	}
+	a.inbox = inbox.New(inbox.Options{
+		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: fetcher{a},
+		Accepted: a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
+		Log: a.opts.Log.Named("inbox"),
+	})
+	conn, err := broker.Connect(broker.Options{
+		ServerID: c.ServerID, Version: a.opts.Version, Servers: c.NATS.Servers, CredentialsFile: c.NATS.CredentialsFile,
+		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile, MaxDelay: c.NATS.Spread.Std(),
+		Log:       a.opts.Log.Named("broker"),
+		OnPush:    func(raw []byte, stored time.Time) { a.report(a.inbox.Receive(raw, stored)) },
+		OnConnect: func() { a.inbox.Connected(); a.outbox.Wake(); a.facts.due() },
+	})
+	if err != nil {
+		return err
+	}
+	a.conn = conn
+	return nil
+}
+
+// Close gives the state directory up. Run has returned.
+func (a *Agent) Close() error { return a.store.Close() }
+
+// SocketPath is where a running agent answers on its host.
+func SocketPath(c config.Config) string { return filepath.Join(c.RunDir, "agent.sock") }
+
+// housekeep forgets old results, now and then, by a time that others vouch for.
+func (a *Agent) housekeep(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		newest := a.inbox.Newest()
+		if newest.IsZero() {
+			continue
+		}
+		forgotten, err := a.store.Forget(newest, keep)
+		if err != nil {
+			a.opts.Log.Warn("forget old results", zap.Error(err))
+		}
+		if forgotten > 0 {
+			a.opts.Log.Info("forgot old results", zap.Int("tasks", forgotten))
+		}
+	}
+}
+
+// held reports whether an operator stopped exclusive work. The file outlives
+// the agent.
+func (a *Agent) held() bool {
+	_, err := os.Stat(filepath.Join(a.store.Dir(), holdFile))
+	return err == nil
+}
+
+const holdFile = "hold"
+
+// publisher and fetcher are the connection as outbox and inbox need it. Both
+// stations are made before it.
+type publisher struct{ a *Agent }
+
+func (p publisher) Publish(ctx context.Context, subject, id string, data []byte) error {
+	return p.a.conn.Publish(ctx, subject, id, data)
+}
+func (p publisher) Send(subject string, data []byte) error { return p.a.conn.Send(subject, data) }
+func (p publisher) Connected() bool                        { return p.a.conn.Connected() }
+
+type fetcher struct{ a *Agent }
+
+func (f fetcher) Fetch(ctx context.Context) ([]byte, time.Time, error) { return f.a.conn.Fetch(ctx) }
+
+// ExitConfig is the exit code for what no restart mends (sysexits.h,
+// EX_CONFIG); the service does not restart after it.
+const ExitConfig = 78
+
+// ExitCode is the exit code that tells a service manager what to do about an
+// error of Open or Run: 78 when only an operator can mend it, else 1.
+func ExitCode(err error) int {
+	var configured *config.Error
+	var path *os.PathError
+	for _, known := range []error{journal.ErrLocked, journal.ErrOtherMachine, journal.ErrSchema, journal.ErrDamaged} {
+		if errors.Is(err, known) {
+			return ExitConfig
+		}
+	}
+	if errors.As(err, &configured) || errors.As(err, &path) {
+		return ExitConfig
+	}
+	return 1
+}
+
+// Explain adds to an error of Open what an operator should do.
+func Explain(err error) error {
+	for _, known := range []struct {
+		err  error
+		todo string
+	}{
+		{journal.ErrLocked, "stop the other agent, or give this one another state_dir"},
+		{journal.ErrOtherMachine, "if the board was swapped on purpose run \"devserver-agent adopt\"; otherwise give this host a state directory of its own: a copied one would answer for tasks of another host"},
+		{journal.ErrSchema, "install the agent version that wrote it, or a newer one"},
+		{os.ErrPermission, "run the agent as root, or correct the owner and mode of its state directory"},
+	} {
+		if errors.Is(err, known.err) {
+			return fmt.Errorf("%w; nothing was started on this host; %s", err, known.todo)
+		}
+	}
+	return err
+}

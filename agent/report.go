@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+
+	"devserver-agent/agent/facts"
+	"devserver-agent/protocol"
+)
+
+// reporter tells the broker what this host is, on every connect and on change,
+// and that it is alive.
+type reporter struct {
+	agent *Agent
+	wake  chan struct{}
+	last  protocol.Facts // as collected last, for the time a task has the host alone
+	sent  string         // digest of what the broker has
+}
+
+func newReporter(a *Agent) *reporter {
+	return &reporter{agent: a, wake: make(chan struct{}, 1)}
+}
+
+// due has the facts told now, changed or not.
+func (r *reporter) due() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is going to be done
+	}
+}
+
+func (r *reporter) run(ctx context.Context) {
+	beats := make(chan struct{})
+	go facts.Heartbeat{Beat: func() {
+		select {
+		case beats <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}}.Run(ctx)
+	for {
+		select {
+		case <-r.wake:
+			r.sent = ""
+			r.tell(ctx)
+		case <-beats:
+			r.beat()
+			r.tell(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tell sends the facts if the broker does not have them.
+func (r *reporter) tell(ctx context.Context) {
+	f := r.collect(ctx)
+	digest, err := facts.Digest(f)
+	if err != nil || digest == r.sent {
+		return
+	}
+	raw, err := json.Marshal(f)
+	if err == nil {
+		err = r.agent.conn.Publish(ctx, protocol.FactsSubject(f.ServerID), "", raw)
+	}
+	if err != nil {
+		r.agent.opts.Log.Debug("facts not told yet", zap.Error(err)) // the next beat tries again
+		return
+	}
+	r.sent = digest
+}
+
+// collect looks at the host, unless a task has it alone.
+func (r *reporter) collect(ctx context.Context) protocol.Facts {
+	a := r.agent
+	state, c := a.queue.State(), a.opts.Config
+	base := protocol.Facts{
+		ServerID: c.ServerID, ServerName: c.ServerName, CloudServer: protocol.CloudServer(c.CloudServer),
+		InstallationID: a.store.Installation().ID, BootID: a.boot, AgentVersion: a.opts.Version,
+		Executors: a.opts.Registry.Types(), Held: state.Held, Draining: state.Draining,
+	}
+	if state.Exclusive && r.last.ServerID != "" {
+		last := r.last
+		last.Held, last.Draining = base.Held, base.Draining
+		return last
+	}
+	f, err := facts.Collect(ctx, c.Host.Root, base)
+	if err != nil {
+		a.opts.Log.Debug("some facts are missing", zap.Error(err))
+	}
+	r.last = f
+	return f
+}
+
+func (r *reporter) beat() {
+	a := r.agent
+	open := 0
+	for _, t := range a.store.AllOpen() {
+		if !t.Latest().Status.Terminal() {
+			open++
+		}
+	}
+	raw, err := json.Marshal(protocol.Presence{
+		ServerID: a.opts.Config.ServerID, InstallationID: a.store.Installation().ID,
+		BootID: a.boot, AgentVersion: a.opts.Version, Open: open, At: protocol.Millis(time.Now()),
+	})
+	if err == nil {
+		err = a.conn.Send(protocol.PresenceSubject(a.opts.Config.ServerID), raw)
+	}
+	if err != nil {
+		a.opts.Log.Debug("no heartbeat", zap.Error(err)) // the broker is away
+	}
+}

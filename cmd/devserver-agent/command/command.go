@@ -1,0 +1,156 @@
+// Package command is the command line of devserver-agent: thin, every command
+// calls one thing of the agent and prints what it got.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"devserver-agent/agent"
+	"devserver-agent/agent/config"
+	"devserver-agent/agent/step"
+	"devserver-agent/executors"
+)
+
+// Options are what a program of this command line is made of.
+type Options struct {
+	Version  string
+	Registry executors.Registry
+	Args     []string // without the program's name
+	Stdout   io.Writer
+	Stderr   io.Writer
+}
+
+// cli is one run of the program.
+type cli struct {
+	Options
+	configFile string
+	json       bool
+}
+
+const defaultConfig = "/etc/devserver-agent/config.yaml"
+
+// Main runs the program and returns its exit code: 0; 1 for an error or a task
+// that failed; 2 for a wrong command line; 78 for what only an operator can
+// mend.
+func Main(opts Options) int {
+	// The shim is this program too and starts often: no command tree for it.
+	if len(opts.Args) == 2 && opts.Args[0] == "step" {
+		if err := step.Shim(opts.Args[1]); err != nil {
+			fmt.Fprintln(opts.Stderr, err)
+			return 1
+		}
+		return 0
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	c := &cli{Options: opts}
+	root := c.root()
+	root.SetArgs(opts.Args)
+	root.SetOut(opts.Stdout)
+	root.SetErr(opts.Stderr)
+	err := root.ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(opts.Stderr, "devserver-agent:", agent.Explain(err))
+	var usage usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return agent.ExitCode(err)
+}
+
+// exitCode ends the program without another word.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// usageError marks a wrong command line.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "devserver-agent",
+		Short:         "Runs jobs on an Ascend NPU server, each to exactly one verdict",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&c.configFile, "config", defaultConfig, "configuration `file`")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		c.runCommand(), c.execCommand(), c.statusCommand(), c.tasksCommand(), c.logsCommand(),
+		c.switchCommand("hold", "Stop exclusive work and restarts of the host until lifted", (*cli).hold),
+		c.switchCommand("drain", "Start nothing new until lifted or the agent restarts; what runs goes on", (*cli).drain),
+		c.doctorCommand(), c.configCommand(), c.adoptCommand(), c.versionCommand(),
+		&cobra.Command{Use: "step DIR", Short: "Run one prepared step (internal)", Hidden: true, Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error { return step.Shim(args[0]) }},
+	)
+	return root
+}
+
+// withJSON adds the flag of commands that a program may read.
+func (c *cli) withJSON(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
+	return cmd
+}
+
+// load reads the configuration. The default file may be missing.
+func (c *cli) load() (config.Config, error) {
+	path := c.configFile
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && path == defaultConfig {
+		path = ""
+	}
+	return config.Load(path, os.Environ())
+}
+
+func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
+	cfg, err := c.load()
+	if err != nil {
+		return nil, cfg, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, cfg, err
+	}
+	survey, _, _ := c.Registry.Lookup("HDK_QUERY")
+	a, err := agent.Open(agent.Options{
+		Config: cfg, Registry: c.Registry, Version: c.Version, Shim: []string{self, "step"},
+		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
+	})
+	return a, cfg, err
+}
+
+func newLog(c config.Log, out io.Writer) *zap.Logger {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		level = zapcore.InfoLevel // the configuration was checked
+	}
+	ec := zap.NewProductionEncoderConfig()
+	ec.EncodeTime = zapcore.RFC3339TimeEncoder
+	encoder := zapcore.NewConsoleEncoder(ec)
+	if c.Format == "json" {
+		encoder = zapcore.NewJSONEncoder(ec)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(out), level))
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) { fmt.Fprintln(c.Stdout, c.Version) }}
+}

@@ -37,7 +37,8 @@ type Executor interface {
 
 // Describer is an Executor that says more of itself than the built-in catalogue
 // does. Without it and outside the catalogue an executor has no parameters, is
-// exclusive and may take an hour.
+// exclusive and may take an hour. Type is ignored; an empty Template or
+// TimeoutSeconds is what it would be without Describe.
 type Describer interface {
 	Describe() protocol.ItemType
 }

@@ -64,8 +64,15 @@ func describe(name string, e Executor) protocol.ItemType {
 		t = protocol.ItemType{Type: name, Template: protocol.TemplateType(name), Exclusive: true, TimeoutSeconds: 3600}
 	}
 	if d, ok := e.(Describer); ok {
-		t = d.Describe()
-		t.Type = name
+		described := d.Describe()
+		described.Type = name
+		if described.Template == "" {
+			described.Template = t.Template
+		}
+		if described.TimeoutSeconds == 0 {
+			described.TimeoutSeconds = t.TimeoutSeconds
+		}
+		t = described
 	}
 	return t
 }

@@ -24,7 +24,7 @@ func report(v view) string {
 		b := c.board
 		row(cardName(c.id), string(b.Driver()), string(b.Firmware()), string(b.Compatibility()), string(b.Chip()), b.Bus(), b.Product())
 	}
-	table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder takes everything
 	for _, err := range []error{v.err, v.driver.err, v.firmware.err} {
 		if err != nil {
 			fmt.Fprintln(&text, err)

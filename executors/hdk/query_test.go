@@ -105,7 +105,6 @@ func TestQueryOfAHost(t *testing.T) {
 				"Nothing was changed. Install the HDK; if it is installed, check host.root and tools.npu_smi in the agent's configuration."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			options := fakehost.Options{Bare: c.bare}
 			model := c.model
 			if model == "" {

@@ -1,0 +1,102 @@
+package trial
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Arg is the first argument by which a program knows that it is to be the
+// trial's.
+const Arg = "trial-program"
+
+// Program is the program behind a step: args are what follows Arg, namely the
+// file of starts, the step's name and its kind:
+//
+//	ok            ends at once
+//	slow:MS       ends after MS milliseconds
+//	chatty:BYTES  writes that many bytes, each line numbered
+//	fail:CODE     ends with that exit code
+//	deaf:MS       like slow, and ignores SIGTERM
+//	stubborn:MS   like slow; the executor says it must not be killed
+//
+// It returns the exit code.
+func Program(args []string) int {
+	if len(args) != 3 {
+		fmt.Fprintln(os.Stderr, "trial program: wants STARTS NAME KIND")
+		return 2
+	}
+	if err := noteStart(args[0], args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "trial program:", err)
+		return 2
+	}
+	kind, number, _ := strings.Cut(args[2], ":")
+	n, err := strconv.Atoi(number)
+	if err != nil && number != "" {
+		fmt.Fprintln(os.Stderr, "trial program:", err)
+		return 2
+	}
+	switch kind {
+	case "slow", "stubborn":
+		time.Sleep(time.Duration(n) * time.Millisecond)
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+		time.Sleep(time.Duration(n) * time.Millisecond)
+	case "chatty":
+		return chat(n)
+	case "fail":
+		return n
+	}
+	return 0
+}
+
+// noteStart writes its line in one piece and for good: the tests kill at any
+// moment.
+func noteStart(path, name string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := fmt.Fprintf(file, "%s %d\n", name, os.Getpid()); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+func chat(bytes int) int {
+	w := bufio.NewWriterSize(os.Stdout, 64<<10)
+	for written, line := 0, 0; written < bytes; line++ {
+		n, err := fmt.Fprintf(w, "line %d of what a chatty program has to say\n", line)
+		if err != nil {
+			return 1
+		}
+		written += n
+	}
+	if w.Flush() != nil {
+		return 1
+	}
+	return 0
+}
+
+// Starts reads a file of starts: how often each step's program ran.
+func Starts(path string) (map[string]int, error) {
+	raw, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return map[string]int{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	starts := map[string]int{}
+	for line := range strings.Lines(string(raw)) {
+		name, _, _ := strings.Cut(line, " ")
+		starts[name]++
+	}
+	return starts, nil
+}

@@ -110,11 +110,9 @@ func (a *Agent) assemble() {
 		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
 		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),
 	})
-	out := outbox.Options{Store: a.store, ServerID: c.ServerID, Spread: c.NATS.Spread.Std(), Log: a.opts.Log.Named("outbox")}
-	if len(c.NATS.Servers) > 0 {
-		out.Publisher = publisher{a}
-	}
-	a.outbox = outbox.New(out)
+	a.outbox = outbox.New(outbox.Options{
+		Store: a.store, Publisher: link{a}, ServerID: c.ServerID, Spread: c.NATS.Spread.Std(), Log: a.opts.Log.Named("outbox"),
+	})
 }
 
 // Run runs the daemon until ctx ends. What runs on the host then runs on.
@@ -169,7 +167,7 @@ func (a *Agent) connect() error {
 		a.opts.Log.Warn("trust.allow_unsigned is set: whoever can write to the broker runs tasks here as root")
 	}
 	a.inbox = inbox.New(inbox.Options{
-		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: fetcher{a},
+		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
 		Accepted: a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
 		Log: a.opts.Log.Named("inbox"),
 	})
@@ -226,19 +224,32 @@ func (a *Agent) held() bool {
 
 const holdFile = "hold"
 
-// publisher and fetcher are the connection as outbox and inbox need it. Both
-// stations are made before it.
-type publisher struct{ a *Agent }
+// link is the connection as outbox and inbox need it, who are made before it.
+// Work on the host alone never has one.
+type link struct{ a *Agent }
 
-func (p publisher) Publish(ctx context.Context, subject, id string, data []byte) error {
-	return p.a.conn.Publish(ctx, subject, id, data)
+func (l link) Publish(ctx context.Context, subject, id string, data []byte) error {
+	if l.a.conn == nil {
+		return broker.ErrAway
+	}
+	return l.a.conn.Publish(ctx, subject, id, data)
 }
-func (p publisher) Send(subject string, data []byte) error { return p.a.conn.Send(subject, data) }
-func (p publisher) Connected() bool                        { return p.a.conn.Connected() }
 
-type fetcher struct{ a *Agent }
+func (l link) Send(subject string, data []byte) error {
+	if l.a.conn == nil {
+		return broker.ErrAway
+	}
+	return l.a.conn.Send(subject, data)
+}
 
-func (f fetcher) Fetch(ctx context.Context) ([]byte, time.Time, error) { return f.a.conn.Fetch(ctx) }
+func (l link) Connected() bool { return l.a.conn != nil && l.a.conn.Connected() }
+
+func (l link) Fetch(ctx context.Context) ([]byte, time.Time, error) {
+	if l.a.conn == nil {
+		return nil, time.Time{}, broker.ErrAway
+	}
+	return l.a.conn.Fetch(ctx)
+}
 
 // ExitConfig is the exit code for what no restart mends (sysexits.h,
 // EX_CONFIG); the service does not restart after it.

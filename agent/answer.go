@@ -36,12 +36,22 @@ func (a *Agent) Status() local.Status {
 // Exec implements local.Agent: it runs one item that nobody but the host's own
 // operator asked for.
 func (a *Agent) Exec(work local.Work) (string, error) {
+	t, err := a.admit(work)
+	if err != nil {
+		return "", err
+	}
+	a.engine.Submit(t)
+	return t.ID(), nil
+}
+
+// admit puts local work into the journal.
+func (a *Agent) admit(work local.Work) (*journal.Task, error) {
 	_, t, ok := a.opts.Registry.Lookup(work.Type)
 	if !ok {
-		return "", fmt.Errorf("this agent has no executor for %.80q", work.Type)
+		return nil, fmt.Errorf("this agent has no executor for %.80q", work.Type)
 	}
 	if err := t.CheckSpec(work.Spec); err != nil {
-		return "", fmt.Errorf("%s: %w", work.Type, err)
+		return nil, fmt.Errorf("%s: %w", work.Type, err)
 	}
 	now := time.Now()
 	id := "local-" + randomID()
@@ -51,18 +61,13 @@ func (a *Agent) Exec(work local.Work) (string, error) {
 		IssuedAt: protocol.Millis(now), ExpiresAt: protocol.Millis(now.Add(localValidity)),
 	}
 	if err := task.Check(); err != nil {
-		return "", err
+		return nil, err
 	}
-	admitted, err := a.store.Admit(journal.Admission{
+	return a.store.Admit(journal.Admission{
 		ID:     id,
 		Accept: journal.AcceptRecord{Local: true, ExpiresAt: task.ExpiresAt, Task: &task},
 		First:  protocol.Status{Status: protocol.Processing, Phase: protocol.Accepted, Message: "Accepted."},
 	})
-	if err != nil {
-		return "", err
-	}
-	a.engine.Submit(admitted)
-	return id, nil
 }
 
 // ExecAlone runs one item while no daemon does, and returns when it has its
@@ -70,23 +75,22 @@ func (a *Agent) Exec(work local.Work) (string, error) {
 func (a *Agent) ExecAlone(ctx context.Context, work local.Work, accepted func(id string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	done := make(chan struct{})
-	var id string
-	a.store.Listen(func(t *journal.Task) {
-		if t.ID() == id && t.Latest().Status.Terminal() {
+	a.engine.Start(ctx)
+	t, err := a.admit(work)
+	if err != nil {
+		return err
+	}
+	a.store.Listen(func(changed *journal.Task) {
+		if changed == t && t.Latest().Status.Terminal() {
 			cancel()
 		}
 	})
-	a.engine.Start(ctx)
-	go func() { a.outbox.Run(ctx); close(done) }()
-	var err error
-	if id, err = a.Exec(work); err != nil {
+	a.engine.Submit(t)
+	accepted(t.ID())
+	if err := a.engine.Wait(); err != nil || !t.Latest().Status.Terminal() {
 		return err
 	}
-	accepted(id)
-	err = a.engine.Wait()
-	<-done
-	return err
+	return a.store.Finish(t)
 }
 
 // Hold implements local.Agent.

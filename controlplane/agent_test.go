@@ -16,7 +16,7 @@ import (
 // host is an agent as the wire sees it: it subscribes to push, flushes, fetches,
 // merges statements and publishes statuses. What it does with a task is work.
 type host struct {
-	t            *testing.T
+	t            testing.TB
 	conn         *nats.Conn
 	server       string
 	installation string
@@ -36,7 +36,7 @@ type host struct {
 }
 
 // newHost connects a host; work runs in a goroutine of its own for each new task.
-func newHost(t *testing.T, url, server string, key protocol.Key, work func(*host, protocol.Task)) *host {
+func newHost(t testing.TB, url, server string, key protocol.Key, work func(*host, protocol.Task)) *host {
 	t.Helper()
 	h := &host{
 		t: t, server: server, installation: "inst-" + server, boot: "boot-" + server, work: work,

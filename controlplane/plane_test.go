@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,12 +23,12 @@ const project = "project-1"
 // plane is a control plane under test and a client of its HTTP.
 type plane struct {
 	*ControlPlane
-	t    *testing.T
+	t    testing.TB
 	opts Options
 }
 
 // testOptions are quick ones on a store of their own.
-func testOptions(t *testing.T) Options {
+func testOptions(t testing.TB) Options {
 	t.Helper()
 	return Options{
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Broker: broker.Options{Listen: "127.0.0.1:0"},
@@ -37,7 +38,7 @@ func testOptions(t *testing.T) Options {
 	}
 }
 
-func startPlane(t *testing.T, opts Options) *plane {
+func startPlane(t testing.TB, opts Options) *plane {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -188,7 +189,7 @@ func (p *plane) finished(id string) job {
 }
 
 // eventually waits until check has no error.
-func eventually(t *testing.T, what string, check func() error) {
+func eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -235,4 +236,15 @@ func (p *plane) mailboxEmpties(server string) {
 		}
 		return nil
 	})
+}
+
+// freeAddr is a loopback address nobody listens on now.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }

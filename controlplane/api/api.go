@@ -120,16 +120,40 @@ func (a *api) stream(handle func(http.ResponseWriter, *http.Request, *Backend) e
 			writeError(w, fail(http.StatusServiceUnavailable, codeInternal, "the control plane is reading the streams of its broker; ask again in a second"))
 			return
 		}
+		out := &written{ResponseWriter: w}
 		err := checkProject(r)
 		if err == nil {
-			err = handle(w, r, b)
+			err = handle(out, r, b)
 		}
-		if err != nil {
-			a.logFailure(r, err)
-			writeError(w, err)
+		if err == nil {
+			return
 		}
+		a.logFailure(r, err)
+		if out.begun {
+			panic(http.ErrAbortHandler) // the client sees that the answer was cut
+		}
+		writeError(out, err)
 	})
 }
+
+// written notes whether an answer has begun.
+type written struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *written) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *written) Write(data []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(data)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *written) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func checkProject(r *http.Request) error {
 	if !protocol.ValidID(r.PathValue("project_id")) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -40,13 +39,12 @@ func (a *api) output(w http.ResponseWriter, r *http.Request, b *Backend) error {
 		return badRequest("follow must be true or false, it is %.80q", query.Get("follow"))
 	}
 	events := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	sink := sink(&textSink{w: w, control: http.NewResponseController(w)})
+	s := &outputStream{api: a, backend: b, job: j.ID, task: task, only: only, seen: map[int]*output.Ranges{}}
 	if events {
-		sink = &eventSink{sse: newSSE(w)}
+		s.sink = &eventSink{newSSE(w)}
 	} else {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		s.sink = newTextSink(w)
 	}
-	s := &outputStream{api: a, backend: b, job: j.ID, task: task, only: only, sink: sink, seen: map[int]*output.Ranges{}}
 	if follow || events {
 		return s.follow(r.Context())
 	}
@@ -67,14 +65,6 @@ func findTask(j view.Job, id string) (view.Task, bool) {
 		}
 	}
 	return view.Task{}, false
-}
-
-// sink takes the output of a task as it is found.
-type sink interface {
-	chunk(c protocol.Chunk) error
-	gap(item int, missing output.Span) error
-	end(t taskAnswer) error
-	beat() error
 }
 
 type outputStream struct {
@@ -199,9 +189,5 @@ func (s *outputStream) finish() error {
 			}
 		}
 	}
-	err := s.sink.end(s.api.taskAnswer(s.task))
-	if errors.Is(err, http.ErrHandlerTimeout) {
-		return nil
-	}
-	return err
+	return s.sink.end(s.api.taskAnswer(s.task))
 }

@@ -33,6 +33,9 @@ type Options struct {
 	Log   *zap.Logger // nil: silent
 	// Soon is how long changes that no host waits for are gathered; zero: 200 ms.
 	Soon time.Duration
+	// Sweep is how often the mailboxes that should say something are read again,
+	// in case the broker went back to an older state; zero: 5 minutes.
+	Sweep time.Duration
 }
 
 // Writer keeps mailboxes as the view wants them. All methods are safe for
@@ -55,6 +58,9 @@ func Open(ctx context.Context, opts Options) (*Writer, error) {
 	}
 	if opts.Soon == 0 {
 		opts.Soon = 200 * time.Millisecond
+	}
+	if opts.Sweep == 0 {
+		opts.Sweep = 5 * time.Minute
 	}
 	stream, err := opts.JS.Stream(ctx, protocol.MailboxStream)
 	if err != nil {
@@ -95,6 +101,7 @@ const (
 // Run writes until ctx ends. Call it once the view is complete.
 func (w *Writer) Run(ctx context.Context) {
 	var group sync.WaitGroup
+	group.Go(func() { w.sweep(ctx) })
 	for range writers {
 		group.Go(func() {
 			for {
@@ -112,6 +119,15 @@ func (w *Writer) Run(ctx context.Context) {
 		})
 	}
 	group.Wait()
+}
+
+func (w *Writer) sweep(ctx context.Context) {
+	for pause(ctx, w.opts.Sweep) {
+		for _, server := range w.opts.View.Busy() {
+			w.forget(server)
+			w.Touch(server, false)
+		}
+	}
 }
 
 const casAttempts = 50

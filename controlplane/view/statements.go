@@ -88,6 +88,18 @@ func (v *View) Settled(listed Statement, now time.Time) bool {
 	return false
 }
 
+// Busy lists the servers whose mailboxes should say something.
+func (v *View) Busy() (servers []string) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for id, s := range v.servers {
+		if len(s.active) > 0 {
+			servers = append(servers, id)
+		}
+	}
+	return servers
+}
+
 // Accepted tells which installation accepted a task, or "".
 func (v *View) Accepted(task string) string {
 	v.mu.RLock()

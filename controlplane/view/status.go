@@ -19,9 +19,12 @@ const (
 	Malformed Outcome = "malformed" // its state is none of the contract
 )
 
-// maxLate bounds the late verdicts that are kept of one task: a host can send
-// as many as it likes.
-const maxLate = 8
+// A host can send as much as it likes; this much is kept of one task.
+const (
+	maxLate          = 8   // verdicts after the verdict
+	maxInstallations = 8   // that spoke of it
+	maxName          = 128 // bytes of a step or code
+)
 
 // ApplyStatus takes in a status that came on server's subject. at is the
 // broker's time.
@@ -37,7 +40,7 @@ func (v *View) applyStatus(server string, s protocol.Status, at time.Time) (Outc
 	if s.ServerID != server {
 		return Foreign, effects{}
 	}
-	if s.Status != protocol.Processing && !s.Status.Terminal() {
+	if !wellFormed(s) {
 		return Malformed, effects{}
 	}
 	t := v.tasks[s.TaskID]
@@ -47,8 +50,12 @@ func (v *View) applyStatus(server string, s protocol.Status, at time.Time) (Outc
 	if t.server.id != server || t.job.record.ID != s.JobID {
 		return Foreign, effects{}
 	}
+	if _, spoke := t.taken[s.InstallationID]; !spoke && len(t.taken) >= maxInstallations {
+		return Malformed, effects{}
+	}
 	s.Envelope = nil
 	s.Message = protocol.Clip(s.Message)
+	s.Percent = min(max(s.Percent, 0), 100)
 	if s.InstallationID != "" {
 		t.server.heard(at)
 		if t.acceptedBy == "" {
@@ -59,6 +66,22 @@ func (v *View) applyStatus(server string, s protocol.Status, at time.Time) (Outc
 		return v.applyTerminal(t, s, at)
 	}
 	return v.applyTransition(t, s, at)
+}
+
+// wellFormed reports whether a status keeps the bounds of the contract.
+func wellFormed(s protocol.Status) bool {
+	if s.Status != protocol.Processing && !s.Status.Terminal() ||
+		s.InstallationID != "" && !protocol.ValidID(s.InstallationID) ||
+		s.Seq < 0 || s.Item < 0 || s.Item >= protocol.MaxItems || len(s.Items) > protocol.MaxItems ||
+		len(s.Step) > maxName || len(s.Code) > maxName || len(s.Phase) > maxName {
+		return false
+	}
+	for _, item := range s.Items {
+		if item.Bytes < 0 || item.Dropped < 0 || item.Dropped > item.Bytes {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *View) applyTransition(t *task, s protocol.Status, at time.Time) (Outcome, effects) {
@@ -96,6 +119,7 @@ func (v *View) applyTerminal(t *task, s protocol.Status, at time.Time) (Outcome,
 		RebootRequired: s.RebootRequired, Attempts: s.Attempts, Items: s.Items, At: at.UnixMilli(),
 	}
 	e := effects{changed: []string{t.server.id}}
+	t.taken[s.InstallationID] = max(t.taken[s.InstallationID], s.Seq)
 	if t.verdict == nil {
 		t.last = s
 		v.settle(t, verdict)

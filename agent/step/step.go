@@ -92,6 +92,9 @@ func readSpec(dir string) (spec Spec, err error) {
 	return spec, readJSON(dir, specFile, &spec)
 }
 
+// ReadSpec is what a prepared attempt runs.
+func ReadSpec(dir string) (Spec, error) { return readSpec(dir) }
+
 // ReadStarted is what the shim said at its start; fs.ErrNotExist if it did not.
 func ReadStarted(dir string) (s Started, err error) {
 	return s, readJSON(dir, startedFile, &s)

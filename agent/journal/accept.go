@@ -22,48 +22,60 @@ type Admission struct {
 }
 
 // Admit puts a task on disk as a whole. When it returns nil the task is
-// accepted, whatever happens next. ErrDiskFull: nothing was accepted.
+// accepted, whatever happens next. ErrDiskFull and ErrKnown: nothing was
+// accepted, and what was known stands.
 func (s *Store) Admit(a Admission) (*Task, error) {
 	if s.Full() {
 		return nil, ErrDiskFull
 	}
-	s.mu.Lock()
-	s.order++
-	a.Accept.Order = s.order
-	s.mu.Unlock()
-	if err := os.WriteFile(s.mark(a.ID), nil, 0o600); err != nil {
-		return nil, s.admissionError(a.ID, err)
-	}
-	if err := s.buildFolder(a); err != nil {
-		return nil, s.admissionError(a.ID, errors.Join(err, os.RemoveAll(s.newFolder(a.ID)), os.Remove(s.mark(a.ID))))
-	}
-	t, err := s.openTask(a.ID)
+	t, err := s.admit(a)
 	if err != nil {
-		return nil, fmt.Errorf("task %s: %w", a.ID, err)
+		if isFull(err) {
+			s.reserve.found()
+			err = fmt.Errorf("%w: %w", ErrDiskFull, err)
+		}
+		return nil, fmt.Errorf("accept task %.80s: %w", a.ID, err)
 	}
-	s.mu.Lock()
-	s.open[a.ID] = t
-	s.mu.Unlock()
 	s.changed(t)
 	return t, nil
 }
 
-func (s *Store) admissionError(id string, err error) error {
-	if isFull(err) {
-		s.full.Store(true)
-		err = fmt.Errorf("%w: %w", ErrDiskFull, err)
+func (s *Store) admit(a Admission) (*Task, error) {
+	if !protocol.ValidID(a.ID) {
+		return nil, errors.New("its id is no id")
 	}
-	return fmt.Errorf("accept task %s: %w", id, err)
+	s.folders.Lock()
+	defer s.folders.Unlock()
+	if _, err := os.Lstat(s.folder(a.ID)); !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(ErrKnown, err)
+	}
+	s.order++
+	a.Accept.Order = s.order
+	built := filepath.Join(s.temp(), a.ID)
+	if err := s.buildFolder(built, a); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(built))
+	}
+	// The mark is on disk before the folder: without one the task would be known
+	// and never run.
+	if err := s.putMark(a.ID); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(built))
+	}
+	if err := os.Rename(built, s.folder(a.ID)); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(built), os.Remove(s.mark(a.ID)))
+	}
+	if err := syncDir(filepath.Join(s.opts.Dir, "tasks")); err != nil {
+		return nil, errors.Join(err, os.Rename(s.folder(a.ID), built), os.Remove(s.mark(a.ID)))
+	}
+	t, err := s.openTask(a.ID)
+	if err != nil {
+		return nil, err
+	}
+	s.setOpen(t)
+	return t, nil
 }
 
-func (s *Store) newFolder(id string) string { return filepath.Join(s.opts.Dir, "tasks", ".new-"+id) }
-
-// buildFolder writes a task's folder beside its place, syncs it and renames it.
-func (s *Store) buildFolder(a Admission) error {
-	dir := s.newFolder(a.ID)
-	if err := os.RemoveAll(dir); err != nil { // left by a death in the middle
-		return err
-	}
+// buildFolder writes a task's folder away from its place and syncs it.
+func (s *Store) buildFolder(dir string, a Admission) error {
 	for _, d := range []string{dir, filepath.Join(dir, "steps"), filepath.Join(dir, "output")} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			return err
@@ -82,13 +94,7 @@ func (s *Store) buildFolder(a Admission) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, "log"), lines); err != nil {
-		return err
-	}
-	if err := os.Rename(dir, s.folder(a.ID)); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(filepath.Join(s.opts.Dir, "tasks")), syncDir(filepath.Join(s.opts.Dir, "open")))
+	return writeFile(filepath.Join(dir, "log"), lines)
 }
 
 func (s *Store) firstLines(a Admission) ([]byte, error) {
@@ -126,60 +132,9 @@ func (s *Store) AllOpen() []*Task {
 	return tasks
 }
 
-// Reopen brings back a task whose verdict was acknowledged, to say it all
-// again: its cursor is at the beginning. For an open task it only moves the
-// cursor. ErrUnknown if there is none.
-func (s *Store) Reopen(id string) error {
-	return s.rewind(id, func(_ *Task, c *Cursor) error {
-		*c = Cursor{Round: c.Round + 1}
-		return nil
-	})
-}
-
-// Rewind brings back a task to send the output of one item again from an
-// offset on. ErrUnknown if there is none.
-func (s *Store) Rewind(id string, item int, from int64) error {
-	return s.rewind(id, func(t *Task, c *Cursor) error {
-		if t.accept.Task == nil || item < 0 || item >= len(t.accept.Task.Items) || from < 0 {
-			return fmt.Errorf("task %s has no output %d from %d on", id, item, from)
-		}
-		c.SetSent(item, min(from, c.Sent(item)))
-		return nil
-	})
-}
-
-func (s *Store) rewind(id string, move func(*Task, *Cursor) error) error {
-	t, err := s.bringBack(id)
-	if err != nil {
-		return err
-	}
-	var refused error
-	err = t.SetCursor(func(c *Cursor) { refused = move(t, c) })
-	s.changed(t)
-	return errors.Join(refused, err)
-}
-
-func (s *Store) bringBack(id string) (*Task, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t := s.open[id]; t != nil {
-		return t, nil
-	}
-	if _, err := os.Stat(s.folder(id)); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("task %s: %w", id, ErrUnknown)
-	}
-	if err := os.WriteFile(s.mark(id), nil, 0o600); err != nil {
-		return nil, err
-	}
-	t, err := s.openTask(id)
-	if err != nil {
-		return nil, err
-	}
-	s.open[id] = t
-	return t, nil
-}
-
-// Envelope is the statement the task came in, or nil for local work.
+// Envelope is the statement the task came in. It is nil for local work, and for
+// a task whose envelope the disk has spoilt: its statuses must get out all the
+// same.
 func (t *Task) Envelope() (*protocol.Envelope, error) {
 	raw, err := os.ReadFile(filepath.Join(t.dir, "envelope"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,8 +144,8 @@ func (t *Task) Envelope() (*protocol.Envelope, error) {
 		return nil, err
 	}
 	var e protocol.Envelope
-	if err := json.Unmarshal(raw, &e); err != nil {
-		return nil, fmt.Errorf("envelope of task %s: %w", t.id, err)
+	if json.Unmarshal(raw, &e) != nil {
+		return nil, nil
 	}
 	return &e, nil
 }

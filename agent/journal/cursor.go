@@ -49,10 +49,16 @@ func (t *Task) Cursor() Cursor {
 }
 
 // SetCursor changes the cursor and writes it. It is not synced: an older one
-// costs a repetition, never a loss.
-func (t *Task) SetCursor(change func(*Cursor)) error {
+// costs a repetition, never a loss. The cursor of a finished task stays where it
+// is, for another Task may have brought it back.
+func (t *Task) SetCursor(change func(*Cursor)) error { return t.setCursor(change, false) }
+
+func (t *Task) setCursor(change func(*Cursor), sync bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.finished {
+		return nil
+	}
 	next := t.cursor
 	next.Output = slices.Clone(next.Output)
 	change(&next)
@@ -60,11 +66,35 @@ func (t *Task) SetCursor(change func(*Cursor)) error {
 	if err != nil {
 		return err
 	}
-	if err := t.store.Write(func() error { return replaceFile(filepath.Join(t.dir, "cursor"), raw, false) }); err != nil {
+	write := func() error { return replaceFile(filepath.Join(t.dir, "cursor"), raw, false) }
+	if sync {
+		write = func() error { return writeFile(filepath.Join(t.dir, "cursor"), raw) }
+	}
+	if err := t.store.Write(write); err != nil {
 		return fmt.Errorf("cursor of task %s: %w", t.id, err)
 	}
 	t.cursor = next
 	return nil
+}
+
+// Delivered reports whether the broker has the verdict, all that was said before
+// and the output the verdict counts.
+func (t *Task) Delivered() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.delivered()
+}
+
+func (t *Task) delivered() bool {
+	if !t.ended() || t.cursor.Seq < t.newest() {
+		return false
+	}
+	for i, output := range t.statuses[len(t.statuses)-1].Status.Items {
+		if t.cursor.Sent(i) < output.Bytes {
+			return false
+		}
+	}
+	return true
 }
 
 // Acknowledged moves the cursor past a status that the broker has.

@@ -12,9 +12,10 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Finish closes a task whose verdict and output the broker has, once. What only the
-// replay needed is removed; verdict, digest, statuses and output stay until
-// Forget.
+// Finish closes a task whose verdict and output the broker has, once. What only
+// the replay needed is removed; verdict, digest, statuses and output stay until
+// Forget. A task that was asked for again meanwhile, so that it has more to say,
+// stays open; local work has nobody to say it to.
 func (s *Store) Finish(t *Task) error {
 	if !t.Latest().Status.Terminal() {
 		return fmt.Errorf("finish task %s: it has no verdict", t.id)
@@ -22,24 +23,35 @@ func (s *Store) Finish(t *Task) error {
 	if end, _ := t.Stuck(); end != nil {
 		return fmt.Errorf("finish task %s: step %s is still running", t.id, end.Step)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[t.id] != t {
+	s.folders.Lock()
+	defer s.folders.Unlock()
+	if s.Open(t.id) != t {
 		return nil // finished already
 	}
-	if err := t.shrink(); err != nil {
+	closed, err := t.shrink()
+	if err != nil {
 		return fmt.Errorf("finish task %s: %w", t.id, err)
 	}
+	if !closed {
+		return nil
+	}
+	s.mu.Lock()
 	delete(s.open, t.id)
+	s.mu.Unlock()
 	if err := os.Remove(s.mark(t.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("finish task %s: %w", t.id, err)
 	}
 	return nil
 }
 
-func (t *Task) shrink() error {
+// shrink rewrites the log and closes it. It reports false, and does nothing, for
+// a task that has more to say.
+func (t *Task) shrink() (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.accept.Local && !t.delivered() {
+		return false, nil
+	}
 	var lines []byte
 	n := 0
 	add := func(rec Record) error {
@@ -54,12 +66,13 @@ func (t *Task) shrink() error {
 		err = errors.Join(err, add(Record{Status: &status}))
 	}
 	if err == nil {
-		err = writeFile(filepath.Join(t.dir, "log"), lines)
+		err = writeFile(t.path(), lines)
 	}
 	if err = errors.Join(err, os.RemoveAll(filepath.Join(t.dir, "steps"))); err != nil {
-		return err
+		return false, err
 	}
-	return t.log.close()
+	t.finished = true
+	return true, t.log.close()
 }
 
 // Forget removes finished tasks whose results are older than keep and whose
@@ -72,22 +85,24 @@ func (s *Store) Forget(now time.Time, keep time.Duration) (forgotten int, err er
 		return 0, err
 	}
 	defer dir.Close()
+	var failed []error
 	for {
 		names, err := dir.Readdirnames(64)
 		for _, id := range names {
 			gone, err := s.forget(id, now, keep)
 			if err != nil {
-				return forgotten, fmt.Errorf("forget task %s: %w", id, err)
+				// It may not keep the others: a disk that fills up harms them all.
+				failed = append(failed, fmt.Errorf("forget task %s: %w", id, err))
 			}
 			if gone {
 				forgotten++
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			return forgotten, nil
+		if err != nil && !errors.Is(err, io.EOF) {
+			failed = append(failed, err)
 		}
 		if err != nil {
-			return forgotten, err
+			return forgotten, errors.Join(failed...)
 		}
 	}
 }
@@ -96,20 +111,52 @@ func (s *Store) forget(id string, now time.Time, keep time.Duration) (bool, erro
 	if !protocol.ValidID(id) || s.Open(id) != nil {
 		return false, nil
 	}
+	if forgettable, err := s.forgettable(id, now, keep); !forgettable {
+		return false, err
+	}
+	// It goes by a rename, so that nobody sees half of it.
+	gone := filepath.Join(s.temp(), id)
+	if moved, err := s.takeAway(id, gone); !moved {
+		return false, err
+	}
+	return true, os.RemoveAll(gone)
+}
+
+func (s *Store) takeAway(id, to string) (bool, error) {
+	s.folders.Lock()
+	defer s.folders.Unlock()
+	if s.Open(id) != nil {
+		return false, nil // somebody brought it back meanwhile
+	}
+	err := errors.Join(os.RemoveAll(to), os.Rename(s.folder(id), to))
+	return err == nil, err
+}
+
+func (s *Store) forgettable(id string, now time.Time, keep time.Duration) (bool, error) {
 	// The log of a finished task is not written any more: most need no reading.
 	info, err := os.Stat(filepath.Join(s.folder(id), "log"))
-	if err == nil && now.Sub(info.ModTime()) < keep {
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(s.folder(id))
+	}
+	if err != nil {
+		return false, err
+	}
+	if now.Sub(info.ModTime()) < keep {
 		return false, nil
 	}
 	view, err := ReadTask(s.opts.Dir, id)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return false, err
 	}
-	newest := view.Latest().At
-	old := now.Sub(time.UnixMilli(newest)) > keep
-	expired := now.Sub(time.UnixMilli(view.Accept.ExpiresAt)) > 24*time.Hour
-	if !old || !expired {
-		return false, nil
+	newest, expires := view.Latest().At, view.Accept.ExpiresAt
+	if task := view.Accept.Task; task != nil {
+		newest = max(newest, task.IssuedAt) // signed, while the host's clock may have been behind
 	}
-	return true, os.RemoveAll(s.folder(id))
+	if err != nil {
+		// How long it must be remembered may be lost. It was not longer than this.
+		expires = max(expires, info.ModTime().Add(protocol.MaxValidity).UnixMilli())
+	}
+	old := now.Sub(time.UnixMilli(newest)) > keep
+	expired := now.Sub(time.UnixMilli(expires)) > 24*time.Hour
+	return old && expired, nil
 }

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // log is an append-only file of records, synced at every append.
@@ -17,28 +14,28 @@ type log struct {
 	next int   // number of the next record
 }
 
-// openLog opens a task's log and cuts off a torn last record, which was never
-// acted on because its append had not returned.
-func openLog(path string) (*log, []Record, error) {
+// openLog opens a log that is not damaged and cuts off a torn last record, which
+// was never acted on because its append had not returned.
+func openLog(path string) (*log, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	records, good, err := parse(data)
 	if err != nil {
-		return nil, records, err
+		return nil, err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	l := &log{file: file, size: good, next: len(records) + 1}
 	if good < int64(len(data)) {
 		if err := l.rewind(); err != nil {
-			return nil, nil, errors.Join(err, file.Close())
+			return nil, errors.Join(err, file.Close())
 		}
 	}
-	return l, records, nil
+	return l, nil
 }
 
 // append writes one record. After an error nothing of it is in the file.
@@ -101,13 +98,4 @@ func syncDir(path string) error {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// allocate gives a file real blocks, so that its removal gives room back.
-func allocate(file *os.File, size int64) error {
-	err := unix.Fallocate(int(file.Fd()), 0, 0, size)
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		_, err = file.Write(make([]byte, size))
-	}
-	return err
 }

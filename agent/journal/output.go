@@ -30,14 +30,21 @@ func (t *Task) PrepareOutput(item int) error {
 	if err != nil {
 		return fmt.Errorf("output of task %s: %w", t.id, err)
 	}
-	info, err := file.Stat()
-	sent := t.Cursor().Sent(item)
-	if err == nil && info.Size() < sent {
-		note := fmt.Sprintf("\n[the host lost the last %d bytes it had written here]\n", sent-info.Size())
-		_, err = file.WriteAt([]byte(note), sent)
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err = errors.Join(fillGap(file, t.Cursor().Sent(item)), file.Close()); err != nil {
 		return fmt.Errorf("output of task %s: %w", t.id, err)
+	}
+	return nil
+}
+
+func fillGap(file *os.File, sent int64) error {
+	info, err := file.Stat()
+	if err != nil || info.Size() >= sent {
+		return err
+	}
+	note := fmt.Sprintf("\n[the host lost the last %d bytes it had written here]\n", sent-info.Size())
+	if _, err = file.WriteAt([]byte(note), sent); err != nil {
+		// Half a note would look like the program's own output.
+		return errors.Join(err, file.Truncate(info.Size()))
 	}
 	return nil
 }
@@ -67,7 +74,8 @@ func (t *Task) Outputs() []protocol.ItemOutput {
 
 // TrimOutput releases the middle of an output that has grown past its limit.
 // The file keeps its length, so offsets stay what they are. punched is where
-// the last hole ended, 0 at first; the end of the new one is returned.
+// the last hole ended, 0 at first; the end of the new one is returned. Where the
+// file system cannot release it, the disk goes on holding what nobody reads.
 func (t *Task) TrimOutput(item int, punched int64) (int64, error) {
 	end := t.OutputSize(item) - protocol.OutputTail
 	begin := max(punched, protocol.OutputHead)
@@ -78,17 +86,29 @@ func (t *Task) TrimOutput(item int, punched int64) (int64, error) {
 	if err != nil {
 		return punched, fmt.Errorf("trim output of task %s: %w", t.id, err)
 	}
-	err = unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, begin, end-begin)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err = errors.Join(punch(file, begin, end), file.Close()); err != nil {
 		return punched, fmt.Errorf("trim output of task %s: %w", t.id, err)
 	}
 	return end, nil
 }
 
+func punch(file *os.File, begin, end int64) error {
+	for {
+		err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, begin, end-begin)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return nil
+		}
+		return err
+	}
+}
+
 // ReadOutput reads up to len(buf) bytes of an item's output at an offset, after
 // what is read has been synced: nothing leaves the host that its disk may
 // forget. An offset in the released middle is moved to its end; at is the
-// offset of buf[0]. n is 0 when there is nothing more.
+// offset of buf[0]. n is 0 when there is nothing more for now.
 func (t *Task) ReadOutput(item int, offset int64, buf []byte) (at int64, n int, err error) {
 	file, err := os.Open(t.OutputPath(item))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,19 +118,30 @@ func (t *Task) ReadOutput(item int, offset int64, buf []byte) (at int64, n int, 
 		return offset, 0, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return offset, 0, err
-	}
-	at, n = kept(info.Size(), offset, len(buf))
-	if n == 0 {
-		return at, 0, nil
+	if at, n, err = pieceOf(file, offset, len(buf)); n == 0 || err != nil {
+		return at, 0, err
 	}
 	if err := unix.Fdatasync(int(file.Fd())); err != nil {
 		return at, 0, fmt.Errorf("sync output of task %s: %w", t.id, err)
 	}
-	n, err = file.ReadAt(buf[:n], at)
-	return at, n, err
+	if n, err = file.ReadAt(buf[:n], at); err != nil {
+		return at, n, err
+	}
+	// The output may have grown so much meanwhile that this was released while it
+	// was read: there is more to come then, and nothing for now.
+	if again, _, err := pieceOf(file, offset, n); again != at || err != nil {
+		return offset, 0, err
+	}
+	return at, n, nil
+}
+
+func pieceOf(file *os.File, offset int64, limit int) (at int64, n int, err error) {
+	info, err := file.Stat()
+	if err != nil {
+		return offset, 0, err
+	}
+	at, n = kept(info.Size(), offset, limit)
+	return at, n, nil
 }
 
 // kept finds the next piece at offset, of at most limit bytes, that is not in

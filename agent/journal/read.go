@@ -38,17 +38,19 @@ func ReadTask(stateDir, id string) (View, error) {
 		return v, fmt.Errorf("task %.80q: %w", id, ErrUnknown)
 	}
 	dir := filepath.Join(stateDir, "tasks", id)
-	data, err := os.ReadFile(filepath.Join(dir, "log"))
+	records, damage, err := readLog(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, fmt.Errorf("task %s: %w", id, ErrUnknown)
 	}
 	if err != nil {
 		return v, err
 	}
-	records, _, damage := parse(data)
 	r := newReplay()
 	for _, rec := range records {
 		r.fold(rec)
+	}
+	if damage == nil {
+		damage = r.lost()
 	}
 	v.Accept, v.Statuses, v.Cancel = r.accept, r.statuses, r.cancel
 	if v.Cursor, err = readCursor(dir); err != nil {
@@ -57,6 +59,23 @@ func ReadTask(stateDir, id string) (View, error) {
 	_, err = os.Stat(filepath.Join(stateDir, "open", id))
 	v.Open = err == nil
 	return v, damage
+}
+
+// readLog reads the log of a task's folder. err is fs.ErrNotExist if there is
+// no such folder; a folder without a log is damage.
+func readLog(dir string) (records []Record, damage, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, "log"))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(dir); err != nil {
+			return nil, nil, err
+		}
+		return nil, fmt.Errorf("%w: its log is missing", ErrDamaged), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	records, _, damage = parse(data)
+	return records, damage, nil
 }
 
 // ReadAll reads every task of a state directory, newest first. Damaged ones are
@@ -88,11 +107,6 @@ func (v View) firstAt() int64 {
 		return 0
 	}
 	return v.Statuses[0].Status.At
-}
-
-// ReadInstallation is who the agent of a state directory is.
-func ReadInstallation(stateDir string) (Installation, error) {
-	return readInstallation(filepath.Join(stateDir, "installation.json"))
 }
 
 // IDs are the ids of all tasks of the directory, open or not, in no order.

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"strconv"
 
 	"devserver-agent/protocol"
 )
 
 // Record is one line of a task's log. Exactly one of Accept, Status, Memo,
-// Start, End and Cancel is set.
+// Start, End, Cancel and Damage is set.
 type Record struct {
 	N      int    `json:"n"`  // from 1, without a gap
 	At     int64  `json:"at"` // host's clock, epoch ms
@@ -26,6 +25,7 @@ type Record struct {
 	Start  *StartRecord  `json:"start,omitempty"`
 	End    *EndRecord    `json:"end,omitempty"`
 	Cancel *CancelRecord `json:"cancel,omitempty"`
+	Damage *DamageRecord `json:"damage,omitempty"`
 }
 
 // AcceptRecord is the first record of every log.
@@ -76,6 +76,9 @@ type EndRecord struct {
 	Code    int     `json:"code"`
 	Signal  string  `json:"signal,omitempty"`
 	TookMS  int64   `json:"took_ms"`
+	// Restarted says of an interrupted attempt that the host was restarted in
+	// its middle.
+	Restarted bool `json:"restarted,omitempty"`
 }
 
 // Outcome tells the ends of an attempt apart.
@@ -95,6 +98,11 @@ type CancelRecord struct {
 	Reason string `json:"reason"`
 }
 
+// DamageRecord says that what is before it is not all that the log once held.
+type DamageRecord struct {
+	Why string `json:"why"`
+}
+
 // errTorn marks a line that is not whole, or not what was written.
 var errTorn = errors.New("record is torn")
 
@@ -108,10 +116,13 @@ func encode(r Record) ([]byte, error) {
 		return nil, fmt.Errorf("encode record %d: %w", r.N, err)
 	}
 	line := make([]byte, 0, len(body)+10)
-	line = fmt.Appendf(line, "%08x ", crc32.Checksum(body, castagnoli))
+	line = append(line, checksum(body)...)
+	line = append(line, ' ')
 	line = append(line, body...)
 	return append(line, '\n'), nil
 }
+
+func checksum(body []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)) }
 
 // decode reads a line without its newline.
 func decode(line []byte) (Record, error) {
@@ -119,8 +130,7 @@ func decode(line []byte) (Record, error) {
 	if !ok || len(sum) != 8 {
 		return Record{}, errTorn
 	}
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	if err != nil || uint32(want) != crc32.Checksum(body, castagnoli) {
+	if string(sum) != checksum(body) {
 		return Record{}, errTorn
 	}
 	var r Record
@@ -130,36 +140,69 @@ func decode(line []byte) (Record, error) {
 	return r, nil
 }
 
-// parse reads a log. good is the length of the part that is whole. err is
-// ErrDamaged when something after a bad record is whole, so that the bad one is
-// not just the torn end of the last write; records then hold what came before.
+// parse reads a log. good is the length of the part that is whole; what follows
+// it is the torn end of the last append, which never ends in the middle of a
+// line and holds no whole record. Anything else is ErrDamaged; records then hold
+// what came before. So is a log of less than two records: the first two were
+// written before the log had its name.
 func parse(data []byte) (records []Record, good int64, err error) {
 	for rest := data; len(rest) > 0; {
 		line, after, whole := bytes.Cut(rest, []byte("\n"))
 		r, lineErr := decode(line)
-		if lineErr == nil && r.N != len(records)+1 {
-			return records, good, fmt.Errorf("%w: record %d follows record %d", ErrDamaged, r.N, len(records))
+		if lineErr != nil && (len(after) > 0 || len(recordsIn(line)) > 0) {
+			return records, good, fmt.Errorf("%w: record %d cannot be read", ErrDamaged, len(records)+1)
 		}
 		if lineErr != nil || !whole {
-			if anyWhole(after) {
-				return records, good, fmt.Errorf("%w: record %d cannot be read", ErrDamaged, len(records)+1)
-			}
-			return records, good, nil
+			break
+		}
+		if r.N != len(records)+1 {
+			return records, good, fmt.Errorf("%w: record %d follows record %d", ErrDamaged, r.N, len(records))
 		}
 		records = append(records, r)
 		good += int64(len(line)) + 1
 		rest = after
 	}
+	if len(records) < 2 || records[0].Accept == nil {
+		return records, good, fmt.Errorf("%w: its first records are lost", ErrDamaged)
+	}
 	return records, good, nil
 }
 
-func anyWhole(data []byte) bool {
-	for len(data) > 0 {
-		line, after, _ := bytes.Cut(data, []byte("\n"))
-		if _, err := decode(line); err == nil {
-			return true
-		}
-		data = after
+// salvage reads whatever is still whole in a damaged log, in the order of the
+// log.
+func salvage(data []byte) []Record {
+	var records []Record
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		records = append(records, recordsIn(line)...)
 	}
-	return false
+	return records
+}
+
+// recordsIn finds the whole records in a line: one, or those that a lost newline
+// has joined. Every record's JSON begins alike, which tells where to look.
+func recordsIn(line []byte) []Record {
+	const sum = len("00000000 ")
+	head := []byte(`{"n":`)
+	var records []Record
+	begin := 0
+	for at := sum; begin < len(line); {
+		next := bytes.Index(line[min(at, len(line)):], head)
+		if next < 0 {
+			if r, err := decode(line[begin:]); err == nil {
+				records = append(records, r)
+			}
+			return records
+		}
+		start := at + next - sum // where a record may begin
+		if start > begin {
+			if r, err := decode(line[begin : start-1]); err == nil {
+				records = append(records, r)
+				begin = start
+			} else if _, err := decode(line[start:]); err == nil {
+				begin = start // what is before is lost
+			}
+		}
+		at += next + len(head)
+	}
+	return records
 }

@@ -10,39 +10,41 @@
 //	epoch              of the broker that has what the tasks said
 //	open/ID            a task that has no acknowledged verdict yet
 //	tasks/ID/          one task: envelope, log, cursor, steps/, output/
+//	tmp/               folders on their way in or out, removed at start
 //
-// A task's folder appears by one rename, complete and synced, and its log only
-// grows. The record of a transition is the status that reports it, so both are
-// there or neither.
+// A task's folder appears by one rename, complete and synced, and goes by one;
+// its log only grows. The record of a transition is the status that reports it,
+// so both are there or neither.
 //
 // What happens when the process dies after each write:
 //
 //	open/ID made           -> no folder of that name: the mark is removed at start; the mailbox still has the task
+//	tmp/ID written         -> removed at start; the same
 //	tasks/ID renamed       -> the task is accepted; its status is sent after the restart
 //	a record half written  -> cut off at start; it was never acted on
 //	a record synced        -> the next start goes on from it
 //	verdict synced         -> sent after the restart
 //	verdict acknowledged   -> the cursor is behind: sent again, deduplicated by its number
-//	task shrunk half way   -> what is left over is removed when the task is forgotten
+//	log shrunk             -> the mark is still there: shrunk again, then the mark goes
+//	cursor moved back      -> all that follows is sent again
+//	folder moved to tmp    -> forgotten; the rest of it is removed at start
+//
+// A log that is found damaged is kept as log.damaged; the new one has what could
+// still be read and a record that says so, until the verdict JOURNAL_DAMAGED.
 package journal
 
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"devserver-agent/protocol"
 )
 
 // Errors of this package, to be matched with errors.Is.
@@ -53,12 +55,10 @@ var (
 	ErrDamaged      = errors.New("task's log is damaged")
 	ErrDiskFull     = errors.New("disk of the state directory is full")
 	ErrUnknown      = errors.New("no such task")
+	ErrKnown        = errors.New("task is known already")
 )
 
-const (
-	schema      = 1
-	reserveSize = 1 << 20
-)
+const schema = 1
 
 // Options say where a Store lives and what it writes into its records.
 type Options struct {
@@ -79,7 +79,11 @@ type Store struct {
 	opts         Options
 	lock         *os.File
 	installation Installation
-	full         atomic.Bool
+	reserve      reserve
+
+	// folders is held while a task's folder comes, goes, shrinks or is brought
+	// back. It is taken before a Task's lock and before mu.
+	folders sync.Mutex
 
 	mu        sync.Mutex
 	open      map[string]*Task
@@ -87,19 +91,12 @@ type Store struct {
 	listeners []func(*Task)
 }
 
-// Installation is the identity a state directory is born with.
-type Installation struct {
-	Schema    int    `json:"schema"`
-	ID        string `json:"installation_id"`
-	Machine   string `json:"machine,omitempty"`
-	CreatedAt int64  `json:"created_at"`
-}
-
 // Open takes the state directory and reads the tasks that are still open. A
 // task whose log is damaged is opened all the same; see Task.Damage. Errors:
 // ErrLocked, ErrOtherMachine, ErrSchema, or what the system said.
 func Open(opts Options) (*Store, error) {
-	for _, dir := range []string{opts.Dir, filepath.Join(opts.Dir, "tasks"), filepath.Join(opts.Dir, "open")} {
+	for _, name := range []string{"", "tasks", "open", "tmp"} {
+		dir := filepath.Join(opts.Dir, name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
@@ -109,6 +106,7 @@ func Open(opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{opts: opts, lock: lock, open: map[string]*Task{}}
+	s.reserve.path = filepath.Join(opts.Dir, "reserve")
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -119,7 +117,12 @@ func (s *Store) load() error {
 	if err := s.identify(); err != nil {
 		return err
 	}
-	s.keepReserve()
+	if err := s.clearTemp(); err != nil {
+		return err
+	}
+	s.reserve.mu.Lock()
+	s.reserve.keep()
+	s.reserve.mu.Unlock()
 	marks, err := os.ReadDir(filepath.Join(s.opts.Dir, "open"))
 	if err != nil {
 		return fmt.Errorf("open tasks: %w", err)
@@ -141,6 +144,18 @@ func (s *Store) load() error {
 	return nil
 }
 
+// clearTemp removes what a death left half way.
+func (s *Store) clearTemp() error {
+	left, err := os.ReadDir(s.temp())
+	for _, entry := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.temp(), entry.Name())))
+	}
+	if err != nil {
+		return fmt.Errorf("clear what was left over: %w", err)
+	}
+	return nil
+}
+
 func takeLock(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -154,50 +169,6 @@ func takeLock(path string) (*os.File, error) {
 	}
 	return file, nil
 }
-
-// identify reads the installation, or makes it on the first start.
-func (s *Store) identify() error {
-	path := filepath.Join(s.opts.Dir, "installation.json")
-	inst, err := readInstallation(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		inst = Installation{Schema: schema, ID: randomHex(), Machine: s.opts.Machine, CreatedAt: protocol.Millis(time.Now())}
-		err = s.putInstallation(path, inst)
-	case err != nil:
-	case inst.Schema > schema:
-		err = fmt.Errorf("%w: its schema is %d, this agent knows %d", ErrSchema, inst.Schema, schema)
-	case inst.Machine != "" && s.opts.Machine != "" && inst.Machine != s.opts.Machine:
-		if !s.opts.Adopt {
-			return fmt.Errorf("%w: %s", ErrOtherMachine, s.opts.Dir)
-		}
-		inst.Machine = s.opts.Machine
-		err = s.putInstallation(path, inst)
-	}
-	s.installation = inst
-	return err
-}
-
-func readInstallation(path string) (inst Installation, err error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return inst, err
-	}
-	if err := json.Unmarshal(data, &inst); err != nil || inst.ID == "" {
-		return inst, fmt.Errorf("%s cannot be read: %w", path, errors.Join(err, ErrDamaged))
-	}
-	return inst, nil
-}
-
-func (s *Store) putInstallation(path string, inst Installation) error {
-	data, err := json.MarshalIndent(inst, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeFile(path, append(data, '\n'))
-}
-
-// Installation is who this agent is.
-func (s *Store) Installation() Installation { return s.installation }
 
 // Epoch is the broker's, as it was when everything had last been said to it; ""
 // before.
@@ -248,56 +219,7 @@ func (s *Store) changed(t *Task) {
 	}
 }
 
-// Full reports whether the disk was found full; nothing new is accepted then.
-// It looks again, so it turns false once there is room.
-func (s *Store) Full() bool {
-	if s.full.Load() {
-		s.keepReserve()
-	}
-	return s.full.Load()
-}
-
-// keepReserve makes the reserve if it is not there. Without room for it the
-// disk counts as full.
-func (s *Store) keepReserve() {
-	path := filepath.Join(s.opts.Dir, "reserve")
-	if info, err := os.Stat(path); err == nil && info.Size() == reserveSize {
-		s.full.Store(false)
-		return
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err == nil {
-		err = errors.Join(allocate(file, reserveSize), file.Truncate(reserveSize), file.Close())
-	}
-	s.full.Store(err != nil)
-	if err != nil {
-		// Half a reserve would pass for a whole one of another agent's time.
-		_ = os.Remove(path)
-	}
-}
-
-// Write runs write and, if the disk is full, once more after the reserve was
-// given up: what has begun must be able to end. ErrDiskFull if that is not
-// enough.
-func (s *Store) Write(write func() error) error {
-	err := write()
-	if !isFull(err) {
-		return err
-	}
-	s.full.Store(true)
-	if removeErr := os.Remove(filepath.Join(s.opts.Dir, "reserve")); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-		return errors.Join(err, removeErr)
-	}
-	if err = write(); isFull(err) {
-		return fmt.Errorf("%w: %w", ErrDiskFull, err)
-	}
-	return err
-}
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
+func (s *Store) temp() string            { return filepath.Join(s.opts.Dir, "tmp") }
 func (s *Store) folder(id string) string { return filepath.Join(s.opts.Dir, "tasks", id) }
 func (s *Store) mark(id string) string   { return filepath.Join(s.opts.Dir, "open", id) }
 

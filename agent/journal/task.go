@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -26,11 +24,13 @@ type Task struct {
 	dir   string
 	store *Store
 
-	mu     sync.Mutex
-	log    *log
 	damage error // why the log could not be read to its end, or nil
+
+	mu  sync.Mutex
+	log *log
 	replay
-	cursor Cursor
+	cursor   Cursor
+	finished bool
 }
 
 // replay is what a log says, indexed.
@@ -41,6 +41,7 @@ type replay struct {
 	attempts map[stepKey][]Attempt
 	starts   []StartRecord
 	cancel   *CancelRecord
+	damaged  *DamageRecord
 	last     Record // for the time it was written
 }
 
@@ -82,88 +83,27 @@ func (r *replay) fold(rec Record) {
 		}
 	case rec.Cancel != nil:
 		r.cancel = rec.Cancel
+	case rec.Damage != nil:
+		r.damaged = rec.Damage
 	}
+}
+
+// ended reports whether the task has its verdict.
+func (r *replay) ended() bool {
+	n := len(r.statuses)
+	return n > 0 && r.statuses[n-1].Status.Status.Terminal()
+}
+
+// newest is the number of the newest status, 0 if there is none.
+func (r *replay) newest() int {
+	if n := len(r.statuses); n > 0 {
+		return r.statuses[n-1].Status.Seq
+	}
+	return 0
 }
 
 func newReplay() replay {
 	return replay{memos: map[memoKey]json.RawMessage{}, attempts: map[stepKey][]Attempt{}}
-}
-
-// openTask opens a task's folder for writing. A damaged log is put aside and a
-// new one begun that knows no more than the number of the last status, so that
-// the engine can end the task.
-func (s *Store) openTask(id string) (*Task, error) {
-	t := &Task{id: id, dir: s.folder(id), store: s, replay: newReplay()}
-	path := filepath.Join(t.dir, "log")
-	l, records, err := openLog(path)
-	for _, rec := range records {
-		t.fold(rec)
-	}
-	switch {
-	case errors.Is(err, ErrDamaged):
-		t.damage = err
-		t.recoverTask()
-		l, err = s.replaceDamaged(path, t.replay)
-	case err == nil && len(records) == 0:
-		t.damage = fmt.Errorf("%w: its log is empty", ErrDamaged)
-		t.recoverTask()
-	}
-	if err != nil {
-		return nil, err
-	}
-	t.log = l
-	t.cursor, err = readCursor(t.dir)
-	return t, err
-}
-
-// recoverTask reads from the envelope what the log cannot tell any more: which
-// job the verdict belongs to.
-func (t *Task) recoverTask() {
-	e, err := t.Envelope()
-	if t.accept.Task != nil || err != nil || e == nil {
-		return
-	}
-	payload, err := e.DecodeB64Payload()
-	if err != nil || e.PayloadType != protocol.TaskPayload {
-		return
-	}
-	var task protocol.Task
-	if json.Unmarshal(payload, &task) == nil {
-		t.accept.Task, t.accept.ExpiresAt = &task, task.ExpiresAt
-	}
-}
-
-// replaceDamaged begins a log anew with what is still known, and keeps the
-// damaged one for those who look into it.
-func (s *Store) replaceDamaged(path string, known replay) (*log, error) {
-	var lines []byte
-	n := 0
-	add := func(rec Record) error {
-		n++
-		rec.N = n
-		line, err := encode(s.stamp(rec, known.last))
-		lines = append(lines, line...)
-		return err
-	}
-	err := add(Record{Accept: &known.accept})
-	for _, status := range known.statuses {
-		err = errors.Join(err, add(Record{Status: &status}))
-	}
-	if err != nil {
-		return nil, err
-	}
-	damaged, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := replaceFile(path+".damaged", damaged, true); err != nil {
-		return nil, err
-	}
-	if err := writeFile(path, lines); err != nil {
-		return nil, err
-	}
-	l, _, err := openLog(path)
-	return l, err
 }
 
 // ID is the task's id.
@@ -208,29 +148,32 @@ func (t *Task) Cancelled() *CancelRecord {
 }
 
 // Say records a transition. It fills in who speaks and when, numbers the status
-// and returns it as it will be sent. ErrEnded after the verdict.
+// and returns it as it will be sent. ErrEnded, and the verdict, after the
+// verdict.
 func (t *Task) Say(status protocol.Status) (protocol.Status, error) {
+	status, err := t.say(status)
+	if err == nil {
+		t.store.changed(t)
+	}
+	return status, err
+}
+
+func (t *Task) say(status protocol.Status) (protocol.Status, error) {
 	t.mu.Lock()
-	if n := len(t.statuses); n > 0 && t.statuses[n-1].Status.Status.Terminal() {
-		defer t.mu.Unlock()
-		return t.statuses[n-1].Status, ErrEnded
+	defer t.mu.Unlock()
+	if t.ended() {
+		return t.statuses[len(t.statuses)-1].Status, ErrEnded
 	}
 	if len(t.statuses) >= protocol.MaxStatuses-1 && !status.Status.Terminal() {
-		t.mu.Unlock()
 		return status, ErrStatusLimit
 	}
 	status = t.store.sign(status, t.accept, t.id)
-	status.Seq = 1
-	if n := len(t.statuses); n > 0 {
-		status.Seq = t.statuses[n-1].Status.Seq + 1
+	status.Seq = t.newest() + 1
+	if t.damage != nil {
+		// Statuses that are lost may have been sent. None of them had this number.
+		status.Seq = protocol.MaxStatuses
 	}
-	err := t.append(Record{Status: &StatusRecord{MsgID: randomHex(), Status: status}})
-	t.mu.Unlock()
-	if err != nil {
-		return status, err
-	}
-	t.store.changed(t)
-	return status, nil
+	return status, t.append(Record{Status: &StatusRecord{MsgID: randomHex(), Status: status}})
 }
 
 // sign fills in who says a status of a task, and when.
@@ -255,9 +198,7 @@ func (t *Task) Sign(status protocol.Status) protocol.Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	status = t.store.sign(status, t.accept, t.id)
-	if n := len(t.statuses); n > 0 {
-		status.Seq = t.statuses[n-1].Status.Seq
-	}
+	status.Seq = t.newest()
 	return status
 }
 
@@ -266,7 +207,7 @@ func (t *Task) Sign(status protocol.Status) protocol.Status {
 func (t *Task) Cancel(reason string) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := len(t.statuses); t.cancel != nil || n > 0 && t.statuses[n-1].Status.Status.Terminal() {
+	if t.cancel != nil || t.ended() {
 		return false, nil
 	}
 	return true, t.append(Record{Cancel: &CancelRecord{Reason: protocol.Clip(reason)}})
@@ -341,6 +282,9 @@ func (t *Task) Spent() time.Duration {
 
 // append writes a record; t.mu is held.
 func (t *Task) append(rec Record) error {
+	if t.damage != nil && rec.End == nil && rec.Cancel == nil && (rec.Status == nil || !rec.Status.Status.Status.Terminal()) {
+		return fmt.Errorf("task %s: %w", t.id, t.damage)
+	}
 	rec = t.store.stamp(rec, t.last)
 	rec.N = t.log.next
 	if err := t.store.Write(func() error { return t.log.append(rec) }); err != nil {

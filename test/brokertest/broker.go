@@ -1,0 +1,82 @@
+// Package brokertest runs a real NATS server with the streams and the mapping
+// of the wire contract, for tests of what talks to it.
+package brokertest
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"devserver-agent/controlplane/broker"
+	"devserver-agent/protocol"
+)
+
+const startTimeout = 30 * time.Second
+
+// Broker is a running server. Its ClientURL is where agents connect.
+type Broker struct{ *server.Server }
+
+// Start starts a server whose store is dir; starting it again on the same dir
+// is a restart. configure changes the server's options before: a fixed port, a
+// larger max_payload, TLS.
+func Start(dir string, configure ...func(*server.Options)) (*Broker, error) {
+	opts := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: true,
+		JetStreamMaxStore: 1 << 40, NoSigs: true, NoLog: true,
+	}
+	for _, change := range configure {
+		change(opts)
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("test broker: %w", err)
+	}
+	from, to := protocol.FetchMapping()
+	if err := s.GlobalAccount().AddMapping(from, to); err != nil {
+		return nil, fmt.Errorf("test broker: map %s: %w", from, err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return nil, fmt.Errorf("test broker: not ready within %s", startTimeout)
+	}
+	b := &Broker{s}
+	if err := b.streams(opts); err != nil {
+		b.Stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+// streams makes what the control plane would make, by its own code.
+func (b *Broker) streams(opts *server.Options) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	control, err := broker.Open(ctx, broker.Options{URL: b.ClientURL(), CAFile: opts.TLSCaCert})
+	if err != nil {
+		return fmt.Errorf("test broker: %w", err)
+	}
+	defer control.Close()
+	if _, err := control.Ensure(ctx); err != nil {
+		return fmt.Errorf("test broker: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the server; its store is on disk when Stop returns.
+func (b *Broker) Stop() {
+	b.Shutdown()
+	b.WaitForShutdown()
+}
+
+// TLS is a change of options that has the server ask for TLS with a
+// certificate that caFile vouches for.
+func TLS(certificate tls.Certificate, caFile string) func(*server.Options) {
+	return func(o *server.Options) {
+		o.TLS, o.TLSCaCert = true, caFile
+		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+}

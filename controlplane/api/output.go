@@ -98,18 +98,7 @@ func (s *outputStream) follow(ctx context.Context) error {
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	chunks := make(chan protocol.Chunk)
-	failed := make(chan error, 1)
-	go func() {
-		failed <- s.backend.Output.Follow(ctx, s.task.ServerID, s.task.ID, func(c protocol.Chunk) error {
-			select {
-			case chunks <- c:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	}()
+	chunks, failed := s.source(ctx)
 	beat := time.NewTicker(keepAlive)
 	defer beat.Stop()
 	var giveUp <-chan time.Time
@@ -140,6 +129,24 @@ func (s *outputStream) follow(ctx context.Context) error {
 			return fmt.Errorf("follow output: %w", err)
 		}
 	}
+}
+
+// source reads chunks in a goroutine of its own until ctx ends.
+func (s *outputStream) source(ctx context.Context) (<-chan protocol.Chunk, <-chan error) {
+	chunks := make(chan protocol.Chunk)
+	failed := make(chan error, 1)
+	server, task := s.task.ServerID, s.task.ID
+	go func() {
+		failed <- s.backend.Output.Follow(ctx, server, task, func(c protocol.Chunk) error {
+			select {
+			case chunks <- c:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	return chunks, failed
 }
 
 func (s *outputStream) refresh() {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"sort"
@@ -38,35 +39,37 @@ var typePattern = regexp.MustCompile(`^[-_.a-zA-Z0-9]{1,64}$`)
 // ValidType reports whether s may name an item type or a job type.
 func ValidType(s string) bool { return typePattern.MatchString(s) }
 
+// Patterns of parameters.
 const (
 	version = `[0-9A-Za-z][0-9A-Za-z._-]{0,63}`
 	boolean = `true|false`
 )
 
-var catalogue = []ItemType{
-	{
-		Type: "HDK_QUERY", Template: "ASCEND_SOFTWARE_QUERY", TimeoutSeconds: 120,
-		Description: "Which driver and firmware run and are installed.",
-	},
-	{
-		Type: "HDK_UPGRADE", Template: "ASCEND_SOFTWARE_UPGRADE", TimeoutSeconds: 90 * 60, Exclusive: true,
-		Description: "Bring driver and firmware of all NPUs to one HDK version.",
-		Params: []Param{
-			{Name: "version", Required: true, Pattern: version, Description: "HDK (driver) version to reach, such as 24.1.rc3.10."},
-			{Name: "firmware_version", Pattern: version, Description: "Firmware version, where the release has more than one."},
-			{Name: "force", Pattern: boolean, Default: "false", Description: "Go on although cards are unhealthy or in use."},
-			{Name: "rollback", Pattern: boolean, Default: "false", Description: "Return to the former versions when the new ones do not come up."},
-			{Name: "dry_run", Pattern: boolean, Default: "false", Description: "Plan and check only; change nothing."},
+// Catalogue lists the item types built into this version. The caller may change
+// what it gets.
+func Catalogue() []ItemType {
+	return []ItemType{
+		{
+			Type: "HDK_QUERY", Template: "ASCEND_SOFTWARE_QUERY", TimeoutSeconds: 120,
+			Description: "Which driver and firmware run and are installed.",
 		},
-	},
+		{
+			Type: "HDK_UPGRADE", Template: "ASCEND_SOFTWARE_UPGRADE", TimeoutSeconds: 90 * 60, Exclusive: true,
+			Description: "Bring driver and firmware of all NPUs to one HDK version.",
+			Params: []Param{
+				{Name: "version", Required: true, Pattern: version, Description: "HDK (driver) version to reach, such as 24.1.rc3.10."},
+				{Name: "firmware_version", Pattern: version, Description: "Firmware version, where the release has more than one."},
+				{Name: "force", Pattern: boolean, Default: "false", Description: "Go on although cards are unhealthy or in use."},
+				{Name: "rollback", Pattern: boolean, Default: "false", Description: "Return to the former versions when the new ones do not come up."},
+				{Name: "dry_run", Pattern: boolean, Default: "false", Description: "Plan and check only; change nothing."},
+			},
+		},
+	}
 }
-
-// Catalogue lists the item types built into this version.
-func Catalogue() []ItemType { return append([]ItemType(nil), catalogue...) }
 
 // LookupType finds a built-in item type.
 func LookupType(name string) (ItemType, bool) {
-	for _, t := range catalogue {
+	for _, t := range Catalogue() {
 		if t.Type == name {
 			return t, true
 		}
@@ -88,11 +91,11 @@ func (t ItemType) CheckSpec(spec map[string]string) error {
 			}
 			continue
 		}
-		re, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
+		matches, err := p.matches(value)
 		if err != nil {
 			return fmt.Errorf("pattern of %s.%s: %w", t.Type, p.Name, err)
 		}
-		if !re.MatchString(value) {
+		if !matches {
 			wrong = append(wrong, fmt.Sprintf("spec.%s is %.80q, which does not match %s", p.Name, value, p.Pattern))
 		}
 	}
@@ -105,7 +108,19 @@ func (t ItemType) CheckSpec(spec map[string]string) error {
 		return nil
 	}
 	sort.Strings(wrong)
-	return fmt.Errorf("%s", strings.Join(wrong, "; "))
+	return errors.New(strings.Join(wrong, "; "))
+}
+
+// matches reports whether the pattern matches the whole of value: its longest
+// match does, whatever alternatives the pattern has.
+func (p Param) matches(value string) (bool, error) {
+	re, err := regexp.Compile(p.Pattern)
+	if err != nil {
+		return false, err
+	}
+	re.Longest()
+	at := re.FindStringIndex(value)
+	return at != nil && at[0] == 0 && at[1] == len(value), nil
 }
 
 // templates maps an item type that was given as a job type to its template

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
@@ -59,39 +58,9 @@ func (s Statement) IDs() (task, server string) {
 	return "", ""
 }
 
-// Key is a public key that statements may be signed with.
-type Key struct{ public ed25519.PublicKey }
-
-const keyPrefix = "ed25519:"
-
-// ParseKey reads the form that String writes: "ed25519:" and the key in base64.
-func ParseKey(s string) (Key, error) {
-	raw, ok := strings.CutPrefix(strings.TrimSpace(s), keyPrefix)
-	if !ok {
-		return Key{}, fmt.Errorf("key %.80q does not begin with %q", s, keyPrefix)
-	}
-	public, err := base64.StdEncoding.DecodeString(raw)
-	if err != nil || len(public) != ed25519.PublicKeySize {
-		return Key{}, fmt.Errorf("key %.80q is not %d bytes in base64", s, ed25519.PublicKeySize)
-	}
-	return Key{public}, nil
-}
-
-// KeyOf is the public half of private.
-func KeyOf(private ed25519.PrivateKey) Key {
-	return Key{private.Public().(ed25519.PublicKey)}
-}
-
-func (k Key) String() string { return keyPrefix + base64.StdEncoding.EncodeToString(k.public) }
-
-// ID names the key in an envelope: the first 16 hex digits of its SHA-256.
-func (k Key) ID() string {
-	sum := sha256.Sum256(k.public)
-	return hex.EncodeToString(sum[:8])
-}
-
 // Seal signs a statement (a Task, Cancel or Resend). The bytes of the same
-// value are always the same.
+// value are always the same. Without a private key the envelope is unsigned,
+// for development. ErrTooLarge tells that it would be more than MaxEnvelope.
 func Seal(private ed25519.PrivateKey, statement any) (Envelope, error) {
 	payloadType, err := payloadTypeOf(statement)
 	if err != nil {
@@ -119,6 +88,8 @@ func SealPayload(private ed25519.PrivateKey, payloadType string, payload []byte)
 }
 
 // Keyring is what an agent trusts. The zero value trusts nobody.
+// AllowUnsigned lets envelopes without any signature pass; one that has a
+// signature must still be good.
 type Keyring struct {
 	Keys          []Key
 	AllowUnsigned bool // for development only
@@ -161,7 +132,7 @@ func (r Keyring) verify(e Envelope, payload []byte) (keyID string, err error) {
 				continue
 			}
 			sig, decodeErr := base64.StdEncoding.DecodeString(s.Sig)
-			if decodeErr == nil && ed25519.Verify(k.public, message, sig) {
+			if decodeErr == nil && k.verifies(message, sig) {
 				return k.ID(), nil
 			}
 			err = ErrSignature
@@ -208,6 +179,7 @@ func digest(payload []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// envelopeSize is the size of e as JSON, or a little more.
 func envelopeSize(e Envelope) int {
 	n := len(e.Payload) + len(e.PayloadType) + 64
 	for _, s := range e.Signatures {

@@ -30,9 +30,10 @@ const (
 	// MaxListedServers bounds Job.Servers, so that a task fits its envelope. A
 	// larger job is rebuilt from what each of its servers reports.
 	MaxListedServers = 64
-	MaxJobText       = 1 << 10 // bytes of a job's description
-	MaxValidity      = 30 * 24 * time.Hour
-	ExpiryGrace      = 10 * time.Minute // between expires_at and the control plane's EXPIRED
+	MaxJobText       = 1 << 10             // bytes of a job's description
+	MaxValidity      = 30 * 24 * time.Hour // between issued_at and expires_at
+	MaxTimeout       = 30 * 24 * time.Hour // of a task
+	ExpiryGrace      = 10 * time.Minute    // between expires_at and the control plane's EXPIRED
 	DefaultExpires   = 7 * 24 * time.Hour
 )
 

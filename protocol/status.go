@@ -1,10 +1,14 @@
 package protocol
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // State is a task's status as the job API knows it.
 type State string
 
+// The states of a task.
 const (
 	Processing State = "PROCESSING"
 	Success    State = "SUCCESS"
@@ -18,6 +22,8 @@ func (s State) Terminal() bool { return s == Success || s == Failed || s == Dele
 // Phase says where on its way a task is.
 type Phase string
 
+// The phases, in the order a task passes them; one without a restart leaves out
+// Rebooting.
 const (
 	Accepted  Phase = "ACCEPTED"
 	Queued    Phase = "QUEUED"
@@ -81,14 +87,16 @@ type Chunk struct {
 }
 
 // Clip shortens a message to MaxMessage bytes, at a character's edge, and marks
-// that it did.
+// that it did. What is not UTF-8 in it becomes the replacement character, as it
+// would in JSON, where it takes more room.
 func Clip(message string) string {
 	const mark = " [...]"
+	message = strings.ToValidUTF8(message, string(utf8.RuneError))
 	if len(message) <= MaxMessage {
 		return message
 	}
 	cut := MaxMessage - len(mark)
-	for cut > 0 && !utf8.RuneStart(message[cut]) {
+	for !utf8.RuneStart(message[cut]) {
 		cut--
 	}
 	return message[:cut] + mark

@@ -15,8 +15,8 @@ const (
 	JobsBucket    = "DEVSERVER_JOBS"
 )
 
-// A Subject family of the contract. Its second half is a server id (and for
-// output a task id); see docs/asyncapi.yaml for who may use which.
+// The families of subjects. After each comes a server id, and for output a task
+// id; see docs/asyncapi.yaml for who may use which.
 const (
 	mailboxes = Root + "mailbox."
 	pushes    = Root + "push."
@@ -69,6 +69,11 @@ func RepublishMapping() (from, to string) {
 	return mailboxes + "*", pushes + "{{wildcard(1)}}"
 }
 
+// families are all of them, with the number of ids that follow.
+var families = map[string]int{
+	mailboxes: 1, pushes: 1, fetches: 1, statuses: 1, outputs: 2, facts: 1, presences: 1, notices: 1,
+}
+
 // ServerOf is the server id in a subject of this contract, or "" when the
 // subject is none of them.
 func ServerOf(subject string) string {
@@ -76,13 +81,15 @@ func ServerOf(subject string) string {
 	if !ok {
 		return ""
 	}
-	_, rest, ok = strings.Cut(rest, ".")
-	if !ok {
+	end := strings.IndexByte(rest, '.') + 1
+	ids := strings.Split(rest[end:], ".")
+	if len(ids) != families[Root+rest[:end]] {
 		return ""
 	}
-	server, _, _ := strings.Cut(rest, ".")
-	if !ValidID(server) {
-		return ""
+	for _, id := range ids {
+		if !ValidID(id) {
+			return ""
+		}
 	}
-	return server
+	return ids[0]
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -80,8 +81,11 @@ func (t Task) Check() error {
 	if len(t.Items) == 0 || len(t.Items) > MaxItems {
 		return fmt.Errorf("task has %d items, must have 1 to %d", len(t.Items), MaxItems)
 	}
-	if t.TimeoutSeconds < 0 {
-		return fmt.Errorf("timeout_seconds is negative: %d", t.TimeoutSeconds)
+	if limit := int64(MaxTimeout / time.Second); t.TimeoutSeconds < 0 || t.TimeoutSeconds > limit {
+		return fmt.Errorf("timeout_seconds is %d, must be 0 to %d", t.TimeoutSeconds, limit)
+	}
+	if t.IssuedAt < 0 { // a difference of times would overflow
+		return fmt.Errorf("issued_at is negative: %d", t.IssuedAt)
 	}
 	if t.ExpiresAt <= t.IssuedAt || t.ExpiresAt-t.IssuedAt > MaxValidity.Milliseconds() {
 		return fmt.Errorf("expires_at must be after issued_at by at most %s", MaxValidity)

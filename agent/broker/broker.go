@@ -64,6 +64,7 @@ type Conn struct {
 	connected  time.Time
 	lost       time.Time
 	attempts   int
+	ready      bool // subscribed to pushes
 }
 
 // State is what an operator sees of the connection.
@@ -94,6 +95,9 @@ func Connect(opts Options) (*Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("subscribe to pushes: %w", err)
 	}
+	c.mu.Lock()
+	c.ready = true
+	c.mu.Unlock()
 	if nc.IsConnected() {
 		c.onConnect(nc) // the callback ran before the subscription was made
 	}

@@ -71,10 +71,10 @@ func (c *Conn) delay(attempt int) time.Duration {
 func (c *Conn) onConnect(nc *nats.Conn) {
 	c.mu.Lock()
 	c.attempts, c.connected, c.violations = 0, time.Now(), nil
-	first := c.nc == nil
+	ready := c.ready
 	c.mu.Unlock()
 	c.opts.Log.Info("connected to the broker", zap.String("server", nc.ConnectedUrlRedacted()))
-	if c.opts.OnConnect != nil && !first {
+	if c.opts.OnConnect != nil && ready {
 		c.opts.OnConnect()
 	}
 }

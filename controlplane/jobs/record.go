@@ -12,6 +12,7 @@ package jobs
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,6 +47,9 @@ type Record struct {
 	Verdicts   map[string]Verdict `json:"verdicts,omitempty"`
 	FinishedAt int64              `json:"finished_at,omitempty"`
 }
+
+// Created is when the job was asked for.
+func (r Record) Created() time.Time { return time.UnixMilli(r.CreatedAt) }
 
 // Verdict is how a task ended.
 type Verdict struct {

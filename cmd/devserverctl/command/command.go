@@ -118,7 +118,6 @@ func orElse(text, other string) string {
 
 func exitCode(cmd *cobra.Command, err error, errOut io.Writer) int {
 	var wrong usageError
-	var refused *client.Refusal
 	var unreachable *client.Unreachable
 	code := ExitUsage
 	switch {
@@ -127,10 +126,9 @@ func exitCode(cmd *cobra.Command, err error, errOut io.Writer) int {
 	case errors.Is(err, errFailed):
 		return ExitFailed
 	case errors.Is(err, context.Canceled):
-		return ExitInterrupted
+		code = ExitInterrupted
 	case errors.As(err, &unreachable):
 		code = ExitUnreachable
-	case errors.As(err, &wrong), errors.As(err, &refused):
 	}
 	fmt.Fprintf(errOut, "devserverctl: %v\n", err)
 	if errors.As(err, &wrong) {

@@ -25,10 +25,9 @@ type Bars struct {
 }
 
 const (
-	barWidth = 24
-	home     = "\r\x1b[%dA" // up so many lines; ECMA-48 8.3.22
-	rest     = "\x1b[K"     // clears the rest of the line
-	below    = "\x1b[J"     // clears all below
+	home  = "\r\x1b[%dA" // up so many lines; ECMA-48 8.3.22
+	rest  = "\x1b[K"     // clears the rest of the line
+	below = "\x1b[J"     // clears all below
 )
 
 // Update draws the job, unless another one follows at once.
@@ -104,12 +103,13 @@ func bar(t client.Task, wide, width int, style Style) string {
 	if t.Status.Terminal() {
 		percent = 100
 	}
-	full := barWidth * percent / 100
+	long := min(max(width/6, 8), 24)
+	full := long * percent / 100
 	colour := colourOf(t)
 	head := "  " + pad(cut(Clean(t.Server()), wide), wide) + "  "
 	tail := fmt.Sprintf(" %3d %%  ", percent) + pad(word(t), 10) + "  "
-	message := cut(Clean(t.Message), width-1-textWidth(head)-barWidth-textWidth(tail))
-	return head + style.paint(colour, strings.Repeat("█", full)) + style.paint(grey, strings.Repeat("░", barWidth-full)) +
+	message := cut(Clean(t.Message), width-1-textWidth(head)-long-textWidth(tail))
+	return head + style.paint(colour, strings.Repeat("█", full)) + style.paint(grey, strings.Repeat("░", long-full)) +
 		style.paint(colour, tail) + message
 }
 

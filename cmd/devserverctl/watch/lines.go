@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"devserver-agent/cmd/devserverctl/client"
@@ -25,7 +26,7 @@ func (l *Lines) Update(job client.Job, _ bool) {
 	}
 	wide := nameWidth(job.Tasks)
 	for _, t := range job.Tasks {
-		line := fmt.Sprintf("%s  %-10s  %s", pad(Clean(t.Server()), wide), word(t), Clean(t.Message))
+		line := strings.TrimSpace(fmt.Sprintf("%s  %-10s  %s", pad(Clean(t.Server()), wide), word(t), Clean(t.Message)))
 		if l.last[t.ID] != line {
 			l.last[t.ID] = line
 			fmt.Fprintf(l.Out, "%s  %s\n", t.UpdatedAt.Time().Format(time.TimeOnly), line)

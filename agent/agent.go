@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -48,8 +49,10 @@ type Options struct {
 	Log   *zap.Logger
 }
 
-// keep is how long results are kept.
-const keep = 30 * 24 * time.Hour
+const (
+	keep      = 30 * 24 * time.Hour // of results
+	restAfter = 30 * time.Second    // without anything to remember
+)
 
 // Agent is one agent over one state directory.
 type Agent struct {
@@ -98,6 +101,10 @@ func Open(opts Options) (*Agent, error) {
 	a.facts = newReporter(a)
 	a.assemble()
 	a.queue.Hold(a.held())
+	// The host's memory belongs to training jobs: what work needed is given
+	// back when there is none.
+	rest := time.AfterFunc(restAfter, debug.FreeOSMemory)
+	store.Listen(func(*journal.Task) { rest.Reset(restAfter) })
 	return a, nil
 }
 

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"devserver-agent/agent/journal"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
@@ -27,7 +29,7 @@ import (
 
 const (
 	historyTasks = 2000 // a busy month: more than 60 tasks a day
-	settle       = 10 * time.Second
+	settle       = 40 * time.Second // what the start needed is given back by then
 	watched      = 60 * time.Second
 )
 
@@ -48,6 +50,13 @@ func idle(ctx context.Context, b bench) ([]figure, error) {
 	if err := b.history("idle"); err != nil {
 		return nil, err
 	}
+	m, err := newMailer(broker.ClientURL(), nats.RootCAs(caFile))
+	if err != nil {
+		return nil, err
+	}
+	if err := m.put("idle", nil); err != nil {
+		return nil, err
+	}
 	bootID := filepath.Join(b.dir, "boot_id")
 	if err := os.WriteFile(bootID, []byte("bench-boot\n"), 0o600); err != nil {
 		return nil, err
@@ -58,7 +67,7 @@ func idle(ctx context.Context, b bench) ([]figure, error) {
 		return nil, err
 	}
 	pid := cmd.Process.Pid
-	if err := until(ctx, "the agent", func() bool { return broker.NumClients() > 0 }); err != nil {
+	if err := until(ctx, "the agent", func() bool { return broker.NumClients() > 1 }); err != nil {
 		return nil, err
 	}
 	if err := pause(ctx, settle); err != nil {
@@ -100,8 +109,12 @@ func (b bench) history(id string) error {
 			Items: []protocol.Item{{Type: "HDK_QUERY"}}, IssuedAt: 1, ExpiresAt: protocol.Millis(time.Now().Add(time.Hour))}
 		t, err := store.Admit(journal.Admission{ID: task.TaskID, Accept: journal.AcceptRecord{Task: &task, ExpiresAt: task.ExpiresAt},
 			First: protocol.Status{Status: protocol.Processing, Phase: protocol.Accepted}})
+		var verdict protocol.Status
 		if err == nil {
-			_, err = t.Say(protocol.Status{Status: protocol.Success, Phase: protocol.Done, Message: "Driver: 24.1.0.3 | Firmware: 7.5.0.5.220"})
+			verdict, err = t.Say(protocol.Status{Status: protocol.Success, Phase: protocol.Done, Message: "Driver: 24.1.0.3 | Firmware: 7.5.0.5.220"})
+		}
+		if err == nil {
+			err = t.Acknowledged(verdict)
 		}
 		if err == nil {
 			err = store.Finish(t)
@@ -110,7 +123,7 @@ func (b bench) history(id string) error {
 			return errors.Join(err, store.Close())
 		}
 	}
-	return store.Close()
+	return errors.Join(store.SetEpoch(epoch), store.Close())
 }
 
 type figures struct {

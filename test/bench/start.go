@@ -23,12 +23,12 @@ type mailer struct {
 	key ed25519.PrivateKey
 }
 
-func newMailer(url string) (*mailer, error) {
+func newMailer(url string, options ...nats.Option) (*mailer, error) {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, options...)
 	return &mailer{nc: nc, key: key}, err
 }
 
@@ -42,7 +42,15 @@ func (m *mailer) deliver(server, task string, item protocol.Item) error {
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(protocol.Mailbox{ServerID: server, Epoch: "bench", Statements: []protocol.Envelope{envelope}})
+	return m.put(server, []protocol.Envelope{envelope})
+}
+
+// epoch is that of every mailbox of the bench.
+const epoch = "bench"
+
+// put replaces a server's mailbox.
+func (m *mailer) put(server string, statements []protocol.Envelope) error {
+	raw, err := json.Marshal(protocol.Mailbox{ServerID: server, Epoch: epoch, Statements: statements})
 	if err != nil {
 		return err
 	}

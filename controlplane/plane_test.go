@@ -248,3 +248,23 @@ func freeAddr(t testing.TB) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+func jsonRequest(ctx context.Context, method, url string, body any) (*http.Request, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return http.NewRequestWithContext(ctx, method, url, bytes.NewReader(data))
+}
+
+func decodeOK(resp *http.Response, into any) error {
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return errorf("%d %s", resp.StatusCode, data)
+	}
+	return json.Unmarshal(data, into)
+}

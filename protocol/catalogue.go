@@ -34,7 +34,10 @@ type ItemType struct {
 // Timeout is the time one item of this type may take.
 func (t ItemType) Timeout() time.Duration { return time.Duration(t.TimeoutSeconds) * time.Second }
 
-var typePattern = regexp.MustCompile(`^[-_.a-zA-Z0-9]{1,64}$`)
+// TypePattern is what the name of an item type or a job type matches (RE2).
+const TypePattern = `^[-_.a-zA-Z0-9]{1,64}$`
+
+var typePattern = regexp.MustCompile(TypePattern)
 
 // ValidType reports whether s may name an item type or a job type.
 func ValidType(s string) bool { return typePattern.MatchString(s) }

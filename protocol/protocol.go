@@ -45,7 +45,10 @@ const (
 	OutputTail = 48 << 20
 )
 
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+// IDPattern is what every id matches (RE2).
+const IDPattern = `^[A-Za-z0-9-]{1,64}$`
+
+var idPattern = regexp.MustCompile(IDPattern)
 
 // ValidID reports whether id may name a server, job, task or project. Ids
 // become subject tokens and folder names, so nothing else ever reaches either.

@@ -144,14 +144,16 @@ func (o *Outbox) finish(t *journal.Task) error {
 	return o.opts.Store.Finish(t)
 }
 
-// sent reports whether the broker has all that a task said.
+// sent reports whether the broker has all that a task said: its verdict, and
+// what its output holds now. That may be more than the verdict knew, if a program
+// ran on, or less, if the host was cut off before its disk had it.
 func (o *Outbox) sent(t *journal.Task) bool {
 	cursor, latest := t.Cursor(), t.Latest()
 	if cursor.Seq < latest.Seq {
 		return false
 	}
-	for i, output := range latest.Items {
-		if cursor.Sent(i) < output.Bytes {
+	for i := range latest.Items {
+		if cursor.Sent(i) < t.OutputSize(i) {
 			return false
 		}
 	}

@@ -29,9 +29,9 @@ func TestErrorsAreSentences(t *testing.T) {
 		"something else's page": {403, `<html>`,
 			"the control plane answered 403 Forbidden. Check your credentials and --project [request r-1]"},
 		"a fault": {503, `{"error_code":"ModelArts.0010","error_msg":"it reads its streams"}`,
-			"cannot reach the control plane at URL: it reads its streams (ModelArts.0010) [request r-1]. Check --server and that devserver-controlplane runs there"},
+			"cannot reach the control plane at URL: it reads its streams (ModelArts.0010) [request r-1]. Check --api and that devserver-controlplane runs there"},
 		"an answer that is not the API's": {200, `<html>`,
-			"cannot reach the control plane at URL: its answer to GET /jobs/x is not the job API's: invalid character '<' looking for beginning of value. Check --server and that devserver-controlplane runs there"},
+			"cannot reach the control plane at URL: its answer to GET /jobs/x is not the job API's: invalid character '<' looking for beginning of value. Check --api and that devserver-controlplane runs there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

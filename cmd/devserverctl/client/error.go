@@ -51,7 +51,7 @@ func (u *Unreachable) Error() string {
 	if errors.As(cause, &wrapped) {
 		cause = wrapped.Err // the URL is named already
 	}
-	return fmt.Sprintf("cannot reach the control plane at %s: %v. Check --server and that devserver-controlplane runs there", u.Server, cause)
+	return fmt.Sprintf("cannot reach the control plane at %s: %v. Check --api and that devserver-controlplane runs there", u.Server, cause)
 }
 
 func (u *Unreachable) Unwrap() error { return u.Err }

@@ -60,15 +60,13 @@ command line is wrong or the control plane refused it, and 3 when the control
 plane did not answer.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// job create has a --server of its own; before "job" it is this one.
-		TraverseChildren: true,
-		Args:             args(cobra.NoArgs),
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          args(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := root.PersistentFlags()
-	flags.StringVar(&s.client.Server, "server", orElse(getenv("DEVSERVERCTL_SERVER"), DefaultServer),
-		"URL of the control plane; also DEVSERVERCTL_SERVER")
+	flags.StringVar(&s.client.Server, "api", orElse(getenv("DEVSERVERCTL_API"), DefaultServer),
+		"URL of the control plane; also DEVSERVERCTL_API")
 	flags.StringVar(&s.client.Project, "project", "default", "project id")
 	flags.BoolVar(&s.json, "json", false, "print JSON, for programs")
 	root.AddCommand(s.jobCommand(), s.taskCommand(), s.serverCommand())

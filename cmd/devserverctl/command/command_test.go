@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			server := httptest.NewServer(&answers{dir: env.WorkDir, calls: map[string]int{}})
 			env.Defer(server.Close)
-			env.Setenv("DEVSERVERCTL_SERVER", server.URL)
+			env.Setenv("DEVSERVERCTL_API", server.URL)
 			env.Setenv("TZ", "UTC")
 			return nil
 		},

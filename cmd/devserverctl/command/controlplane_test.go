@@ -35,7 +35,7 @@ func startControlPlane(ts *testscript.TestScript, _ bool, _ []string) {
 	})
 	ts.Check(err)
 	ts.Defer(c.Close)
-	ts.Setenv("DEVSERVERCTL_SERVER", "http://"+c.Addr())
+	ts.Setenv("DEVSERVERCTL_API", "http://"+c.Addr())
 	ts.Setenv("NATS", c.NATS())
 }
 
@@ -106,7 +106,7 @@ func outputBytes(ts *testscript.TestScript) int {
 }
 
 func openTask(ts *testscript.TestScript, server string) client.OpenTask {
-	c := client.Client{Server: ts.Getenv("DEVSERVERCTL_SERVER"), Project: "default"}
+	c := client.Client{Server: ts.Getenv("DEVSERVERCTL_API"), Project: "default"}
 	all, err := c.Servers(context.Background())
 	ts.Check(err)
 	for _, s := range all.Data {

@@ -39,7 +39,7 @@ type is that of an item. With --watch the job is shown until it has ended.`,
 	flags.StringVar(&f.request.Description, "description", "", "what it is for")
 	flags.StringVar(&f.request.Type, "type", "", "job type, such as ASCEND_SOFTWARE_QUERY, or an item's")
 	flags.StringArrayVar(&f.items, "item", nil, `work to do: TYPE,key=value,... (a comma in a value: \,); may be repeated`)
-	flags.StringSliceVar(&f.servers, "server", nil, "ids of the servers; may be repeated. A URL is the control plane's")
+	flags.StringSliceVar(&f.servers, "server", nil, "ids of the servers; may be repeated")
 	flags.BoolVar(&f.request.IsReboot, "reboot", false, "restart the servers once every item has succeeded")
 	flags.StringVar(&f.token, "client-token", "", "makes it safe to repeat the command: the same token gives the same job")
 	flags.BoolVar(&f.watch, "watch", false, "show the job until it has ended")
@@ -72,13 +72,7 @@ func (s *session) create(cmd *cobra.Command, f createFlags) error {
 // request is the job the flags ask for.
 func (s *session) request(f createFlags) (client.Request, error) {
 	r := f.request
-	for _, server := range f.servers {
-		if strings.Contains(server, "://") {
-			s.client.Server = server
-			continue
-		}
-		r.ServerIDs = append(r.ServerIDs, server)
-	}
+	r.ServerIDs = f.servers
 	for _, text := range f.items {
 		item, err := parseItem(text)
 		if err != nil {

@@ -24,6 +24,8 @@ const Arg = "trial-program"
 //	fail:CODE     ends with that exit code
 //	deaf:MS       like slow, and ignores SIGTERM
 //	stubborn:MS   like slow; the executor says it must not be killed
+//	gate:PATH     ends when there is a file of that name, or after a minute
+//	deaf-gate:PATH  like gate, and ignores SIGTERM
 //
 // It returns the exit code.
 func Program(args []string) int {
@@ -31,21 +33,24 @@ func Program(args []string) int {
 		fmt.Fprintln(os.Stderr, "trial program: wants STARTS NAME KIND")
 		return 2
 	}
+	kind, number, _ := strings.Cut(args[2], ":")
+	if strings.HasPrefix(kind, "deaf") {
+		signal.Ignore(syscall.SIGTERM) // before anybody can see that it runs
+	}
 	if err := noteStart(args[0], args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "trial program:", err)
 		return 2
 	}
-	kind, number, _ := strings.Cut(args[2], ":")
+	if strings.HasSuffix(kind, "gate") {
+		return waitFor(number)
+	}
 	n, err := strconv.Atoi(number)
 	if err != nil && number != "" {
 		fmt.Fprintln(os.Stderr, "trial program:", err)
 		return 2
 	}
 	switch kind {
-	case "slow", "stubborn":
-		time.Sleep(time.Duration(n) * time.Millisecond)
-	case "deaf":
-		signal.Ignore(syscall.SIGTERM)
+	case "slow", "stubborn", "deaf":
 		time.Sleep(time.Duration(n) * time.Millisecond)
 	case "chatty":
 		return chat(n)
@@ -67,6 +72,15 @@ func noteStart(path, name string) error {
 		return err
 	}
 	return file.Sync()
+}
+
+func waitFor(path string) int {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return 0
+		}
+	}
+	return 3
 }
 
 func chat(bytes int) int {

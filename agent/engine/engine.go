@@ -31,8 +31,8 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Options are the parts an Engine works with. All but Progress, Survey and Log
-// are needed.
+// Options are the parts an Engine works with. All but Progress, Survey, Now and
+// Log are needed.
 type Options struct {
 	Store        *journal.Store
 	Queue        *queue.Queue
@@ -45,19 +45,23 @@ type Options struct {
 	// Survey is asked what the host's state is, for the verdicts that have to
 	// say so. It only queries.
 	Survey executors.Executor
-	Log    *zap.Logger
+	// Now is the time by which tasks expire; nil: the host's clock.
+	Now func() time.Time
+	Log *zap.Logger
 }
 
-// diskRetry is the time between two attempts to record a verdict on a full disk.
+// diskRetry is the time between two attempts to go on with a task on a full
+// disk.
 const diskRetry = 5 * time.Second
 
 // Engine runs the tasks of one host.
 type Engine struct {
 	opts Options
+	life context.Context // ends with the cause ErrStopping
 
 	mu      sync.Mutex
-	cancels map[string]context.CancelCauseFunc
-	life    context.Context // ends with the cause ErrStopping
+	cancels map[string]context.CancelCauseFunc // of the tasks that run or wait
+	stopped bool
 	wg      sync.WaitGroup
 	fatal   chan error
 }
@@ -69,6 +73,9 @@ func New(opts Options) *Engine {
 	}
 	if opts.Progress == nil {
 		opts.Progress = func(protocol.Status) {}
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
 	return &Engine{opts: opts, cancels: map[string]context.CancelCauseFunc{}, fatal: make(chan error, 1)}
 }
@@ -82,10 +89,11 @@ func (e *Engine) Start(ctx context.Context) {
 }
 
 // Resume takes up all open tasks of the journal, those first that had begun.
+// Call it before anybody else submits: whoever had the host gets it back first.
 func (e *Engine) Resume() {
 	var fresh []*journal.Task
 	for _, t := range e.opts.Store.AllOpen() {
-		if begun(t) {
+		if begun(t) && t.Damage() == nil {
 			e.Submit(t)
 		} else {
 			fresh = append(fresh, t)
@@ -104,39 +112,54 @@ func (e *Engine) Wait() error {
 	case err := <-e.fatal:
 		return err
 	case <-e.life.Done():
-		e.wg.Wait()
-		return nil
 	}
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
+	e.wg.Wait()
+	return nil
 }
 
-// Submit has a task run when its turn comes. The task is in the journal.
+// Submit has a task run when its turn comes. The task is in the journal. A task
+// that runs already, or waits, is left to that; after the end of Start's
+// context it is left to the next agent.
 func (e *Engine) Submit(t *journal.Task) {
 	ctx, cancel := context.WithCancelCause(e.life)
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, runs := e.cancels[t.ID()]; runs || e.stopped {
+		cancel(nil)
+		return
+	}
 	e.cancels[t.ID()] = cancel
-	e.mu.Unlock()
+	// A cancel that was recorded before this line is seen here, a later one finds
+	// the task in cancels.
 	if t.Cancelled() != nil {
 		cancel(executors.ErrCancelled)
 	}
 	// The place in the queue is taken here, so that order is that of the calls.
 	r := newRun(e, t)
 	e.wg.Go(func() {
-		defer func() {
-			cancel(nil)
-			e.mu.Lock()
-			delete(e.cancels, t.ID())
-			e.mu.Unlock()
-		}()
-		err := r.toVerdict(ctx)
-		for errors.Is(err, journal.ErrDiskFull) && e.pause() {
-			// Even the reserve is used up. A run begun anew is a replay, so it
-			// goes on from what could be recorded.
-			err = newRun(e, t).toVerdict(ctx)
-		}
-		if err != nil && !errors.Is(err, executors.ErrStopping) {
-			e.fail(fmt.Errorf("task %s: %w", t.ID(), err))
-		}
+		e.finish(ctx, r)
+		cancel(nil)
+		e.mu.Lock()
+		delete(e.cancels, t.ID())
+		e.mu.Unlock()
 	})
+}
+
+// finish takes a run to its verdict, however often the disk is full on the way.
+func (e *Engine) finish(ctx context.Context, r *run) {
+	err := r.toVerdict(ctx)
+	for errors.Is(err, journal.ErrDiskFull) && e.pause() {
+		// Even the reserve is used up. A run begun anew is a replay, so it goes on
+		// from what could be recorded.
+		r = newRun(e, r.task)
+		err = r.toVerdict(ctx)
+	}
+	if err != nil && e.life.Err() == nil {
+		e.fail(fmt.Errorf("task %s: %w", r.task.ID(), err))
+	}
 }
 
 // pause waits for somebody to make room on the disk; false if the agent stops.
@@ -166,6 +189,15 @@ func (e *Engine) fail(err error) {
 	case e.fatal <- err:
 	default: // one reason is enough
 	}
+}
+
+// stopping is ErrStopping once the agent stops: whatever an executor came to
+// then is thrown away, since it may have come to it because the agent stopped.
+func (e *Engine) stopping() error {
+	if e.life.Err() != nil {
+		return executors.ErrStopping
+	}
+	return nil
 }
 
 func begun(t *journal.Task) bool {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
@@ -27,9 +26,10 @@ type host struct {
 	item      int
 	asked     map[string]int // how often a step was asked for in this replay
 	verifying bool
-	// err is the journal's first error. The executor may make of it what it
-	// will; the item cannot succeed any more.
-	err error
+	// fault is why this item can only fail: the journal cannot be written, the
+	// replay diverged, the task expired, a program is stuck. It stands whatever
+	// the executor makes of it, and nothing is started after it.
+	fault error
 }
 
 func newHost(r *run, item int) (*host, error) {
@@ -54,21 +54,28 @@ func (h *host) Memo(ctx context.Context, name string, fn func(context.Context) (
 	if err != nil {
 		return nil, err
 	}
-	if len(value) > maxMemo {
-		return nil, fmt.Errorf("memo %s is %d bytes, at most %d are allowed", name, len(value), maxMemo)
+	// What was read while the context ended may only say that it ended.
+	if err := h.run.engine.stopping(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if len(value) > maxMemo || !json.Valid(value) {
+		return nil, fmt.Errorf("memo %s is not JSON of at most %d bytes (it is %d bytes long)", name, maxMemo, len(value))
 	}
 	failpoint.Hit(failpoint.MemoRead)
 	return value, h.record(h.run.task.PutMemo(journal.MemoRecord{Item: h.item, Name: name, Value: value}))
 }
 
-// record keeps the journal's error and passes it on.
+// record keeps the journal's first error and passes it on.
 func (h *host) record(err error) error {
 	if err == nil {
 		return nil
 	}
 	err = journalError{err}
-	if h.err == nil {
-		h.err = err
+	if h.fault == nil {
+		h.fault = err
 	}
 	return err
 }
@@ -76,7 +83,7 @@ func (h *host) record(err error) error {
 // Progress implements executors.Host.
 func (h *host) Progress(percent int, what string) {
 	h.run.engine.opts.Progress(h.run.task.Sign(protocol.Status{
-		Progress: true, Status: protocol.Processing, Phase: h.phase(), Item: h.item,
+		Progress: true, Status: protocol.Processing, Phase: h.phase(), Item: h.item, Step: h.run.step,
 		Percent: min(max(percent, 0), 100), Message: what,
 	}))
 }
@@ -102,19 +109,16 @@ func (h *host) Printf(format string, args ...any) {
 	h.run.engine.opts.Store.Touch(h.run.task)
 }
 
-// leftOver is ErrDiverged when a finished replay did not ask for everything that
-// was recorded as started.
-func (h *host) leftOver() error {
+// leftOver is ErrDiverged when this replay did not ask for everything that was
+// recorded as started before the step that is asked for now; "" is the end.
+func (h *host) leftOver(now string) error {
 	for _, start := range h.run.task.Starts() {
-		if start.Item == h.item && h.asked[start.Step] == 0 && !h.abandoned(start) {
-			return fmt.Errorf("%w: step %s was started and is not asked for any more", executors.ErrDiverged, start.Step)
+		if start.Item != h.item || start.Step == now {
+			continue
+		}
+		if begun := len(visible(h.run.task.Attempts(h.item, start.Step))); h.asked[start.Step] < begun {
+			return fmt.Errorf("%w: step %s was started %d times and is asked for %d times", executors.ErrDiverged, start.Step, begun, h.asked[start.Step])
 		}
 	}
 	return nil
-}
-
-func (h *host) abandoned(start journal.StartRecord) bool {
-	return !slices.ContainsFunc(visible(h.run.task.Attempts(start.Item, start.Step)), func(a journal.Attempt) bool {
-		return a.Attempt == start.Attempt
-	})
 }

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
-	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/queue"
 	"devserver-agent/executors"
@@ -26,14 +24,17 @@ type run struct {
 	engine *Engine
 	task   *journal.Task
 	log    *zap.Logger
-	ticket *queue.Ticket // nil for a task that only needs its verdict said
+	ticket *queue.Ticket // nil for a task that has its verdict
 	accept journal.AcceptRecord
 	// resumed says that the task had begun before this run.
 	resumed bool
-	stuck   *stuckStep
+	results []executors.Result // of the items that succeeded
+	step    string             // asked for last
+	stuck   *stuckStep         // what runs on after the verdict
 }
 
-// newRun takes the task's place in the queue, if it needs one.
+// newRun takes the task's place in the queue, or closes the host for what its
+// verdict left running.
 func newRun(e *Engine, t *journal.Task) *run {
 	accept := t.Accepted()
 	log := e.opts.Log.With(zap.String("task", t.ID()))
@@ -41,11 +42,20 @@ func newRun(e *Engine, t *journal.Task) *run {
 		log = log.With(zap.String("job", accept.Task.JobID))
 	}
 	r := &run{engine: e, task: t, accept: accept, log: log, resumed: begun(t)}
-	if !t.Latest().Status.Terminal() && t.Damage() == nil && accept.Replaced == "" {
+	switch {
+	case t.Latest().Status.Terminal():
+		r.findStuck()
+	case r.unknown():
+		// It only looks at the host, but not while another task has it alone.
+		r.ticket = e.opts.Queue.Enter(t.ID(), false, true)
+	default:
 		r.ticket = e.opts.Queue.Enter(t.ID(), r.exclusive(), r.resumed)
 	}
 	return r
 }
+
+// unknown reports whether it cannot be known what was done for the task.
+func (r *run) unknown() bool { return r.task.Damage() != nil || r.accept.Replaced != "" }
 
 func (r *run) exclusive() bool {
 	for _, item := range r.accept.Task.Items {
@@ -61,30 +71,38 @@ func (r *run) toVerdict(ctx context.Context) error {
 	if r.ticket != nil {
 		defer r.ticket.Leave()
 	}
-	switch {
-	case r.task.Latest().Status.Terminal():
-		return r.awaitStuck(ctx)
-	case r.task.Damage() != nil:
-		return r.conclude(r.lostTrack(ctx, protocol.JournalDamaged, "The agent's record of this task is damaged (%v), so it cannot tell what was done; nothing more is started.", r.task.Damage()))
-	case r.accept.Replaced != "":
-		return r.conclude(r.lostTrack(ctx, protocol.HostReplaced, "This task had been accepted by another installation of the agent (%s), whose state is gone; nothing was started by this one.", r.accept.Replaced))
+	if r.task.Latest().Status.Terminal() {
+		return r.awaitStuck()
 	}
-	if verdict, err := r.awaitTurn(ctx); err != nil || verdict != nil {
-		return errors.Join(err, r.conclude(verdict))
-	}
-	verdict, err := r.work(ctx)
+	verdict, err := r.judge(ctx)
 	if err != nil {
 		return err
 	}
 	if err := r.conclude(verdict); err != nil {
 		return err
 	}
-	return r.awaitStuck(ctx)
+	return r.awaitStuck()
+}
+
+// judge comes to the verdict.
+func (r *run) judge(ctx context.Context) (*protocol.Status, error) {
+	if r.unknown() {
+		return r.giveUp()
+	}
+	if verdict, err := r.awaitTurn(ctx); err != nil || verdict != nil {
+		return verdict, err
+	}
+	return r.work(ctx)
 }
 
 // awaitTurn waits for the queue. A verdict instead means that the task's time
 // ran out, or it was cancelled, before it began.
 func (r *run) awaitTurn(ctx context.Context) (*protocol.Status, error) {
+	if r.resumed {
+		// What began in time may end in its own time, and it is for its executor
+		// to stop what it began.
+		return nil, r.ticket.Wait(r.engine.life)
+	}
 	select {
 	case <-r.ticket.Granted():
 	default:
@@ -94,24 +112,17 @@ func (r *run) awaitTurn(ctx context.Context) (*protocol.Status, error) {
 			}
 		}
 	}
-	waitCtx, cancel := context.WithDeadlineCause(ctx, time.UnixMilli(r.accept.ExpiresAt), errExpired)
+	left := time.UnixMilli(r.accept.ExpiresAt).Sub(r.engine.opts.Now())
+	ctx, cancel := context.WithTimeoutCause(ctx, left, errExpired)
 	defer cancel()
-	if r.resumed {
-		waitCtx = ctx // what began in time may end in its own time
-	}
-	err := r.ticket.Wait(waitCtx)
-	if err == nil && waitCtx.Err() != nil {
-		err = context.Cause(waitCtx)
+	err := r.ticket.Wait(ctx)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	switch {
-	case err == nil:
-		return nil, nil
 	case errors.Is(err, errExpired):
 		return r.expired(), nil
 	case errors.Is(err, executors.ErrCancelled):
-		if r.resumed {
-			return nil, nil // it is for the executor to stop what it began
-		}
 		return r.cancelled(), nil
 	}
 	return nil, err
@@ -119,45 +130,45 @@ func (r *run) awaitTurn(ctx context.Context) (*protocol.Status, error) {
 
 var errExpired = errors.New("task expired")
 
-func (r *run) expired() *protocol.Status {
-	return &protocol.Status{Status: protocol.Failed, Code: protocol.TaskExpired, Message: fmt.Sprintf(
-		"The task expired at %s before its first action; nothing was started on this host.",
-		time.UnixMilli(r.accept.ExpiresAt).UTC().Format(time.RFC3339))}
-}
-
 // work runs the items in order and verifies them.
 func (r *run) work(ctx context.Context) (*protocol.Status, error) {
-	ctx, cancel := r.withDeadline(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.budget()-r.task.Spent(), executors.ErrDeadline)
 	defer cancel()
-	results := make([]executors.Result, len(r.accept.Task.Items))
-	for i := range results {
+	for i := range r.accept.Task.Items {
 		result, err := r.item(ctx, i)
 		if err != nil {
 			return r.failure(ctx, i, err)
 		}
-		results[i] = result
+		r.results = append(r.results, result)
 	}
-	for i := range results {
-		result, err := r.verify(ctx, i, results[i])
+	for i := range r.results {
+		result, err := r.verify(ctx, i, r.results[i])
 		if err != nil {
 			return r.failure(ctx, i, err)
 		}
-		results[i] = result
+		r.results[i] = result
 	}
-	return r.success(results), nil
+	if err := r.settle(ctx); err != nil {
+		return nil, err
+	}
+	if stuck, _ := r.task.Stuck(); stuck != nil {
+		return r.failure(ctx, stuck.Item, executors.ErrStuck)
+	}
+	return r.success(), nil
 }
 
-// withDeadline bounds the task by its own timeout or the sum of its items',
-// less what it has used.
-func (r *run) withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	budget := time.Duration(r.accept.Task.TimeoutSeconds) * time.Second
-	if budget == 0 {
-		for _, item := range r.accept.Task.Items {
-			_, t, _ := r.engine.opts.Registry.Lookup(item.Type)
-			budget += t.Timeout()
-		}
+// budget is the time the task may take: its own timeout, or the sum of its
+// items'.
+func (r *run) budget() time.Duration {
+	if seconds := r.accept.Task.TimeoutSeconds; seconds > 0 {
+		return min(time.Duration(min(seconds, int64(protocol.MaxValidity/time.Second)))*time.Second, protocol.MaxValidity)
 	}
-	return context.WithTimeoutCause(ctx, budget-r.task.Spent(), executors.ErrDeadline)
+	var sum time.Duration
+	for _, item := range r.accept.Task.Items {
+		_, t, _ := r.engine.opts.Registry.Lookup(item.Type)
+		sum += t.Timeout()
+	}
+	return sum
 }
 
 // item runs one item, or answers with the result it had before a restart.
@@ -165,14 +176,14 @@ func (r *run) item(ctx context.Context, i int) (result executors.Result, err err
 	if raw, ok := r.task.Memo(i, resultMemo); ok {
 		return result, json.Unmarshal(raw, &result)
 	}
-	if ctx.Err() != nil {
-		return result, context.Cause(ctx)
-	}
 	item := r.accept.Task.Items[i]
 	executor, _, ok := r.engine.opts.Registry.Lookup(item.Type)
 	if !ok {
 		// It was there when the task was accepted.
 		return result, executors.Fail(protocol.TypeUnknown, "This agent has no executor for %s any more.", item.Type)
+	}
+	if ctx.Err() != nil && !r.actedIn(i) {
+		return result, context.Cause(ctx)
 	}
 	if err := r.sayOnce(protocol.Running, i, item.Type+" is running."); err != nil {
 		return result, journalError{err}
@@ -184,16 +195,17 @@ func (r *run) item(ctx context.Context, i int) (result executors.Result, err err
 	if r.resumed && r.task.OutputSize(i) > 0 {
 		host.Printf("[%s is taken up again after a restart of the agent]\n", item.Type)
 	}
-	result, err = guard(func() (executors.Result, error) {
+	r.step = ""
+	result, err = r.ask(host, func() (executors.Result, error) {
 		return executor.Execute(ctx, host, executors.Spec(item.Spec))
 	})
 	if err == nil {
-		err = host.leftOver()
+		err = host.leftOver("")
 	}
-	if err = errors.Join(host.err, err); err != nil {
+	if err != nil {
 		return result, err
 	}
-	return result, r.putResult(i, resultMemo, result)
+	return result, r.putResult(i, result)
 }
 
 // verify lets an executor look at what its work came to.
@@ -212,16 +224,27 @@ func (r *run) verify(ctx context.Context, i int, result executors.Result) (execu
 		return result, journalError{err}
 	}
 	host.verifying = true
-	result, err = guard(func() (executors.Result, error) {
+	return r.ask(host, func() (executors.Result, error) {
 		return verifier.Verify(ctx, host, executors.Spec(item.Spec))
 	})
-	return result, errors.Join(host.err, err)
 }
 
-func (r *run) putResult(i int, name string, result executors.Result) error {
+// ask calls an executor. Its answer counts only if the agent does not stop and
+// the host has found no fault.
+func (r *run) ask(host *host, call func() (executors.Result, error)) (executors.Result, error) {
+	result, err := guard(call)
+	if stopping := r.engine.stopping(); stopping != nil {
+		err = stopping
+	} else if host.fault != nil {
+		err = host.fault
+	}
+	return result, err
+}
+
+func (r *run) putResult(i int, result executors.Result) error {
 	raw, err := json.Marshal(result)
 	if err == nil {
-		err = r.task.PutMemo(journal.MemoRecord{Item: i, Name: name, Value: raw})
+		err = r.task.PutMemo(journal.MemoRecord{Item: i, Name: resultMemo, Value: raw})
 	}
 	if err != nil {
 		return journalError{err}
@@ -237,30 +260,9 @@ func (r *run) sayOnce(phase protocol.Phase, item int, message string) error {
 		}
 	}
 	_, err := r.task.Say(protocol.Status{Status: protocol.Processing, Phase: phase, Item: item, Message: message})
-	return err
-}
-
-// conclude records the verdict. Where there is one already, that one stands.
-func (r *run) conclude(verdict *protocol.Status) error {
-	if verdict == nil {
-		return nil
-	}
-	verdict.Phase, verdict.Percent = protocol.Done, 100
-	verdict.Items = r.task.Outputs()
-	attempts, note := r.interruptions()
-	verdict.Attempts = attempts
-	if note != "" {
-		verdict.Message = strings.TrimSpace(verdict.Message + "\n" + note)
-	}
-	said, err := r.task.Say(*verdict)
-	if errors.Is(err, journal.ErrEnded) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("say %s of item %d: %w", phase, item, err)
 	}
-	failpoint.Hit(failpoint.Verdict)
-	r.log.Info("verdict", zap.String("status", string(said.Status)), zap.String("code", string(said.Code)), zap.String("message", said.Message))
 	return nil
 }
 

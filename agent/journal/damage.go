@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"devserver-agent/protocol"
 )
@@ -80,7 +81,8 @@ func (t *Task) beginAnew(damage error) error {
 			err = errors.Join(err, add(rec))
 		}
 	}
-	said := t.store.stamp(Record{Damage: &DamageRecord{Why: damage.Error()}}, t.last)
+	why := strings.TrimPrefix(damage.Error(), ErrDamaged.Error()+": ")
+	said := t.store.stamp(Record{Damage: &DamageRecord{Why: why}}, t.last)
 	if err = errors.Join(err, add(said)); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func spoil(line int) func(*testing.T, *Store, string) {
 		for range line {
 			at += bytes.IndexByte(data[at:], '\n') + 1
 		}
-		data[at+20] ^= 0x01
+		data[at+10] ^= 0x01
 		put(t, path, data)
 	}
 }

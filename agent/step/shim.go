@@ -1,6 +1,8 @@
 package step
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,8 +47,15 @@ func Shim(dir string) error {
 	if err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
+	if err := reserveExit(dir); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
 	started := Started{PID: self.pid, Ticks: self.ticks, Boot: spec.Boot, Uptime: uptime()}
 	if err := writeJSON(dir, startedFile, started, os.O_EXCL); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			// Half a record would look like an action that was cut.
+			err = errors.Join(err, os.Remove(filepath.Join(dir, startedFile)))
+		}
 		return fmt.Errorf("step: %w", err)
 	}
 	failpoint.Hit(failpoint.ShimStarted)
@@ -108,11 +117,39 @@ func ended(state *os.ProcessState) (code int, sig string) {
 	return state.ExitCode(), ""
 }
 
+// exitRoom is what the record of an end takes on the disk, in bytes.
+const exitRoom = 2048
+
+// reserveExit takes the room for the record of the end before there is anything
+// to record: on a disk that is full by then the end of an action must not be
+// lost, which would make it an interrupted one.
+func reserveExit(dir string) error {
+	file, err := os.OpenFile(filepath.Join(dir, exitFile+".new"), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(bytes.Repeat([]byte{' '}, exitRoom))
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// writeExit writes into the room that reserveExit took. What is left of it stays
+// blank, as JSON allows.
 func writeExit(dir string, exit Exit) error {
-	if err := writeJSON(dir, exitFile+".new", exit, os.O_TRUNC); err != nil {
+	exit.Error = exit.Error[:min(len(exit.Error), exitRoom/8)] // encoded it may be six times as long
+	raw, err := json.Marshal(exit)
+	if err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
-	if err := os.Rename(filepath.Join(dir, exitFile+".new"), filepath.Join(dir, exitFile)); err != nil {
+	temp := filepath.Join(dir, exitFile+".new")
+	file, err := os.OpenFile(temp, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	_, err = file.WriteAt(raw, 0)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, exitFile)); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
 	return syncDir(dir)

@@ -6,7 +6,7 @@
 //	spec.json   what to run, written by the agent
 //	lock        held by the shim as long as it lives
 //	started     written by the shim before it executes: who, when, in which boot
-//	exit.json   written by the shim after the program ended
+//	exit.json   written by the shim after the program ended, into room (exit.json.new) it took before
 //	abandoned   written by the agent: this attempt will never start
 //	shim.log    what the shim itself had to say
 //

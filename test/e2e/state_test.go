@@ -117,8 +117,11 @@ func TestStateOnAFullDisk(t *testing.T) {
 	r.start()
 	r.give("task-1", "a:slow:1500", "b:ok", "c:ok")
 	r.awaitProgram("a")
-	filler := fill(t, disk)
-	r.ends("task-1", protocol.Success, "") // the reserve lets it end
+	first := fill(t, disk)
+	if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 1 {
+		t.Errorf("an end could not be recorded: %s", v.Message)
+	}
+	second := fill(t, disk) // what the task gave back
 	r.give("task-2", "d:ok")
 	r.notice(protocol.NoticeDiskFull)
 	if said := r.of("task-2"); len(said) > 0 {
@@ -126,7 +129,7 @@ func TestStateOnAFullDisk(t *testing.T) {
 	}
 	r.kill()
 	r.start()
-	if err := os.Remove(filler); err != nil {
+	if err := errors.Join(os.Remove(first), os.Remove(second)); err != nil {
 		t.Fatal(err)
 	}
 	r.deliver()

@@ -48,8 +48,7 @@ func tmpfs(t testing.TB, bytes int) string {
 // fill leaves no room on a disk and returns the file to remove.
 func fill(t testing.TB, dir string) string {
 	t.Helper()
-	path := filepath.Join(dir, "filler")
-	file, err := os.Create(path)
+	file, err := os.CreateTemp(dir, "filler")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,5 +58,5 @@ func fill(t testing.TB, dir string) string {
 			size /= 2
 		}
 	}
-	return path
+	return file.Name()
 }

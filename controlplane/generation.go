@@ -34,63 +34,71 @@ func (g *generation) end() {
 	g.workers.Wait()
 }
 
+// parts are what a generation consists of, before anything runs.
+type parts struct {
+	view    *view.View
+	store   *jobs.Store
+	output  *output.Reader
+	writer  *mailbox.Writer
+	keeper  *verdict.Keeper
+	judge   *verdict.Judge
+	auditor *output.Auditor
+}
+
+func (c *ControlPlane) assemble(ctx context.Context, epoch broker.Epoch) (*parts, error) {
+	p := &parts{}
+	var err error
+	if p.store, err = jobs.Open(ctx, c.broker.JS); err != nil {
+		return nil, err
+	}
+	if p.output, err = output.Open(ctx, c.broker.JS); err != nil {
+		return nil, err
+	}
+	p.view = view.New(view.Options{
+		SilentAfter: c.opts.SilentAfter,
+		Changed:     func(server string, atOnce bool) { p.writer.Touch(server, atOnce) },
+		Ended:       func(job string) { p.keeper.Ended(job) },
+		Told:        func(task string) { p.auditor.Told(task) },
+	})
+	p.auditor = &output.Auditor{Reader: p.output, View: p.view, Log: c.log, After: c.opts.AuditAfter}
+	p.keeper = verdict.NewKeeper(p.view, p.store, c.log)
+	p.writer, err = mailbox.Open(ctx, mailbox.Options{JS: c.broker.JS, View: p.view, Key: c.key, Epoch: epoch.ID, Log: c.log})
+	if err != nil {
+		return nil, err
+	}
+	p.judge, err = verdict.New(ctx, verdict.Options{
+		JS: c.broker.JS, View: p.view, LostAfter: c.opts.LostAfter, Every: c.opts.JudgeEvery, Log: c.log,
+		Born: epoch.Born, Grace: c.opts.EpochGrace,
+	})
+	return p, err
+}
+
 // fold reads the streams and then starts what writes. greet has every known
 // server told of the epoch.
-func (c *ControlPlane) fold(ctx context.Context, epoch broker.Epoch, greet bool) (g *generation, err error) {
+func (c *ControlPlane) fold(ctx context.Context, epoch broker.Epoch, greet bool) (*generation, error) {
+	p, err := c.assemble(ctx, epoch)
+	if err != nil {
+		return nil, fmt.Errorf("read the streams: %w", err)
+	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	g = &generation{epoch: epoch, cancel: cancel}
+	g := &generation{epoch: epoch, cancel: cancel}
 	defer context.AfterFunc(ctx, cancel)()
-	defer func() {
-		if err != nil {
-			g.end()
-			err = fmt.Errorf("read the streams: %w", err)
-		}
-	}()
-	js := c.broker.JS
-	store, err := jobs.Open(ctx, js)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := output.Open(ctx, js)
-	if err != nil {
-		return nil, err
-	}
-	var writer *mailbox.Writer
-	var keeper *verdict.Keeper
-	auditor := &output.Auditor{Reader: reader, Log: c.log, After: c.opts.AuditAfter}
-	v := view.New(view.Options{
-		SilentAfter: c.opts.SilentAfter,
-		Changed:     func(server string, atOnce bool) { writer.Touch(server, atOnce) },
-		Ended:       func(job string) { keeper.Ended(job) },
-		Told:        func(task string) { auditor.Told(task) },
-	})
-	auditor.View = v
-	keeper = verdict.NewKeeper(v, store, c.log)
-	if writer, err = mailbox.Open(ctx, mailbox.Options{JS: js, View: v, Key: c.key, Epoch: epoch.ID, Log: c.log}); err != nil {
-		return nil, err
-	}
-	judge, err := verdict.New(ctx, verdict.Options{
-		JS: js, View: v, LostAfter: c.opts.LostAfter, Every: c.opts.JudgeEvery, Log: c.log,
-		Trusted: epoch.Born.Add(c.opts.EpochGrace),
-	})
-	if err != nil {
-		return nil, err
-	}
 	err = fold.Run(life, fold.Options{
-		Conn: c.broker.Conn, JS: js, View: v, Store: store, Log: c.log,
+		Conn: c.broker.Conn, JS: c.broker.JS, View: p.view, Store: p.store, Log: c.log,
 		Trust:   protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(c.key)}},
-		Mailbox: seed(writer, v, epoch.ID),
+		Mailbox: seed(p.writer, p.view, epoch.ID),
 	})
 	if err != nil {
-		return nil, err
+		g.end()
+		return nil, fmt.Errorf("read the streams: %w", err)
 	}
 	if greet {
-		for _, s := range v.Servers() {
-			writer.Greet(s.ID)
+		for _, s := range p.view.Servers() {
+			p.writer.Greet(s.ID)
 		}
 	}
-	g.backend = &api.Backend{View: v, Store: store, Judge: judge, Output: reader, Done: life.Done()}
-	for _, run := range []func(context.Context){writer.Run, keeper.Run, judge.Run, auditor.Run} {
+	g.backend = &api.Backend{View: p.view, Store: p.store, Judge: p.judge, Output: p.output, Done: life.Done()}
+	for _, run := range []func(context.Context){p.writer.Run, p.keeper.Run, p.judge.Run, p.auditor.Run} {
 		g.workers.Go(func() { run(life) })
 	}
 	return g, nil

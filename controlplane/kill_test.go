@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 func serveChild(args []string) {
 	c, err := Start(context.Background(), Options{
 		DataDir: args[0], Listen: args[1], Broker: broker.Options{Listen: args[2]},
-		EpochGrace: time.Millisecond, WatchEvery: 50 * time.Millisecond, Log: zap.NewNop(),
+		WatchEvery: 50 * time.Millisecond, Log: zap.NewNop(),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

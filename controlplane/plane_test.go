@@ -32,7 +32,7 @@ func testOptions(t testing.TB) Options {
 	t.Helper()
 	return Options{
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Broker: broker.Options{Listen: "127.0.0.1:0"},
-		EpochGrace: time.Millisecond, WatchEvery: 50 * time.Millisecond,
+		WatchEvery: 50 * time.Millisecond,
 		JudgeEvery: 50 * time.Millisecond, AuditAfter: 50 * time.Millisecond,
 		Log: zaptest.NewLogger(t),
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"net/url"
 	"strconv"
 
 	"devserver-agent/controlplane/jobs"
@@ -133,6 +134,28 @@ func cloudServer(c protocol.CloudServer) map[string]string {
 		return nil
 	}
 	return map[string]string{"id": c.ID, "type": c.Type}
+}
+
+// paging reads which page of a list is asked for. Without a limit it is 0.
+func paging(query url.Values) (limit, offset int, err error) {
+	if limit, err = number(query, "limit"); err != nil {
+		return 0, 0, err
+	}
+	offset, err = number(query, "offset")
+	return limit, offset, err
+}
+
+// number reads a query parameter, 0 when it is not there.
+func number(query url.Values, name string) (int, error) {
+	text := query.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, badRequest("%s must be a number from 0, it is %.80q", name, text)
+	}
+	return n, nil
 }
 
 // page cuts one page out of a list. Without a limit everything is one page.

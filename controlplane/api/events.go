@@ -25,7 +25,10 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, b *Backend) error {
 	if err != nil {
 		return err
 	}
-	out := newSSE(w)
+	out, err := newSSE(w)
+	if err != nil {
+		return nil // the client is gone
+	}
 	if err := out.send("job", a.jobAnswer(j)); err != nil {
 		return nil // the client is gone
 	}

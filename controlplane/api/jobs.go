@@ -46,11 +46,7 @@ func find(r *http.Request, b *Backend, id string) (view.Job, error) {
 
 func (a *api) list(r *http.Request, b *Backend) (any, error) {
 	query := r.URL.Query()
-	limit, err := number(query, "limit")
-	if err != nil {
-		return nil, err
-	}
-	offset, err := number(query, "offset")
+	limit, offset, err := paging(query)
 	if err != nil {
 		return nil, err
 	}
@@ -80,18 +76,6 @@ func filter(project string, query url.Values) (func(view.Job) bool, error) {
 		return (id == "" || j.ID == id) && (name == "" || j.Name == name) &&
 			(kind == "" || j.Type == kind) && (status == "" || j.Status == status)
 	}, nil
-}
-
-func number(query url.Values, name string) (int, error) {
-	text := query.Get(name)
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0, badRequest("%s must be a number from 0, it is %.80q", name, text)
-	}
-	return n, nil
 }
 
 // deleteRequest is ServerJobDeleteRequest.

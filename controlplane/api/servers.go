@@ -35,11 +35,7 @@ type openAnswer struct {
 
 func (a *api) servers(r *http.Request, b *Backend) (any, error) {
 	query := r.URL.Query()
-	limit, err := number(query, "limit")
-	if err != nil {
-		return nil, err
-	}
-	offset, err := number(query, "offset")
+	limit, offset, err := paging(query)
 	if err != nil {
 		return nil, err
 	}

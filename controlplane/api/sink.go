@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+
 	"devserver-agent/controlplane/output"
 	"devserver-agent/protocol"
 )
@@ -11,6 +13,20 @@ type sink interface {
 	gap(item int, missing output.Span) error
 	end(t taskAnswer) error
 	beat() error
+}
+
+// newSink begins an answer of events or of text. Who follows sees at once that
+// it has begun.
+func newSink(w http.ResponseWriter, events, follow bool) (sink, error) {
+	if events {
+		stream, err := newSSE(w)
+		return &eventSink{stream}, err
+	}
+	text := newTextSink(w)
+	if follow {
+		return text, text.flush()
+	}
+	return text, nil
 }
 
 // eventSink sends output as events: "chunk" {item, offset, data in base64},

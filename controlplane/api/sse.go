@@ -21,11 +21,13 @@ const (
 	writeLimit = 30 * time.Second
 )
 
-func newSSE(w http.ResponseWriter) *sse {
+// newSSE begins a stream; the client sees at once that it has.
+func newSSE(w http.ResponseWriter) (*sse, error) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	return &sse{w, http.NewResponseController(w)}
+	s := &sse{w, http.NewResponseController(w)}
+	return s, s.control.Flush()
 }
 
 func (s *sse) send(event string, body any) error {

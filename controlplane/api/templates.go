@@ -18,11 +18,7 @@ type templateAnswer struct {
 
 func (a *api) templates(r *http.Request, b *Backend) (any, error) {
 	query := r.URL.Query()
-	limit, err := number(query, "limit")
-	if err != nil {
-		return nil, err
-	}
-	offset, err := number(query, "offset")
+	limit, offset, err := paging(query)
 	if err != nil {
 		return nil, err
 	}

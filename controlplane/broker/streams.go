@@ -135,3 +135,11 @@ func explain(err error, replicas int) error {
 	}
 	return err
 }
+
+// LostRace tells from other errors that a write on condition came too late:
+// somebody else wrote first.
+func LostRace(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}

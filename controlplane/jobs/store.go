@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
 )
 
@@ -145,17 +146,9 @@ func (s *Store) change(ctx context.Context, id string, fn func(*Record) bool) (R
 		if revision, err = s.kv.Update(ctx, id, value, revision); err == nil {
 			return r, revision, nil
 		}
-		if !wrongSequence(err) {
+		if !broker.LostRace(err) {
 			break
 		}
 	}
 	return Record{}, 0, fmt.Errorf("change job %s: %w", id, err)
-}
-
-// wrongSequence tells a lost compare-and-set from other errors, with one copy
-// and with several.
-func wrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }

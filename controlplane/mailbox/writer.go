@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"devserver-agent/controlplane/broker"
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
 )
@@ -147,7 +148,7 @@ func (w *Writer) update(ctx context.Context, server string) error {
 			return nil
 		}
 		w.forget(server)
-		if !wrongSequence(err) {
+		if !broker.LostRace(err) {
 			return err
 		}
 		// A copy on another server of the cluster may answer with an old mailbox.
@@ -203,12 +204,6 @@ func (w *Writer) greets(server string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.greet[server]
-}
-
-func wrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

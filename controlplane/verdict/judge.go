@@ -28,9 +28,10 @@ type Options struct {
 	View *view.View
 	// LostAfter is how long an accepted task's host may be silent; zero: 24 h.
 	LostAfter time.Duration
-	// Trusted is from when on "never accepted" may be concluded from the stream:
-	// a while after it was made anew, when hosts have told again what they have.
-	Trusted time.Time
+	// Born is when the stream was made, and Grace how long hosts then have to
+	// tell again what they accepted before.
+	Born  time.Time
+	Grace time.Duration
 	// Every is the time between two looks; zero: 10 s.
 	Every time.Duration
 	Log   *zap.Logger // nil: silent
@@ -72,8 +73,9 @@ func (j *Judge) Look() {
 
 // Run looks for tasks to end until ctx ends. Call it once the view is complete.
 func (j *Judge) Run(ctx context.Context) {
+	rules := view.Rules{LostAfter: j.opts.LostAfter, Born: j.opts.Born, Trusted: j.opts.Born.Add(j.opts.Grace)}
 	for {
-		for _, overdue := range j.opts.View.Overdue(time.Now(), j.opts.Trusted, j.opts.LostAfter) {
+		for _, overdue := range j.opts.View.Overdue(time.Now(), rules) {
 			if err := j.give(ctx, overdue); err != nil && ctx.Err() == nil {
 				j.log.Warn("verdict not given; it is tried again", zap.String("task", overdue.TaskID), zap.Error(err))
 			}

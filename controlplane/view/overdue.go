@@ -16,9 +16,18 @@ type Overdue struct {
 	accepted                bool
 }
 
-// Overdue lists the tasks that nobody else will end. That a task was never
-// accepted is concluded only after trusted.
-func (v *View) Overdue(now, trusted time.Time, lostAfter time.Duration) (all []Overdue) {
+// Rules say when a task is overdue.
+type Rules struct {
+	// LostAfter is how long an accepted task's host may be silent.
+	LostAfter time.Duration
+	// Born is when the stream of statuses was made, and Trusted from when on it
+	// shows by saying nothing that a task older than itself was never accepted:
+	// until then hosts tell again what they have.
+	Born, Trusted time.Time
+}
+
+// Overdue lists the tasks that nobody else will end.
+func (v *View) Overdue(now time.Time, rules Rules) (all []Overdue) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	for _, s := range v.servers {
@@ -26,7 +35,7 @@ func (v *View) Overdue(now, trusted time.Time, lostAfter time.Duration) (all []O
 			if t.verdict != nil {
 				continue
 			}
-			if o, ok := v.overdue(t, now, trusted, lostAfter); ok {
+			if o, ok := v.overdue(t, now, rules); ok {
 				all = append(all, o)
 			}
 		}
@@ -34,15 +43,15 @@ func (v *View) Overdue(now, trusted time.Time, lostAfter time.Duration) (all []O
 	return all
 }
 
-func (v *View) overdue(t *task, now, trusted time.Time, lostAfter time.Duration) (Overdue, bool) {
+func (v *View) overdue(t *task, now time.Time, rules Rules) (Overdue, bool) {
 	expires := time.UnixMilli(t.job.record.ExpiresAt)
 	switch {
 	case t.acceptedBy != "":
-		if now.Sub(v.lastHeard(t.server)) < lostAfter {
+		if now.Sub(v.lastHeard(t.server)) < rules.LostAfter {
 			return Overdue{}, false
 		}
-		return v.lost(t, fmt.Sprintf("longer than %s", lostAfter)), true
-	case now.Before(trusted):
+		return v.lost(t, fmt.Sprintf("longer than %s", rules.LostAfter)), true
+	case now.Before(rules.Trusted) && t.job.record.Created().Before(rules.Born):
 		return Overdue{}, false
 	case t.job.record.DeletedAt != 0:
 		return t.overdue(protocol.Deleted, protocol.TaskCancelled, "the job was deleted before the host accepted the task; nothing was started"), true

@@ -152,6 +152,7 @@ func TestALateVerdictIsNotCountedForEver(t *testing.T) {
 
 func TestWhatTheControlPlaneEnds(t *testing.T) {
 	const lostAfter = 24 * time.Hour
+	after, before := start.Add(time.Second), start.Add(-time.Second)
 	expired := start.Add(time.Hour + protocol.ExpiryGrace + time.Second)
 	deleted := record
 	deleted.DeletedAt = start.Add(time.Minute).UnixMilli()
@@ -160,18 +161,20 @@ func TestWhatTheControlPlaneEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		prepare []func(*View)
 		now     time.Time
+		born    time.Time
 		trusted time.Time
 		codes   map[string]protocol.Code
 	}{
-		"nothing before expires_at":                  {nil, start.Add(59 * time.Minute), start, nil},
-		"nothing within the grace":                   {nil, start.Add(65 * time.Minute), start, nil},
-		"what was never accepted, after it":          {nil, expired, start, map[string]protocol.Code{"server-a": protocol.TaskExpired, "server-b": protocol.TaskExpired}},
-		"nothing while the stream is not trusted":    {nil, expired, expired.Add(time.Second), nil},
-		"not what was accepted":                      {[]func(*View){hear, accept}, expired, start, map[string]protocol.Code{"server-b": protocol.TaskExpired}},
-		"not what a mailbox says was accepted":       {[]func(*View){hear, func(v *View) { v.ApplyAcceptance(jobs.TaskID(record.ID, "server-b"), "i") }, accept}, expired, start, nil},
-		"what is deleted and was never accepted":     {[]func(*View){hear, accept, func(v *View) { v.ApplyRecord(deleted, 2) }}, start.Add(time.Minute), start, map[string]protocol.Code{"server-b": protocol.TaskCancelled}},
-		"a host that is silent for too long":         {[]func(*View){hear, accept}, start.Add(lostAfter), start.Add(48 * time.Hour), map[string]protocol.Code{"server-a": protocol.HostLost}},
-		"not a host that could not be heard so long": {[]func(*View){accept, func(v *View) { v.SetHearing(start.Add(time.Hour)) }}, start.Add(lostAfter), start.Add(48 * time.Hour), nil},
+		"nothing before expires_at":                {nil, start.Add(59 * time.Minute), after, start, nil},
+		"nothing within the grace":                 {nil, start.Add(65 * time.Minute), after, start, nil},
+		"what was never accepted, after it":        {nil, expired, after, start, map[string]protocol.Code{"server-a": protocol.TaskExpired, "server-b": protocol.TaskExpired}},
+		"nothing while the stream is younger":      {nil, expired, after, expired.Add(time.Second), nil},
+		"what is younger than the stream, at once": {nil, expired, before, expired.Add(time.Second), map[string]protocol.Code{"server-a": protocol.TaskExpired, "server-b": protocol.TaskExpired}},
+		"not what was accepted":                    {[]func(*View){hear, accept}, expired, after, start, map[string]protocol.Code{"server-b": protocol.TaskExpired}},
+		"not what a mailbox says was accepted":     {[]func(*View){hear, func(v *View) { v.ApplyAcceptance(jobs.TaskID(record.ID, "server-b"), "i") }, accept}, expired, after, start, nil},
+		"what is deleted and was never accepted":   {[]func(*View){hear, accept, func(v *View) { v.ApplyRecord(deleted, 2) }}, start.Add(time.Minute), after, start, map[string]protocol.Code{"server-b": protocol.TaskCancelled}},
+		"a host that is silent for too long":       {[]func(*View){hear, accept}, start.Add(lostAfter), after, start.Add(48 * time.Hour), map[string]protocol.Code{"server-a": protocol.HostLost}},
+		"not a host that could not be heard":       {[]func(*View){accept, func(v *View) { v.SetHearing(start.Add(time.Hour)) }}, start.Add(lostAfter), after, start.Add(48 * time.Hour), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newView()
@@ -179,7 +182,7 @@ func TestWhatTheControlPlaneEnds(t *testing.T) {
 				prepare(v)
 			}
 			got := map[string]protocol.Code{}
-			for _, o := range v.Overdue(test.now, test.trusted, lostAfter) {
+			for _, o := range v.Overdue(test.now, Rules{lostAfter, test.born, test.trusted}) {
 				got[o.ServerID] = o.Code
 				if o.Message == "" || !v.StillOpen(o) {
 					t.Errorf("overdue is %+v", o)
@@ -194,7 +197,7 @@ func TestWhatTheControlPlaneEnds(t *testing.T) {
 
 func TestAnAcceptanceOnItsWayStopsAVerdict(t *testing.T) {
 	v := newView()
-	o := v.Overdue(start.Add(2*time.Hour), start, time.Hour)
+	o := v.Overdue(start.Add(2*time.Hour), Rules{LostAfter: time.Hour})
 	for _, overdue := range o {
 		if overdue.ServerID == "server-a" {
 			v.ApplyStatus("server-a", status(1, protocol.Processing), start)

@@ -21,18 +21,17 @@ func (v *View) applyRecord(r jobs.Record, revision uint64) (e effects) {
 	if j == nil {
 		j = &job{updated: r.CreatedAt}
 		v.jobs[r.ID] = j
-	} else if revision <= j.revision {
-		return e
+	} else if revision <= j.revision || len(r.Servers) < len(j.tasks) {
+		return e // servers are only ever added
 	}
 	deleted := r.DeletedAt != 0 && j.record.DeletedAt == 0
 	j.record, j.revision = r, revision
 	j.updated = max(j.updated, r.DeletedAt)
 	for _, id := range r.Servers[len(j.tasks):] {
-		t := v.addTask(j, id)
+		v.addTask(j, id)
 		if r.Verdicts == nil {
 			e.changed = append(e.changed, id)
 		}
-		t.updated = r.CreatedAt
 	}
 	for _, t := range j.tasks {
 		// Another replica may have folded further than this one.
@@ -48,7 +47,7 @@ func (v *View) applyRecord(r jobs.Record, revision uint64) (e effects) {
 	return e
 }
 
-func (v *View) addTask(j *job, server string) *task {
+func (v *View) addTask(j *job, server string) {
 	t := &task{
 		id: jobs.TaskID(j.record.ID, server), job: j, server: v.serverLocked(server),
 		taken: map[string]int{}, updated: j.record.CreatedAt,
@@ -57,7 +56,6 @@ func (v *View) addTask(j *job, server string) *task {
 	t.server.active[t.id] = t
 	j.tasks = append(j.tasks, t)
 	j.open++
-	return t
 }
 
 // settle gives a task its verdict.

@@ -110,7 +110,7 @@ func boolBytes(have []bool) []byte {
 	return out
 }
 
-var interruptedNote = regexp.MustCompile(`([A-Za-z0-9-]+) was interrupted and started (\d+) times`)
+var interruptedNote = regexp.MustCompile(`([A-Za-z0-9-]+) was interrupted(?: by a restart of the host)? and started (\d+) times`)
 
 // allowedStarts is how often a step's program may have been started: once, and
 // once more for each interruption that the verdict names.
@@ -137,5 +137,8 @@ func (h *host) checkState() (wrong []error) {
 			wrong = append(wrong, t.Damage())
 		}
 	}
-	return append(wrong, store.Close())
+	if err := store.Close(); err != nil {
+		wrong = append(wrong, err)
+	}
+	return wrong
 }

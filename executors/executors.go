@@ -60,6 +60,9 @@ type Result struct {
 	Code    protocol.Code // "" for plain success
 	// RebootRequired says that what was done becomes active after a restart.
 	RebootRequired bool
+	// Unchanged says that the host was as it should be already. A task that asks
+	// for a restart does without it when all its items say so.
+	Unchanged bool
 }
 
 // Host is the only way an executor touches its host. It is not safe for
@@ -90,6 +93,15 @@ type Host interface {
 	// is ended as cmd.Kill allows and gives ErrTimeout; with KillNever it goes on
 	// and the error is ErrStuck. An exit code other than 0 is not an error.
 	Command(ctx context.Context, cmd Command) (Exit, error)
+
+	// Restart has the host restarted, once for each name, and returns nil in the
+	// replay that follows the restart. Until then it returns ErrStopping: the
+	// executor returns. ErrNoRestart: the task does not allow one.
+	Restart(ctx context.Context, name string) error
+
+	// Scratch is a folder of the item's own below the state directory, for root
+	// only, kept until the task is closed. A memo may write there.
+	Scratch() (string, error)
 
 	// Progress tells how far the item is, 0 to 100, and with what. Only the
 	// latest matters; none is kept.
@@ -122,6 +134,7 @@ type Command struct {
 	// action. Letters, digits and hyphens, at most 64.
 	Step    string
 	Argv    []string      // argv[0] as for Query
+	Env     []string      // NAME=value, beside what every program gets
 	Timeout time.Duration // counted from the program's start; 0: until the item's deadline
 	Kill    Kill
 	Grace   time.Duration // between TERM and KILL; 0: 10 s
@@ -131,6 +144,7 @@ type Command struct {
 // was cancelled.
 type Kill string
 
+// The kill policies, the gentler the later.
 const (
 	KillTree     Kill = "tree"      // TERM, grace, then KILL to all it started
 	KillTermOnly Kill = "term-only" // TERM, then wait
@@ -153,6 +167,7 @@ var (
 	ErrInterrupted = errors.New("was cut in the middle")
 	ErrDiverged    = errors.New("replay asks for something else than was recorded")
 	ErrStuck       = errors.New("is still running and must not be killed")
+	ErrNoRestart   = errors.New("the task does not allow a restart of the host")
 )
 
 // Causes of an ended context.

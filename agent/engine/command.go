@@ -129,7 +129,7 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	}
 	a := h.run.attempt(start)
 	spec := step.Spec{
-		Argv: append([]string{path}, cmd.Argv[1:]...), Env: opts.Tools.Environ(),
+		Argv: append([]string{path}, cmd.Argv[1:]...), Env: append(opts.Tools.Environ(), cmd.Env...),
 		Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
 	}
 	if err := h.record(opts.Store.Write(func() error { return step.Prepare(a.Dir, spec) })); err != nil {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
@@ -78,6 +80,16 @@ func (h *host) record(err error) error {
 		h.fault = err
 	}
 	return err
+}
+
+// Restart implements executors.Host. No task that asks for a restart is accepted
+// by this version.
+func (h *host) Restart(context.Context, string) error { return executors.ErrNoRestart }
+
+// Scratch implements executors.Host.
+func (h *host) Scratch() (string, error) {
+	dir := filepath.Join(h.run.task.Dir(), "scratch", strconv.Itoa(h.item))
+	return dir, h.record(h.run.engine.opts.Store.Write(func() error { return os.MkdirAll(dir, 0o700) }))
 }
 
 // Progress implements executors.Host.

@@ -30,6 +30,14 @@ func (o onlooker) Command(context.Context, executors.Command) (executors.Exit, e
 	return executors.Exit{}, errors.New("a survey starts no command")
 }
 
+func (o onlooker) Restart(context.Context, string) error {
+	return errors.New("a survey restarts no host")
+}
+
+func (o onlooker) Scratch() (string, error) {
+	return "", errors.New("a survey writes nothing")
+}
+
 func (o onlooker) Progress(int, string)  {}
 func (o onlooker) Printf(string, ...any) {}
 

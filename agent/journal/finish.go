@@ -68,7 +68,7 @@ func (t *Task) shrink() (bool, error) {
 	if err == nil {
 		err = writeFile(t.path(), lines)
 	}
-	if err = errors.Join(err, os.RemoveAll(filepath.Join(t.dir, "steps"))); err != nil {
+	if err = errors.Join(err, os.RemoveAll(filepath.Join(t.dir, "steps")), os.RemoveAll(filepath.Join(t.dir, "scratch"))); err != nil {
 		return false, err
 	}
 	t.finished = true

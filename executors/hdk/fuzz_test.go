@@ -30,9 +30,11 @@ func (s said) Query(_ context.Context, argv ...string) (executors.Reply, error) 
 	return executors.Reply{Output: []byte(strings.ReplaceAll(s.board, "$card", argv[len(argv)-1])), Code: s.status & 0xff}, nil
 }
 
-func (s said) Files() fs.FS          { return s.files }
-func (s said) Progress(int, string)  {}
-func (s said) Printf(string, ...any) {}
+func (s said) Files() fs.FS                        { return s.files }
+func (said) Restart(context.Context, string) error { return executors.ErrNoRestart }
+func (said) Scratch() (string, error)              { return "", errors.ErrUnsupported }
+func (s said) Progress(int, string)                {}
+func (s said) Printf(string, ...any)               {}
 
 func (s said) Memo(context.Context, string, func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {
 	return nil, errors.New("a query records nothing")

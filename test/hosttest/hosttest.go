@@ -30,6 +30,8 @@ type Host struct {
 	Env []string
 	// OnProgress, if set, is called with what Progress is told.
 	OnProgress func(Progress)
+	// OnRestart restarts the host; nil: the task does not allow it.
+	OnRestart func(name string)
 
 	root   string
 	files  fs.FS
@@ -39,6 +41,9 @@ type Host struct {
 	asked  map[string]int  // since the last Replay, how often a step was asked for
 	output bytes.Buffer
 	said   []Progress
+
+	restarted map[string]bool // names of the restarts that were
+	scratch   string
 }
 
 // Progress is one call of Host.Progress.
@@ -66,7 +71,7 @@ func New(t testing.TB, root string) *Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]bool{}}
+	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]bool{}, restarted: map[string]bool{}, scratch: t.TempDir()}
 	h.Replay()
 	return h
 }
@@ -100,6 +105,23 @@ func (h *Host) Root() string { return h.root }
 
 // Files is the folder.
 func (h *Host) Files() fs.FS { return h.files }
+
+// Restart calls OnRestart once for each name and returns ErrStopping; in the
+// replays after that it returns nil. Without OnRestart there is no restart.
+func (h *Host) Restart(_ context.Context, name string) error {
+	switch {
+	case h.restarted[name]:
+		return nil
+	case h.OnRestart == nil:
+		return executors.ErrNoRestart
+	}
+	h.restarted[name] = true
+	h.OnRestart(name)
+	return executors.ErrStopping
+}
+
+// Scratch is a folder that is gone with the test.
+func (h *Host) Scratch() (string, error) { return h.scratch, nil }
 
 // Progress remembers what it is told.
 func (h *Host) Progress(percent int, what string) {

@@ -28,7 +28,7 @@ func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	flooded, flood := context.WithCancelCause(bounded)
 	defer flood(nil)
 	out := &bounds{left: executors.QueryLimit, full: func() { flood(executors.ErrFlood) }}
-	cmd := h.program(flooded, path, argv)
+	cmd := h.program(flooded, path, argv, nil)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); flooded.Err() != nil {
 		return executors.Reply{Output: out.kept.Bytes()}, fmt.Errorf("%s: %w", argv[0], context.Cause(flooded))
@@ -63,7 +63,7 @@ func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Ex
 		}
 	}
 	a := &attempt{step: cmd.Step, number: number, argv: slices.Clone(cmd.Argv)}
-	if err := h.act(ctx, a, cmd.Timeout); err != nil {
+	if err := h.act(ctx, a, cmd); err != nil {
 		return executors.Exit{}, err
 	}
 	h.steps = append(h.steps, a)
@@ -72,17 +72,17 @@ func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Ex
 
 // act runs the program of an attempt to its end. It returns an error only when
 // nothing was started.
-func (h *Host) act(ctx context.Context, a *attempt, timeout time.Duration) error {
+func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) error {
 	path, err := h.find(a.argv[0])
 	if err != nil {
 		return err
 	}
-	if timeout > 0 {
+	if asked.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, executors.ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, asked.Timeout, executors.ErrTimeout)
 		defer cancel()
 	}
-	cmd := h.program(ctx, path, a.argv)
+	cmd := h.program(ctx, path, a.argv, asked.Env)
 	cmd.Stdout, cmd.Stderr = &h.output, &h.output
 	began := time.Now()
 	err = cmd.Run()
@@ -103,9 +103,9 @@ func (h *Host) act(ctx context.Context, a *attempt, timeout time.Duration) error
 
 // program is a command in a process group of its own, all of which is killed
 // when ctx ends.
-func (h *Host) program(ctx context.Context, path string, argv []string) *exec.Cmd {
+func (h *Host) program(ctx context.Context, path string, argv, env []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env = h.root, h.environment()
+	cmd.Dir, cmd.Env = h.root, append(h.environment(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second

@@ -87,7 +87,7 @@ func TestCheckSpec(t *testing.T) {
 		{"what is missing is named", upgrade, nil, "spec.version is missing"},
 		{"an empty value is not missing but does not match", upgrade, map[string]string{"version": ""}, `spec.version is "", which does not match`},
 		{"a pattern matches the whole value", upgrade, map[string]string{"version": "1", "force": "true false"}, `spec.force is "true false", which does not match true|false`},
-		{"an alternative is no prefix", upgrade, map[string]string{"version": "1", "force": "truely"}, "spec.force"},
+		{"an alternative is no prefix", upgrade, map[string]string{"version": "1", "force": "trueish"}, "spec.force"},
 		{"a path is no version", upgrade, map[string]string{"version": "../24.1"}, `spec.version is "../24.1"`},
 		{"a line end is seen", upgrade, map[string]string{"version": "24.1\n"}, `spec.version is "24.1\n"`},
 		{"a space is seen", upgrade, map[string]string{"version": "24.1 "}, `spec.version is "24.1 "`},

@@ -12,9 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +25,8 @@ import (
 var (
 	ErrNoMailbox = errors.New("the broker has no mailbox for this server")
 	ErrAway      = errors.New("the broker does not answer")
-	// ErrRefused is the broker's own no: a full stream, a message too large.
+	// ErrRefused is a no that waiting does not change by itself: a full stream,
+	// a message too large.
 	ErrRefused = errors.New("the broker refused the message")
 )
 
@@ -50,21 +48,28 @@ type Options struct {
 
 	// OnPush takes the live copy of the mailbox and when the broker stored it.
 	OnPush func(mailbox []byte, stored time.Time)
-	// OnConnect is called after every connect, the first included.
+	// OnConnect is called after every connect, the first included, and after a
+	// push got lost because those before it were not taken yet.
 	OnConnect func()
 }
 
-// Conn is the connection. All methods may be called concurrently.
+// Conn is the connection; nil is one that is away. All methods may be called
+// concurrently. None but Close waits for a broker that is away.
 type Conn struct {
-	opts Options
-	nc   *nats.Conn
+	opts   Options
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	done   chan struct{} // closed when nothing of the connection is left
 
 	mu         sync.Mutex
+	nc         *nats.Conn // nil until there is one
+	connected  bool
+	since      time.Time // connected, or lost
+	server     string    // while connected
+	attempts   int       // since the last connect
+	everTried  bool
+	lastError  string
 	violations []string // permission violations, for status
-	connected  time.Time
-	lost       time.Time
-	attempts   int
-	ready      bool // subscribed to pushes
 }
 
 // State is what an operator sees of the connection.
@@ -85,23 +90,67 @@ func Connect(opts Options) (*Conn, error) {
 	if opts.MaxDelay <= 0 {
 		opts.MaxDelay = 2 * time.Minute
 	}
-	c := &Conn{opts: opts, lost: time.Now()}
-	nc, err := nats.Connect(strings.Join(opts.Servers, ","), c.natsOptions()...)
+	c := &Conn{opts: opts, done: make(chan struct{}), since: time.Now()}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	options, err := c.natsOptions()
 	if err != nil {
+		c.cancel()
 		return nil, fmt.Errorf("connect to the broker: %w", err)
 	}
-	c.nc = nc
-	if _, err := nc.Subscribe(protocol.PushSubject(opts.ServerID), c.push); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("subscribe to pushes: %w", err)
+	go c.keep(options)
+	return c, nil
+}
+
+// keep holds a connection until Close. The client closes it for good when the
+// broker says something that it does not know; then another one is made.
+func (c *Conn) keep(options nats.Options) {
+	defer close(c.done)
+	for c.ctx.Err() == nil {
+		if err := c.hold(options); err != nil {
+			c.note(err)
+			c.opts.Log.Error("broker", zap.String("error", c.redact(err.Error())))
+		}
+		select {
+		case <-time.After(c.delay(1)):
+		case <-c.ctx.Done():
+		}
+	}
+}
+
+func (c *Conn) hold(options nats.Options) error {
+	closed, ready := make(chan struct{}), make(chan struct{})
+	options.ClosedCB = func(*nats.Conn) { close(closed) }
+	connected := func(nc *nats.Conn) {
+		select {
+		case <-ready: // pushes are subscribed to before the mailbox is read
+			c.onConnect(nc)
+		case <-c.ctx.Done():
+		}
+	}
+	options.ConnectedCB, options.ReconnectedCB = connected, connected
+	nc, err := options.Connect()
+	if err != nil {
+		return fmt.Errorf("connect to the broker: %w", err)
+	}
+	defer nc.Close()
+	sub, err := nc.Subscribe(protocol.PushSubject(c.opts.ServerID), c.push)
+	if err == nil {
+		err = sub.SetPendingLimits(pendingPushes, pendingBytes)
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe to pushes: %w", err)
 	}
 	c.mu.Lock()
-	c.ready = true
+	c.nc = nc
 	c.mu.Unlock()
-	if nc.IsConnected() {
-		c.onConnect(nc) // the callback ran before the subscription was made
+	close(ready)
+	select {
+	case <-closed:
+		c.lost()
+		return fmt.Errorf("the connection was closed: %w", nc.LastError())
+	case <-c.ctx.Done():
+		return nil
 	}
-	return c, nil
 }
 
 func (c *Conn) push(m *nats.Msg) {
@@ -119,12 +168,26 @@ func stamp(m *nats.Msg) time.Time {
 	return t
 }
 
+// live is the client's connection while it is connected. While it is not, every
+// call of the client waits for an attempt to connect that may be going on.
+func (c *Conn) live() (*nats.Conn, error) {
+	if c == nil {
+		return nil, fmt.Errorf("%w: no broker is connected to", ErrAway)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.connected {
+		return nil, fmt.Errorf("%w: not connected", ErrAway)
+	}
+	return c.nc, nil
+}
+
 // Fetch asks for the stored mailbox. ErrNoMailbox: the broker has none, which
 // says nothing about tasks. ErrAway: ask again later.
 func (c *Conn) Fetch(ctx context.Context) ([]byte, time.Time, error) {
-	m, err := c.nc.RequestWithContext(ctx, protocol.FetchSubject(c.opts.ServerID), nil)
+	m, err := c.request(ctx, &nats.Msg{Subject: protocol.FetchSubject(c.opts.ServerID)})
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("fetch mailbox: %w: %w", ErrAway, err)
+		return nil, time.Time{}, fmt.Errorf("fetch mailbox: %w", err)
 	}
 	// A direct get answers with a status header instead of data: ADR-31 of
 	// nats-architecture-and-design.
@@ -138,12 +201,26 @@ func (c *Conn) Fetch(ctx context.Context) ([]byte, time.Time, error) {
 	}
 }
 
+func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	nc, err := c.live()
+	if err != nil {
+		return nil, err
+	}
+	reply, err := nc.RequestMsgWithContext(ctx, m)
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	return reply, nil
+}
+
 // pubAck is the answer of a stream to a stored message: JSApiPubAck of the
 // JetStream API.
 type pubAck struct {
-	Stream    string `json:"stream"`
-	Duplicate bool   `json:"duplicate"`
-	Error     *struct {
+	Stream string `json:"stream"`
+	Error  *struct {
 		Code        int    `json:"code"`
 		Description string `json:"description"`
 	} `json:"error"`
@@ -157,63 +234,67 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) err
 	if id != "" {
 		m.Header = nats.Header{"Nats-Msg-Id": []string{id}}
 	}
-	reply, err := c.nc.RequestMsgWithContext(ctx, m)
+	reply, err := c.request(ctx, m)
 	if err != nil {
-		return fmt.Errorf("publish to %s: %w: %w", subject, ErrAway, err)
+		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	var ack pubAck
 	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Stream == "" && ack.Error == nil {
 		return fmt.Errorf("publish to %s: %w: the answer is no acknowledgement", subject, ErrAway)
 	}
-	if ack.Error != nil {
-		return fmt.Errorf("publish to %s: %w: %d %s", subject, ErrRefused, ack.Error.Code, ack.Error.Description)
+	if ack.Error == nil {
+		return nil
 	}
-	return nil
+	no := ErrRefused
+	if ack.Error.Code == serviceUnavailable {
+		no = ErrAway // JetStream is starting, or has no leader
+	}
+	return fmt.Errorf("publish to %s: %w: %d %s", subject, no, ack.Error.Code, ack.Error.Description)
 }
 
 // Send publishes what nobody stores or waits for. It is dropped while the
 // broker is away.
 func (c *Conn) Send(subject string, data []byte) error {
-	if err := c.nc.Publish(subject, data); err != nil {
-		return fmt.Errorf("publish to %s: %w: %w", subject, ErrAway, err)
+	nc, err := c.live()
+	if err == nil {
+		if err = nc.Publish(subject, data); err != nil {
+			err = fmt.Errorf("%w: %w", ErrAway, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return nil
 }
 
 // Connected reports whether the broker is reached at the moment.
-func (c *Conn) Connected() bool { return c.nc.IsConnected() }
+func (c *Conn) Connected() bool {
+	_, err := c.live()
+	return err == nil
+}
 
 // State describes the connection.
 func (c *Conn) State() State {
+	if c == nil {
+		return State{}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := State{Connected: c.nc.IsConnected(), Violations: append([]string(nil), c.violations...)}
-	s.Since = protocol.Millis(c.lost)
-	if s.Connected {
-		s.Server, s.Since = c.nc.ConnectedUrlRedacted(), protocol.Millis(c.connected)
+	return State{
+		Connected: c.connected, Server: c.server, Since: protocol.Millis(c.since),
+		LastError: c.lastError, Violations: append([]string(nil), c.violations...),
 	}
-	if err := c.nc.LastError(); err != nil {
-		s.LastError = redact(err.Error(), c.opts.Servers)
-	}
-	return s
 }
 
 // Close sends what is buffered and ends the connection.
 func (c *Conn) Close() {
-	// What is not acknowledged stays in the journal, so nothing waits for long.
-	_ = c.nc.FlushTimeout(time.Second)
-	c.nc.Close()
-}
-
-// redact takes passwords of the configured URLs out of a message.
-func redact(message string, servers []string) string {
-	for _, s := range servers {
-		if u, err := url.Parse(s); err == nil && u.User != nil {
-			if password, ok := u.User.Password(); ok && password != "" {
-				message = strings.ReplaceAll(message, password, "xxxxx")
-			}
-			message = strings.ReplaceAll(message, strconv.Quote(s), strconv.Quote(u.Redacted()))
-		}
+	if c == nil {
+		return
 	}
-	return message
+	if nc, err := c.live(); err == nil {
+		// What is not acknowledged stays in the journal, so nothing waits for long.
+		_ = nc.FlushTimeout(time.Second)
+	}
+	c.cancel()
+	<-c.done
 }

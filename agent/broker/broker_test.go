@@ -1,0 +1,436 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"devserver-agent/agent/broker"
+	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
+)
+
+const id = "srv-1"
+
+func start(t *testing.T, dir string, configure ...func(*server.Options)) *brokertest.Broker {
+	t.Helper()
+	b, err := brokertest.Start(dir, configure...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// agent is a connection and what it was told.
+type agent struct {
+	*broker.Conn
+	pushes   chan string
+	stamps   chan time.Time
+	connects chan struct{}
+}
+
+func connect(t *testing.T, opts broker.Options) *agent {
+	t.Helper()
+	a := &agent{pushes: make(chan string, 100), stamps: make(chan time.Time, 100), connects: make(chan struct{}, 100)}
+	opts.ServerID, opts.Version = id, "test"
+	if opts.MaxDelay == 0 {
+		opts.MaxDelay = 20 * time.Millisecond
+	}
+	if opts.OnPush == nil {
+		opts.OnPush = func(raw []byte, stored time.Time) { a.pushes <- string(raw); a.stamps <- stored }
+	}
+	opts.OnConnect = func() { a.connects <- struct{}{} }
+	conn, err := broker.Connect(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	a.Conn = conn
+	return a
+}
+
+func receive[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s does not come", what)
+		panic("unreachable")
+	}
+}
+
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it does not come true that %s", what)
+		}
+	}
+}
+
+func ask(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// streams is a connection of somebody who may do everything.
+func streams(t *testing.T, url string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func put(t *testing.T, js jetstream.JetStream, subject, text string) {
+	t.Helper()
+	if _, err := js.Publish(ask(t), subject, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMailboxIsPushedAndFetchedWithTheTimeItWasStored(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir())
+	js := streams(t, b.ClientURL())
+	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}})
+	receive(t, "the connect", a.connects)
+	if _, _, err := a.Fetch(ask(t)); !errors.Is(err, broker.ErrNoMailbox) {
+		t.Errorf("without a mailbox: %v", err)
+	}
+	before := time.Now()
+	put(t, js, protocol.MailboxSubject("srv-2"), "not ours")
+	put(t, js, protocol.MailboxSubject(id), "ours")
+	if got := receive(t, "the push", a.pushes); got != "ours" {
+		t.Errorf("pushed %q", got)
+	}
+	pushed := receive(t, "its stamp", a.stamps)
+	raw, fetched, err := a.Fetch(ask(t))
+	if err != nil || string(raw) != "ours" {
+		t.Errorf("fetched %q, %v", raw, err)
+	}
+	if !fetched.Equal(pushed) || fetched.Before(before.Add(-time.Minute)) {
+		t.Errorf("pushed as of %s, fetched as of %s", pushed, fetched)
+	}
+	if err := js.DeleteStream(ask(t), protocol.MailboxStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.Fetch(ask(t)); !errors.Is(err, broker.ErrAway) || errors.Is(err, broker.ErrNoMailbox) {
+		t.Errorf("without the stream: %v", err)
+	}
+}
+
+func TestAPublishIsAcknowledgedOrRefusedOrUnknown(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), func(o *server.Options) { o.MaxPayload = 256 << 10 })
+	js := streams(t, b.ClientURL())
+	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}})
+	receive(t, "the connect", a.connects)
+	subject := protocol.StatusSubject(id)
+	for range 2 {
+		if err := a.Publish(ask(t), subject, "same-id", []byte("{}")); err != nil {
+			t.Error(err)
+		}
+	}
+	stream, err := js.Stream(ask(t), protocol.StatusStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := stream.Info(ask(t)); err != nil || info.State.Msgs != 1 {
+		t.Errorf("the stream holds %+v, %v", info, err)
+	}
+	for name, size := range map[string]int{"stream": 128 << 10, "broker": 512 << 10} {
+		if err := a.Publish(ask(t), subject, "", make([]byte, size)); !errors.Is(err, broker.ErrRefused) || errors.Is(err, broker.ErrAway) {
+			t.Errorf("more than the %s takes: %v", name, err)
+		}
+	}
+	if err := a.Send("nobody.listens", []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if err := js.DeleteStream(ask(t), protocol.StatusStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Publish(ask(t), subject, "", []byte("{}")); !errors.Is(err, broker.ErrAway) || !a.Connected() {
+		t.Errorf("without the stream: %v", err)
+	}
+}
+
+func TestTheConnectionIsMadeAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := connect(t, broker.Options{Servers: []string{fmt.Sprintf("nats://127.0.0.1:%d", port)}})
+	until(t, "it is said why there is no connection", func() bool { return strings.Contains(a.State().LastError, "refused") })
+	if err := a.Publish(ask(t), "x", "", nil); !errors.Is(err, broker.ErrAway) {
+		t.Errorf("publish while away: %v", err)
+	}
+	if _, _, err := a.Fetch(ask(t)); !errors.Is(err, broker.ErrAway) {
+		t.Errorf("fetch while away: %v", err)
+	}
+	if err := a.Send("x", nil); !errors.Is(err, broker.ErrAway) {
+		t.Errorf("send while away: %v", err)
+	}
+	dir := t.TempDir()
+	for range 2 {
+		b := start(t, dir, func(o *server.Options) { o.Port = port })
+		receive(t, "the connect", a.connects)
+		until(t, "it is connected", a.Connected)
+		if s := a.State(); !s.Connected || s.LastError != "" || !strings.Contains(s.Server, fmt.Sprint(port)) {
+			t.Errorf("state is %+v", s)
+		}
+		// The subscription is there before anybody is told of the connect.
+		put(t, streams(t, b.ClientURL()), protocol.MailboxSubject(id), "after a connect")
+		receive(t, "the push", a.pushes)
+		b.Stop()
+		until(t, "the loss is noticed", func() bool { s := a.State(); return !s.Connected && s.Server == "" })
+	}
+}
+
+// accounts is a broker as an operator should configure it: the streams in one
+// account, the agents in another, with the permissions of the contract and no
+// more.
+const accounts = `
+accounts {
+  CONTROL {
+    jetstream: enabled
+    users: [{user: admin, password: admin}]
+    exports: [
+      {service: "devserver.v1.status.*"}, {service: "devserver.v1.output.*.*"}, {service: "devserver.v1.facts.*"}
+      {service: "devserver.v1.presence.*"}, {service: "devserver.v1.notice.*"}
+      {service: "$JS.API.DIRECT.GET.DEVSERVER_MAILBOX.devserver.v1.mailbox.*"}
+      {stream: "devserver.v1.push.*"}
+    ]
+  }
+  AGENTS {
+    users: [{user: "srv-1", password: "s3cr3t-pass", permissions: {
+      publish: ["devserver.v1.status.srv-1", "devserver.v1.output.srv-1.*", "devserver.v1.facts.srv-1",
+        "devserver.v1.presence.srv-1", "devserver.v1.notice.srv-1", "devserver.v1.fetch.srv-1"]
+      subscribe: ["devserver.v1.push.srv-1", "_INBOX.srv-1.>"]
+    }}]
+    imports: [
+      {service: {account: CONTROL, subject: "devserver.v1.status.*"}}, {service: {account: CONTROL, subject: "devserver.v1.output.*.*"}}
+      {service: {account: CONTROL, subject: "devserver.v1.facts.*"}}, {service: {account: CONTROL, subject: "devserver.v1.presence.*"}}
+      {service: {account: CONTROL, subject: "devserver.v1.notice.*"}}
+      {service: {account: CONTROL, subject: "$JS.API.DIRECT.GET.DEVSERVER_MAILBOX.devserver.v1.mailbox.*"}, to: "devserver.v1.fetch.*"}
+      {stream: {account: CONTROL, subject: "devserver.v1.push.*"}}
+    ]
+  }
+}
+no_auth_user: admin
+`
+
+func restricted(t *testing.T) func(*server.Options) {
+	return func(o *server.Options) {
+		if err := o.ProcessConfigString(accounts); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTheListOfPermissionsIsEnoughAndAViolationIsShown(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), restricted(t))
+	js := streams(t, b.ClientURL())
+	a := connect(t, broker.Options{Servers: []string{strings.Replace(b.ClientURL(), "://", "://"+id+":s3cr3t-pass@", 1)}})
+	receive(t, "the connect", a.connects)
+	put(t, js, protocol.MailboxSubject(id), "box")
+	receive(t, "the push", a.pushes)
+	if _, _, err := a.Fetch(ask(t)); err != nil {
+		t.Error(err)
+	}
+	for _, subject := range []string{protocol.StatusSubject(id), protocol.OutputSubject(id, "t1"), protocol.FactsSubject(id), protocol.NoticeSubject(id)} {
+		if err := a.Publish(ask(t), subject, "", []byte("{}")); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := a.Send(protocol.PresenceSubject(id), nil); err != nil {
+		t.Error(err)
+	}
+	if s := a.State(); len(s.Violations) > 0 || s.LastError != "" {
+		t.Errorf("within the list: %+v", s)
+	}
+	for range 2 {
+		if err := a.Send(protocol.StatusSubject("srv-2"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "the violation is shown", func() bool { return len(a.State().Violations) > 0 })
+	s := a.State()
+	if len(s.Violations) != 1 || !strings.Contains(s.Violations[0], protocol.StatusSubject("srv-2")) || strings.Contains(s.Server, "s3cr3t") {
+		t.Errorf("state is %+v", s)
+	}
+}
+
+func TestCredentialsAreInNoMessage(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir(), restricted(t))
+	address := strings.TrimPrefix(b.ClientURL(), "nats://")
+	for name, server := range map[string]string{
+		"a wrong password":       "nats://" + id + ":s3cr3t%2Dwrong@" + address,
+		"a wrong token":          "nats://s3cr3t-token@" + address,
+		"a URL that is none":     "nats://" + id + ":s3cr3t\x7f@" + address,
+		"a host that is none":    "nats://" + id + ":s3cr3t@nowhere.invalid:4222",
+		"a scheme that is none":  "http://" + id + ":s3cr3t@" + address,
+		"nothing but a password": id + ":s3cr3t@" + address,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			core, logs := observer.New(zap.DebugLevel)
+			said := ""
+			conn, err := broker.Connect(broker.Options{ServerID: id, Servers: []string{server}, MaxDelay: 10 * time.Millisecond, Log: zap.New(core)})
+			if err == nil {
+				defer conn.Close()
+				until(t, "it is said why there is no connection", func() bool { return conn.State().LastError != "" })
+				said = fmt.Sprintf("%+v", conn.State())
+				_, _, err = conn.Fetch(ask(t))
+			}
+			said += err.Error()
+			for _, entry := range logs.All() {
+				said += fmt.Sprintf("\n%s %v", entry.Message, entry.ContextMap())
+			}
+			if strings.Contains(said, "s3cr3t") {
+				t.Errorf("the secret is in: %s", said)
+			}
+		})
+	}
+}
+
+func TestAWrongOptionIsAnErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]broker.Options{
+		"server 1 of 1: is not a URL": {Servers: []string{"nats://%zz"}},
+		"its scheme is \"http\"":      {Servers: []string{"http://127.0.0.1"}},
+		"names no host":               {Servers: []string{"nats://:4222"}},
+		"no such file":                {Servers: []string{"nats://127.0.0.1"}, CAFile: filepath.Join(t.TempDir(), "ca")},
+	} {
+		opts.ServerID = id
+		if conn, err := broker.Connect(opts); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("the error is %v, want one that says %q", err, name)
+			conn.Close()
+		}
+	}
+}
+
+// A broker that says what the client does not know makes the client give up.
+func TestTheConnectionOutlivesAClientThatGaveUp(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go talk(c)
+		}
+	}()
+	a := connect(t, broker.Options{Servers: []string{"nats://" + listener.Addr().String()}})
+	for range 3 {
+		receive(t, "the connect", a.connects)
+	}
+}
+
+// talk is a broker that takes a client and soon tells it something odd.
+func talk(c net.Conn) {
+	defer c.Close()
+	fmt.Fprint(c, "INFO {\"server_id\":\"x\",\"max_payload\":1048576,\"headers\":true}\r\n")
+	buf, seen := make([]byte, 4096), ""
+	for !strings.Contains(seen, "SUB ") {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		seen += string(buf[:n])
+		for range strings.Count(string(buf[:n]), "PING\r\n") {
+			fmt.Fprint(c, "PONG\r\n")
+		}
+	}
+	fmt.Fprint(c, "-ERR 'The Moon Is Full'\r\n")
+	_, _ = c.Read(buf) // until the client has gone
+}
+
+func TestAPushThatGotLostHasTheMailboxRead(t *testing.T) {
+	t.Parallel()
+	b := start(t, t.TempDir())
+	js := streams(t, b.ClientURL())
+	release := make(chan struct{})
+	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}, OnPush: func([]byte, time.Time) { <-release }})
+	receive(t, "the connect", a.connects)
+	for n := range 40 {
+		put(t, js, protocol.MailboxSubject(id), fmt.Sprint(n))
+	}
+	receive(t, "the word that a push got lost", a.connects)
+	close(release)
+}
+
+func TestCloseLeavesNothingBehind(t *testing.T) {
+	deaf, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	b := start(t, t.TempDir())
+	before := runtime.NumGoroutine()
+	for name, url := range map[string]string{
+		"connected": b.ClientURL(), "refused": "nats://127.0.0.1:1", "not answered": "nats://" + deaf.Addr().String(),
+	} {
+		a := connect(t, broker.Options{Servers: []string{url}})
+		if name == "connected" {
+			receive(t, "the connect", a.connects)
+		}
+		began := time.Now()
+		a.Close()
+		a.Close()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: Close took %s", name, took)
+		}
+	}
+	until(t, "all goroutines are gone", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+func TestNoConnectionIsOneThatIsAway(t *testing.T) {
+	t.Parallel()
+	var conn *broker.Conn
+	if err := conn.Publish(t.Context(), "x", "", nil); !errors.Is(err, broker.ErrAway) {
+		t.Error(err)
+	}
+	if err := conn.Send("x", nil); !errors.Is(err, broker.ErrAway) || conn.Connected() || conn.State().Connected {
+		t.Error(err)
+	}
+	conn.Close()
+}

@@ -11,6 +11,7 @@ const (
 	TypeUnknown       Code = "TYPE_UNKNOWN"
 	TaskExpired       Code = "TASK_EXPIRED"
 	TaskCancelled     Code = "TASK_CANCELLED"
+	TaskWithheld      Code = "TASK_WITHHELD"
 	HostLost          Code = "HOST_LOST"
 	HostReplaced      Code = "HOST_REPLACED"
 	JournalDamaged    Code = "JOURNAL_DAMAGED"
@@ -23,6 +24,7 @@ const (
 	RebootUnavailable Code = "REBOOT_UNAVAILABLE"
 	RebootRequired    Code = "REBOOT_REQUIRED"
 	RebootLimit       Code = "REBOOT_LIMIT"
+	RebootFailed      Code = "REBOOT_FAILED"
 	StatusLimit       Code = "STATUS_LIMIT"
 	HDKUnreadable     Code = "HDK_UNREADABLE"
 	ToolTimeout       Code = "TOOL_TIMEOUT"
@@ -55,7 +57,8 @@ var codes = []CodeInfo{
 	{SpecInvalid, "A parameter of an item is missing, unknown or does not fit its pattern. Nothing was started.", "Correct spec and create the job again."},
 	{TypeUnknown, "The host's agent has no executor for an item's type. Nothing was started.", "Upgrade the agent, allow the executor in its configuration, or take this server out of the job."},
 	{TaskExpired, "The task was not accepted, or its first action not begun, before expires_at. Nothing was started.", "See why the host was silent or busy, then create the job again."},
-	{TaskCancelled, "The job was deleted. The message says what had been done before.", "Nothing, or undo what the message names."},
+	{TaskCancelled, "The job was deleted, cancelled or stopped, or an operator gave the host up before it had accepted the task. The message says what had been done before.", "Nothing, or undo what the message names."},
+	{TaskWithheld, "As many tasks of the job had failed as may fail, so this one was never handed out. Nothing was started.", "See why the others failed, then create a job for the servers that are left."},
 	{HostLost, "The host accepted the task and then was silent for too long.", "Look at the host: power, network, agent. When it returns it does nothing more for this task; query it before the next job."},
 	{HostReplaced, "The task had been accepted by another installation of the agent on this server, whose state is gone. Nothing was started here.", "Read the message for what runs now, then create the job again if it is still wanted."},
 	{JournalDamaged, "The agent's record of this task cannot be read, so it cannot tell what was done.", "Check the host's disk, query the host, then decide on a new job."},
@@ -68,6 +71,7 @@ var codes = []CodeInfo{
 	{RebootUnavailable, "The task asks for a restart, which this agent cannot do. Nothing was started.", "Create the job without is_reboot, or upgrade the agent."},
 	{RebootRequired, "What was installed becomes active after a restart of the host.", "Restart the host when its work allows, or create the job with is_reboot."},
 	{RebootLimit, "The host was restarted as often as one task may and is still not as it should be.", "Look at the host's console and the task's output."},
+	{RebootFailed, "The host was asked to restart and did not, or could not be asked.", "Look at the host's console; restart it by hand when its work allows, then query it."},
 	{StatusLimit, "The task had more transitions than one task may report.", "Report the executor; the task's output has the rest."},
 	{HDKUnreadable, "Neither npu-smi nor the installed version files answered.", "Check that the HDK is installed and npu-smi info works on the host."},
 	{ToolTimeout, "A tool of the host did not answer in time.", "Run the tool by hand; a hanging npu-smi usually needs the driver reloaded or the host restarted."},

@@ -42,6 +42,9 @@ type Options struct {
 	Boot         string // id of the present boot
 	// Progress takes what is not journaled. It must not block.
 	Progress func(protocol.Status)
+	// Restart asks for a restart of the host and returns nil when it goes down;
+	// nil if it cannot be restarted.
+	Restart func(context.Context, *journal.Task) error
 	// Survey is asked what the host's state is, for the verdicts that have to
 	// say so. It only queries.
 	Survey executors.Executor

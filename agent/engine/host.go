@@ -82,10 +82,6 @@ func (h *host) record(err error) error {
 	return err
 }
 
-// Restart implements executors.Host. No task that asks for a restart is accepted
-// by this version.
-func (h *host) Restart(context.Context, string) error { return executors.ErrNoRestart }
-
 // Scratch implements executors.Host.
 func (h *host) Scratch() (string, error) {
 	dir := filepath.Join(h.run.task.Dir(), "scratch", strconv.Itoa(h.item))

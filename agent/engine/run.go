@@ -141,6 +141,9 @@ func (r *run) work(ctx context.Context) (*protocol.Status, error) {
 		}
 		r.results = append(r.results, result)
 	}
+	if err := r.activate(ctx); err != nil {
+		return r.failure(ctx, len(r.results)-1, err)
+	}
 	for i := range r.results {
 		result, err := r.verify(ctx, i, r.results[i])
 		if err != nil {

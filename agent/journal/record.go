@@ -10,8 +10,7 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Record is one line of a task's log. Exactly one of Accept, Status, Memo,
-// Start, End, Cancel and Damage is set.
+// Record is one line of a task's log. Exactly one of its pointers is set.
 type Record struct {
 	N      int    `json:"n"`  // from 1, without a gap
 	At     int64  `json:"at"` // host's clock, epoch ms
@@ -19,13 +18,14 @@ type Record struct {
 	Uptime int64  `json:"uptime"` // ms of CLOCK_BOOTTIME
 	Spent  int64  `json:"spent"`  // ms of the task's time used until here
 
-	Accept *AcceptRecord `json:"accept,omitempty"`
-	Status *StatusRecord `json:"status,omitempty"`
-	Memo   *MemoRecord   `json:"memo,omitempty"`
-	Start  *StartRecord  `json:"start,omitempty"`
-	End    *EndRecord    `json:"end,omitempty"`
-	Cancel *CancelRecord `json:"cancel,omitempty"`
-	Damage *DamageRecord `json:"damage,omitempty"`
+	Accept  *AcceptRecord  `json:"accept,omitempty"`
+	Status  *StatusRecord  `json:"status,omitempty"`
+	Memo    *MemoRecord    `json:"memo,omitempty"`
+	Start   *StartRecord   `json:"start,omitempty"`
+	End     *EndRecord     `json:"end,omitempty"`
+	Restart *RestartRecord `json:"restart,omitempty"`
+	Cancel  *CancelRecord  `json:"cancel,omitempty"`
+	Damage  *DamageRecord  `json:"damage,omitempty"`
 }
 
 // AcceptRecord is the first record of every log.
@@ -65,6 +65,13 @@ type StartRecord struct {
 	Attempt int      `json:"attempt"` // from 1
 	Argv    []string `json:"argv"`    // as the executor asked for it
 	Dir     string   `json:"dir"`     // its folder, below the task's
+	Boot    string   `json:"-"`       // as its Record has it
+}
+
+// RestartRecord says that the host is about to be restarted for a task.
+type RestartRecord struct {
+	Name string `json:"name"`
+	Boot string `json:"boot"` // the boot that is to end
 }
 
 // EndRecord says how an attempt ended.

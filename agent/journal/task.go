@@ -40,6 +40,7 @@ type replay struct {
 	memos    map[memoKey]json.RawMessage
 	attempts map[stepKey][]Attempt
 	starts   []StartRecord
+	restarts []RestartRecord
 	cancel   *CancelRecord
 	damaged  *DamageRecord
 	last     Record // for the time it was written
@@ -70,7 +71,10 @@ func (r *replay) fold(rec Record) {
 		r.statuses = append(r.statuses, *rec.Status)
 	case rec.Memo != nil:
 		r.memos[memoKey{rec.Memo.Item, rec.Memo.Name}] = rec.Memo.Value
+	case rec.Restart != nil:
+		r.restarts = append(r.restarts, *rec.Restart)
 	case rec.Start != nil:
+		rec.Start.Boot = rec.Boot
 		key := stepKey{rec.Start.Item, rec.Start.Step}
 		r.attempts[key] = append(r.attempts[key], Attempt{StartRecord: *rec.Start})
 		r.starts = append(r.starts, *rec.Start)
@@ -270,6 +274,31 @@ func (t *Task) PutEnd(end EndRecord) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.append(Record{End: &end})
+}
+
+// Restart is the restart of the host that was asked for under a name, or nil.
+func (t *Task) Restart(name string) *RestartRecord {
+	for _, r := range t.Restarts() {
+		if r.Name == name {
+			return &r
+		}
+	}
+	return nil
+}
+
+// Restarts are all restarts that were asked for, oldest first.
+func (t *Task) Restarts() []RestartRecord {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.restarts)
+}
+
+// PutRestart records that the host is about to be restarted. The caller has not
+// asked for it yet.
+func (t *Task) PutRestart(restart RestartRecord) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.append(Record{Restart: &restart})
 }
 
 // Spent is the time the task has used: since it first ran, without the time the

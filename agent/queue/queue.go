@@ -23,6 +23,7 @@ type Queue struct {
 	waiting  []*Ticket
 	running  []*Ticket
 	held     bool
+	lifted   chan struct{} // closed when held ends; nil while it is not
 	draining bool
 	occupied int
 }
@@ -117,7 +118,35 @@ func (t *Ticket) Leave() {
 }
 
 // Hold stops exclusive tasks from starting until it is lifted.
-func (q *Queue) Hold(on bool) { q.set(func() { q.held = on }) }
+func (q *Queue) Hold(on bool) {
+	q.set(func() {
+		if q.held == on {
+			return
+		}
+		q.held = on
+		if on {
+			q.lifted = make(chan struct{})
+		} else {
+			close(q.lifted)
+		}
+	})
+}
+
+// Released returns nil when the host is not held, or why ctx ended.
+func (q *Queue) Released(ctx context.Context) error {
+	q.mu.Lock()
+	held, lifted := q.held, q.lifted
+	q.mu.Unlock()
+	if !held {
+		return nil
+	}
+	select {
+	case <-lifted:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // Drain stops all tasks from starting until it is lifted.
 func (q *Queue) Drain(on bool) { q.set(func() { q.draining = on }) }

@@ -38,6 +38,7 @@ func sampleJob() Job {
 	return Job{
 		ProjectID: "0d1c", Name: "upgrade <A3> & check", Description: "März", Type: "ASCEND_SOFTWARE_UPGRADE", TemplateID: "tmpl-1",
 		UserName: "local", CreatedAt: 1772355600000, ServerCount: 2, Servers: []string{"a2-train", "a3-pod"},
+		MaxConcurrent: 10, MaxFailures: 3,
 	}
 }
 

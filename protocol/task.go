@@ -39,6 +39,11 @@ type Job struct {
 	CreatedAt   int64    `json:"created_at"`
 	ServerCount int      `json:"server_count"`
 	Servers     []string `json:"servers,omitempty"` // left out above MaxListedServers
+	// MaxConcurrent is how many tasks of the job may be at work at once, and
+	// MaxFailures after how many that failed no more are handed out; 0: no
+	// limit. A host has no use for them.
+	MaxConcurrent int `json:"max_concurrent,omitempty"`
+	MaxFailures   int `json:"max_failures,omitempty"`
 }
 
 // Cancel asks for the end of a task. For a task that is not known it is a

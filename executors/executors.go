@@ -138,7 +138,15 @@ type Command struct {
 	Timeout time.Duration // counted from the program's start; 0: until the item's deadline
 	Kill    Kill
 	Grace   time.Duration // between TERM and KILL; 0: 10 s
+	// Watch is given what the program prints, in pieces as it comes, and all of
+	// it (WatchLimit bytes at most) before Command returns; on a replay again from
+	// the beginning. A piece is the callee's only during the call. nil: nobody
+	// watches.
+	Watch func(piece []byte)
 }
+
+// WatchLimit bounds what Command.Watch is given of one attempt, in bytes.
+const WatchLimit = 8 << 20
 
 // Kill says what may be done to a program that ran out of time or whose task
 // was cancelled.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -36,14 +37,22 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	ended := h.run.engine.watch(a, gone)
 	stop, punched := newStopper(ctx, cmd, a), int64(0)
 	defer stop.timer.Stop()
+	watcher := h.eavesdrop(cmd, recorded.StartRecord)
 	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
 	for {
 		select {
 		case got := <-ended:
+			end.To = h.run.task.OutputSize(h.item)
+			if err := watcher.upTo(end.To); err != nil {
+				return end, fmt.Errorf("read its output: %w", err)
+			}
 			return h.ended(end, stop.reason, got, a)
 		case <-trim.C:
-			var err error
+			err := watcher.upTo(h.run.task.OutputSize(h.item))
+			if err != nil {
+				h.run.log.Sugar().Warnf("step %s: %v", cmd.Step, err)
+			}
 			if punched, err = h.run.task.TrimOutput(h.item, punched); err != nil {
 				h.run.log.Sugar().Warn(err)
 			}
@@ -63,7 +72,7 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 			stop.err = nil
 		}
 		if stop.stuck && len(ended) == 0 {
-			end.Outcome = journal.Stuck
+			end.Outcome, end.To = journal.Stuck, h.run.task.OutputSize(h.item)
 			h.run.stuck = &stuckStep{attempt: a, end: end, ended: ended}
 			return end, nil
 		}

@@ -53,6 +53,9 @@ func (h *host) command(ctx context.Context, cmd executors.Command) (executors.Ex
 // the next one.
 func (h *host) carryOut(ctx context.Context, cmd executors.Command, attempt *journal.Attempt) (executors.Exit, error) {
 	if attempt != nil && attempt.End != nil {
+		if err := h.eavesdrop(cmd, attempt.StartRecord).upTo(attempt.End.To); err != nil {
+			return executors.Exit{}, fmt.Errorf("read its output: %w", err)
+		}
 		return h.answer(*attempt.End)
 	}
 	var gone <-chan struct{}
@@ -121,7 +124,7 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 		return nil, nil, fmt.Errorf("was begun %d times and never came to its end", len(all))
 	}
 	start := journal.StartRecord{
-		Item: h.item, Step: cmd.Step, Attempt: len(all) + 1, Argv: cmd.Argv,
+		Item: h.item, Step: cmd.Step, Attempt: len(all) + 1, Argv: cmd.Argv, From: task.OutputSize(h.item),
 		Dir: filepath.Join("steps", fmt.Sprint(h.item), fmt.Sprintf("%02d-%s", len(all)+1, cmd.Step)),
 	}
 	if err := h.record(task.PutStart(start)); err != nil {

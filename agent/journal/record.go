@@ -62,10 +62,11 @@ type MemoRecord struct {
 type StartRecord struct {
 	Item    int      `json:"item"`
 	Step    string   `json:"step"`
-	Attempt int      `json:"attempt"` // from 1
-	Argv    []string `json:"argv"`    // as the executor asked for it
-	Dir     string   `json:"dir"`     // its folder, below the task's
-	Boot    string   `json:"-"`       // as its Record has it
+	Attempt int      `json:"attempt"`        // from 1
+	Argv    []string `json:"argv"`           // as the executor asked for it
+	Dir     string   `json:"dir"`            // its folder, below the task's
+	From    int64    `json:"from,omitempty"` // where its output begins in the item's
+	Boot    string   `json:"-"`              // as its Record has it
 }
 
 // RestartRecord says that the host is about to be restarted for a task.
@@ -83,6 +84,7 @@ type EndRecord struct {
 	Code    int     `json:"code"`
 	Signal  string  `json:"signal,omitempty"`
 	TookMS  int64   `json:"took_ms"`
+	To      int64   `json:"to,omitempty"` // where its output ends in the item's
 	// Restarted says of an interrupted attempt that the host was restarted in
 	// its middle.
 	Restarted bool `json:"restarted,omitempty"`

@@ -59,6 +59,7 @@ type attempt struct {
 	argv   []string
 	exit   executors.Exit
 	err    error
+	output []byte // what it printed
 }
 
 var _ executors.Host = (*Host)(nil)
@@ -156,6 +157,9 @@ var usual = []string{
 
 // find is the path of a tool under the root.
 func (h *Host) find(tool string) (string, error) {
+	if strings.HasPrefix(tool, h.scratch+"/") {
+		return tool, nil
+	}
 	if filepath.IsAbs(tool) {
 		return h.executable(tool)
 	}

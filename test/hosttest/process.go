@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"slices"
 	"syscall"
@@ -51,6 +52,9 @@ func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Ex
 			return executors.Exit{}, fmt.Errorf("step %s: %w: %q, not %q", cmd.Step, executors.ErrDiverged, cmd.Argv, a.argv)
 		}
 		if a.number == number {
+			if cmd.Watch != nil {
+				cmd.Watch(a.output)
+			}
 			return a.exit, a.err
 		}
 		if !errors.Is(a.err, executors.ErrInterrupted) {
@@ -83,7 +87,9 @@ func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) err
 		defer cancel()
 	}
 	cmd := h.program(ctx, path, a.argv, asked.Env)
-	cmd.Stdout, cmd.Stderr = &h.output, &h.output
+	printed := &watched{tell: asked.Watch}
+	out := io.MultiWriter(&h.output, printed)
+	cmd.Stdout, cmd.Stderr = out, out
 	began := time.Now()
 	err = cmd.Run()
 	if cmd.ProcessState == nil {
@@ -91,6 +97,7 @@ func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) err
 	}
 	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began)}
 	a.exit.Code, a.exit.Signal = ended(cmd)
+	a.output = printed.kept.Bytes()
 	switch {
 	case h.cut[a.step]:
 		delete(h.cut, a.step)
@@ -118,6 +125,19 @@ func ended(cmd *exec.Cmd) (code int, signal string) {
 		return 128 + int(status.Signal()), status.Signal().String()
 	}
 	return cmd.ProcessState.ExitCode(), ""
+}
+
+// watched keeps what is written and tells it.
+type watched struct {
+	kept bytes.Buffer
+	tell func([]byte)
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	if w.tell != nil {
+		w.tell(p)
+	}
+	return w.kept.Write(p)
 }
 
 // bounds keeps what is written until it is full, and says so once.

@@ -31,7 +31,7 @@ type Attempt struct {
 // ErrAbandoned, or running. An attempt that was prepared and not started is
 // abandoned for good by looking, so look only when nobody is starting it.
 func (a Attempt) Look() (exit Exit, running bool, err error) {
-	if exit, err = readExit(a.Dir); !errors.Is(err, fs.ErrNotExist) {
+	if exit, err = a.recorded(); !errors.Is(err, fs.ErrNotExist) {
 		return exit, false, err
 	}
 	lock, err := os.OpenFile(filepath.Join(a.Dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
@@ -51,9 +51,19 @@ func (a Attempt) Look() (exit Exit, running bool, err error) {
 	return a.lookLocked()
 }
 
+// recorded is the end that the shim wrote down; fs.ErrNotExist if it did not. Of
+// one that the disk has spoilt only so much is known that it is over.
+func (a Attempt) recorded() (Exit, error) {
+	exit, err := readExit(a.Dir)
+	if errors.Is(err, errSpoilt) {
+		return Exit{}, ErrInterrupted
+	}
+	return exit, err
+}
+
 // lookLocked looks while the lock keeps every shim out.
 func (a Attempt) lookLocked() (exit Exit, running bool, err error) {
-	if exit, err = readExit(a.Dir); !errors.Is(err, fs.ErrNotExist) {
+	if exit, err = a.recorded(); !errors.Is(err, fs.ErrNotExist) {
 		return exit, false, err
 	}
 	started, err := ReadStarted(a.Dir)

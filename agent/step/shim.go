@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devserver-agent/agent/failpoint"
+	"devserver-agent/executors"
 )
 
 // Shim is the program behind "devserver-agent step DIR": it runs one attempt,
@@ -40,6 +41,9 @@ func Shim(dir string) error {
 	if err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
+	if len(spec.Argv) == 0 {
+		return errors.New("step: its spec has no program")
+	}
 	if err := standAlone(); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
@@ -59,7 +63,10 @@ func Shim(dir string) error {
 		return fmt.Errorf("step: %w", err)
 	}
 	failpoint.Hit(failpoint.ShimStarted)
-	exit := execute(dir, spec)
+	exit, err := execute(dir, spec)
+	if err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
 	failpoint.Hit(failpoint.ShimEnded)
 	return writeExit(dir, exit)
 }
@@ -82,11 +89,15 @@ func standAlone() error {
 }
 
 // execute runs the program. Its output is the file's own descriptor, so that it
-// can go on writing when the shim is gone.
-func execute(dir string, spec Spec) Exit {
+// can go on writing when the shim is gone. A tree that is being ended has ended
+// when all of it has, which the agent sees to: those who would stay would be out
+// of its reach without their shim.
+func execute(dir string, spec Spec) (Exit, error) {
 	began := time.Now()
 	cmd := exec.Command(spec.Argv[0])
 	cmd.Args, cmd.Env, cmd.Dir = spec.Argv, spec.Env, spec.Dir
+	// A group of its own can be killed at once, without the shim.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if cmd.Dir == "" {
 		cmd.Dir = dir
 	}
@@ -101,20 +112,42 @@ func execute(dir string, spec Spec) Exit {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 			code = 127
 		}
-		return Exit{Code: code, Error: err.Error()}
+		return Exit{Code: code, Error: err.Error()}, nil
 	}
-	// An error of Wait says how the program ended, which the state says better.
-	_ = cmd.Wait()
+	status, err := collect(cmd.Process.Pid)
+	if err != nil {
+		return Exit{}, fmt.Errorf("wait for %s: %w", spec.Argv[0], err)
+	}
 	exit := Exit{TookMS: time.Since(began).Milliseconds()}
-	exit.Code, exit.Signal = ended(cmd.ProcessState)
-	return exit
+	exit.Code, exit.Signal = ended(status)
+	if spec.Kill == executors.KillTree && exists(dir, endingFile) {
+		_, err = collect(everyone)
+	}
+	if errors.Is(err, unix.ECHILD) {
+		err = nil
+	}
+	return exit, err
 }
 
-func ended(state *os.ProcessState) (code int, sig string) {
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+// everyone has collect wait until there is no child left, which is ECHILD.
+const everyone = -1
+
+// collect waits for a child and takes away whatever else has ended meanwhile: a
+// subreaper is the parent of all that its program leaves behind.
+func collect(pid int) (status syscall.WaitStatus, err error) {
+	for {
+		got, err := syscall.Wait4(-1, &status, 0, nil)
+		if got == pid && err == nil || err != nil && !errors.Is(err, unix.EINTR) {
+			return status, err
+		}
+	}
+}
+
+func ended(status syscall.WaitStatus) (code int, sig string) {
+	if status.Signaled() {
 		return 128 + int(status.Signal()), status.Signal().String()
 	}
-	return state.ExitCode(), ""
+	return status.ExitStatus(), ""
 }
 
 // exitRoom is what the record of an end takes on the disk, in bytes.

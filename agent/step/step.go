@@ -8,6 +8,7 @@
 //	started     written by the shim before it executes: who, when, in which boot
 //	exit.json   written by the shim after the program ended, into room (exit.json.new) it took before
 //	abandoned   written by the agent: this attempt will never start
+//	ending      written by the agent: the program is being ended, with all it started
 //	shim.log    what the shim itself had to say
 //
 // The program is started by one small shim, "devserver-agent step DIR". What
@@ -77,6 +78,7 @@ const (
 	startedFile   = "started"
 	exitFile      = "exit.json"
 	abandonedFile = "abandoned"
+	endingFile    = "ending"
 	shimLogFile   = "shim.log"
 )
 
@@ -109,13 +111,15 @@ func exists(dir, name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+var errSpoilt = errors.New("cannot be read")
+
 func readJSON(dir, name string, into any) error {
 	raw, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+		return fmt.Errorf("%s %w: %w", filepath.Join(dir, name), errSpoilt, err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func mounted(t *testing.T, kind, data string, inside func(t *testing.T, dir stri
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
-	cmd.Env = append(os.Environ(), marker+"="+t.Name())
+	cmd.Env = append(os.Environ(), marker+"="+t.Name(), "GORACE=atexit_sleep_ms=0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Unshareflags |= syscall.CLONE_NEWUSER

@@ -20,6 +20,15 @@ func (s *Store) Reopen(id string) error {
 	})
 }
 
+// Repeat brings back a task to say its statuses again; its output is asked for
+// separately. ErrUnknown if there is none.
+func (s *Store) Repeat(id string) error {
+	return s.rewind(id, func(_ *Task, c *Cursor) error {
+		c.Seq, c.VerdictAt, c.Round = 0, 0, c.Round+1
+		return nil
+	})
+}
+
 // Rewind brings back a task to send the output of one item again from an
 // offset on. ErrUnknown if there is none.
 func (s *Store) Rewind(id string, item int, from int64) error {

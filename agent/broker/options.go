@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -106,7 +107,25 @@ func (d dialer) Dial(network, address string) (net.Conn, error) {
 	if !tried {
 		return nil, errNotYet
 	}
-	return (&net.Dialer{Timeout: connectTimeout}).DialContext(d.conn.ctx, network, address)
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(d.conn.ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	// The client's Close waits while it shakes hands with a broker that does not
+	// answer; this ends it.
+	return &dialed{conn, context.AfterFunc(d.conn.ctx, func() { _ = conn.Close() })}, nil
+}
+
+// dialed is a connection that Conn.Close cuts. The client compares connections,
+// so it goes by its pointer.
+type dialed struct {
+	net.Conn
+	forget func() bool
+}
+
+func (d *dialed) Close() error {
+	d.forget()
+	return d.Conn.Close()
 }
 
 // next chooses where to connect and after which pause: full jitter up to a

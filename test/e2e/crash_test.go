@@ -44,7 +44,7 @@ func TestCrash03APreparedStepThatNeverStartedIsAbandoned(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.start(armed(failpoint.StepPrepared))
-	r.give("task-1", "a:ok", "b:slow:2500")
+	r.give("task-1", "a:ok", "b:gate")
 	r.dies()
 	r.wantStarts(map[string]int{})
 	r.start()
@@ -52,6 +52,7 @@ func TestCrash03APreparedStepThatNeverStartedIsAbandoned(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(r.stateDir(), "tasks", "task-1", "steps", "0", "01-a", "abandoned")); err != nil {
 		t.Errorf("the first attempt was not abandoned: %v", err)
 	}
+	r.open("b")
 	if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 1 {
 		t.Errorf("the verdict counts %d attempts, one was started", v.Attempts)
 	}
@@ -62,7 +63,7 @@ func TestCrash04ARunningStepIsAttachedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.start(armed(failpoint.StepStarted))
-	r.give("task-1", "a:slow:1500", "b:ok")
+	r.give("task-1", "a:gate", "b:ok")
 	r.dies()
 	program := r.awaitProgram("a")
 	r.start()
@@ -70,6 +71,7 @@ func TestCrash04ARunningStepIsAttachedAgain(t *testing.T) {
 	if again := r.awaitProgram("a"); again.pid != program.pid {
 		t.Errorf("process %d runs the step, %d had begun it", again.pid, program.pid)
 	}
+	r.open("a")
 	if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 1 {
 		t.Errorf("the verdict counts %d attempts", v.Attempts)
 	}
@@ -92,9 +94,10 @@ func TestCrash08AVerdictOnDiskIsSent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.start(armed(failpoint.Verdict))
-	r.give("task-1", "a:slow:300")
+	r.give("task-1", "a:gate")
 	r.awaitProgram("a")
 	r.net.become(down)
+	r.open("a")
 	r.dies()
 	if v := r.verdict("task-1"); v != nil {
 		t.Errorf("the broker has the verdict: %+v", v)
@@ -133,9 +136,10 @@ func TestCrash10AProgramCutInTheMiddle(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		r.start()
-		r.give("task-1", "a:slow:2000", "b:ok", "policy=retry")
+		r.give("task-1", "a:gate", "b:ok", "policy=retry")
 		r.awaitProgram("a")
 		r.powerCycle()
+		r.open("a")
 		r.start()
 		v := r.ends("task-1", protocol.Success, "")
 		if v.Attempts != 2 || allowedStarts(v, "a") != 2 {
@@ -147,7 +151,7 @@ func TestCrash10AProgramCutInTheMiddle(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
 		r.start()
-		r.give("task-1", "a:slow:20000", "b:ok", "policy=give-up")
+		r.give("task-1", "a:gate", "b:ok", "policy=give-up")
 		r.awaitProgram("a")
 		r.powerCycle()
 		r.start()
@@ -160,7 +164,7 @@ func TestCrash11AWipedStateDirectoryIsAnotherHost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.start()
-	r.give("task-1", "a:slow:1500", "b:ok")
+	r.give("task-1", "a:gate", "b:ok")
 	r.awaitProgram("a")
 	r.accepted("task-1")
 	r.kill()

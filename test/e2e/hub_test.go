@@ -4,37 +4,41 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"os"
+	"strings"
 	"testing"
-	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 // hub is a broker that is stopped and started again on the same store. Its
 // methods are for one goroutine.
 type hub struct {
-	t      testing.TB
-	dir    string
-	broker *broker.Broker // nil while it is stopped
-	said   []protocol.Status
+	t        testing.TB
+	dir      string
+	settings []func(*server.Options)
+	broker   *brokertest.Broker // nil while it is stopped
+	conn     *nats.Conn
+	js       jetstream.JetStream
+
+	said   []protocol.Status // what was read of the streams
 	output []protocol.Chunk
 	told   []protocol.Notice
-	read   map[string]uint64 // how far each stream was read
+	read   map[string]uint64 // how far each was read
 }
 
-func newHub(t testing.TB) *hub {
+func newHub(t testing.TB, configure ...func(*server.Options)) *hub {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e-hub-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hub{t: t, dir: dir, read: map[string]uint64{}}
+	h := &hub{t: t, dir: dir, settings: configure, read: map[string]uint64{}}
 	h.up()
 	t.Cleanup(func() {
 		h.away()
@@ -47,22 +51,27 @@ func newHub(t testing.TB) *hub {
 
 func (h *hub) up() {
 	h.t.Helper()
-	ctx, cancel := h.context()
-	defer cancel()
-	b, err := broker.Open(ctx, broker.Options{DataDir: h.dir, Listen: "127.0.0.1:0"})
-	if err != nil {
-		h.t.Fatal(err)
+	b, err := brokertest.Start(h.dir, h.settings...)
+	if err == nil {
+		h.broker = b
+		h.conn, err = nats.Connect(b.ClientURL())
 	}
-	h.broker = b
-	if _, err := b.Ensure(ctx); err != nil {
+	if err == nil {
+		h.js, err = jetstream.New(h.conn)
+	}
+	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
 func (h *hub) away() {
-	if h.broker != nil {
-		h.broker.Close()
+	if h.broker == nil {
+		return
 	}
+	if h.conn != nil {
+		h.conn.Close()
+	}
+	h.broker.Stop()
 	h.broker = nil
 }
 
@@ -72,12 +81,7 @@ func (h *hub) context() (context.Context, context.CancelFunc) {
 
 // address is where it listens, another one after each start.
 func (h *hub) address() string {
-	h.t.Helper()
-	u, err := url.Parse(h.broker.Addr())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return u.Host
+	return strings.TrimPrefix(h.broker.ClientURL(), "nats://")
 }
 
 // store puts a mailbox into its stream, which also pushes it.
@@ -95,7 +99,7 @@ func (h *hub) store(box protocol.Mailbox) {
 func (h *hub) storeRaw(server string, raw []byte) error {
 	ctx, cancel := h.context()
 	defer cancel()
-	_, err := h.broker.JS.Publish(ctx, protocol.MailboxSubject(server), raw)
+	_, err := h.js.Publish(ctx, protocol.MailboxSubject(server), raw)
 	return err
 }
 
@@ -104,10 +108,10 @@ func (h *hub) push(box protocol.Mailbox) {
 	h.t.Helper()
 	raw, err := json.Marshal(box)
 	if err == nil {
-		err = h.broker.Conn.Publish(protocol.PushSubject(box.ServerID), raw)
+		err = h.conn.Publish(protocol.PushSubject(box.ServerID), raw)
 	}
 	if err == nil {
-		err = h.broker.Conn.FlushTimeout(patience)
+		err = h.conn.FlushTimeout(patience)
 	}
 	if err != nil {
 		h.t.Fatal(err)
@@ -119,7 +123,7 @@ func (h *hub) empty(stream string) {
 	h.t.Helper()
 	ctx, cancel := h.context()
 	defer cancel()
-	s, err := h.broker.JS.Stream(ctx, stream)
+	s, err := h.js.Stream(ctx, stream)
 	if err == nil {
 		err = s.Purge(ctx)
 	}
@@ -181,7 +185,7 @@ func follow[T any](h *hub, name string, take func(T)) {
 	}
 	ctx, cancel := h.context()
 	defer cancel()
-	stream, err := h.broker.JS.Stream(ctx, name)
+	stream, err := h.js.Stream(ctx, name)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -202,15 +206,4 @@ func follow[T any](h *hub, name string, take func(T)) {
 		take(value)
 		h.read[name]++
 	}
-}
-
-// connect is a plain client of the broker.
-func (h *hub) connect() *nats.Conn {
-	h.t.Helper()
-	conn, err := nats.Connect("nats://"+h.address(), nats.Timeout(5*time.Second))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(conn.Close)
-	return conn
 }

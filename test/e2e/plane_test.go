@@ -4,9 +4,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/trial"
@@ -96,9 +99,9 @@ type rig struct {
 }
 
 // newRig has everything but the agent running.
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB, configure ...func(*server.Options)) *rig {
 	t.Helper()
-	r := &rig{hub: newHub(t), plane: newPlane(t, "server-1"), net: newProxy(t), t: t}
+	r := &rig{hub: newHub(t, configure...), plane: newPlane(t, "server-1"), net: newProxy(t), t: t}
 	r.host = newHost(t, "server-1") // closed first
 	r.net.lead(r.hub.address())
 	r.configure(r.net.url(), r.trust())
@@ -107,7 +110,7 @@ func newRig(t testing.TB) *rig {
 
 // trial is an item that takes steps, NAME:KIND[:NUMBER] each, and has the host
 // alone. Words with an = are further parameters; the word "shared" lets other
-// tasks run beside it.
+// tasks run beside it. A step NAME:gate goes on until open is called.
 func (r *rig) trial(words ...string) protocol.Item {
 	r.t.Helper()
 	item := protocol.Item{Type: trial.Type, Spec: map[string]string{"program": program(r.t, trialBinary), "starts": r.startsFile()}}
@@ -120,11 +123,22 @@ func (r *rig) trial(words ...string) protocol.Item {
 		case parameter:
 			item.Spec[key] = value
 		default:
+			if name, _, gated := strings.Cut(word, ":"); gated && strings.HasSuffix(word, "gate") {
+				word += ":" + r.gate(name)
+			}
 			steps = append(steps, word)
 		}
 	}
 	item.Spec["steps"] = strings.Join(steps, " ")
 	return item
+}
+
+func (r *rig) gate(step string) string { return r.path("gate-" + step) }
+
+// open lets the program of a gated step end.
+func (r *rig) open(step string) {
+	r.t.Helper()
+	r.must(os.WriteFile(r.gate(step), nil, 0o600))
 }
 
 // give lists a task of one item and stores the mailbox.

@@ -115,9 +115,10 @@ func TestStateOnAFullDisk(t *testing.T) {
 	r.must(os.Symlink(state, r.stateDir()))
 	r.writeConfig(state, r.path("root"), r.path("boot_id"), r.net.url(), r.trust())
 	r.start()
-	r.give("task-1", "a:slow:1500", "b:ok", "c:ok")
+	r.give("task-1", "a:gate", "b:ok", "c:ok")
 	r.awaitProgram("a")
 	first := fill(t, disk)
+	r.open("a")
 	if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 1 {
 		t.Errorf("an end could not be recorded: %s", v.Message)
 	}
@@ -182,7 +183,7 @@ func TestStateWithADamagedRecordEndsThatTaskOnly(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.start(armed(failpoint.StepEnded + ":2"))
-			r.list(r.task("task-1", r.trial("a:ok", "b:slow:500", "c:ok")))
+			r.list(r.task("task-1", r.trial("a:ok", "b:ok", "c:ok")))
 			r.give("task-2", "d:ok")
 			r.dies()
 			r.edit("tasks/task-1/log", c.damage)

@@ -1,0 +1,361 @@
+package e2e
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"devserver-agent/protocol"
+)
+
+func TestDeliveryOfTheSameTask(t *testing.T) {
+	t.Parallel()
+	t.Run("twice and after its end", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.start()
+		r.give("task-1", "a:gate")
+		for range 3 {
+			r.deliver()
+		}
+		r.awaitProgram("a")
+		r.deliver()
+		r.open("a")
+		r.ends("task-1", protocol.Success, "")
+		said := len(r.statuses())
+		r.deliver()
+		r.push(r.copy())
+		r.kill()
+		r.start()
+		r.give("task-2", "b:ok")
+		r.ends("task-2", protocol.Success, "")
+		if again := len(r.statuses()) - said; again != len(r.of("task-2")) {
+			t.Errorf("the broker has %v", brief(r.statuses()))
+		}
+		r.wantStarts(map[string]int{"a": 1, "b": 1})
+	})
+	t.Run("and of another in two orders", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.list(r.task("task-1", r.trial("shared", "a:ok")), r.task("task-2", r.trial("shared", "b:ok")))
+		other := r.copy()
+		other.Statements[0], other.Statements[1] = other.Statements[1], other.Statements[0]
+		r.start()
+		r.store(other)
+		r.deliver()
+		r.push(other)
+		r.ends("task-1", protocol.Success, "")
+		r.ends("task-2", protocol.Success, "")
+		r.wantStarts(map[string]int{"a": 1, "b": 1})
+	})
+	t.Run("with changed content, which is refused", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.start()
+		r.give("task-1", "a:gate")
+		r.accepted("task-1")
+		for _, when := range []string{"while it runs", "after its end"} {
+			box := r.copy()
+			box.Statements = append(box.Statements, r.seal(r.task("task-1", r.trial("changed:ok"))))
+			r.push(box)
+			if n := r.notice(protocol.NoticeContentChanged); n.TaskID != "task-1" || n.Digest == "" {
+				t.Errorf("%s: the notice is %+v", when, n)
+			}
+			r.open("a")
+			r.ends("task-1", protocol.Success, "")
+		}
+		r.give("task-2", "b:ok") // comes after what was pushed
+		r.ends("task-2", protocol.Success, "")
+		r.wantStarts(map[string]int{"a": 1, "b": 1})
+	})
+}
+
+func TestDeliveryWhileTheBrokerIsAwayForLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	r.give("task-1", "a:gate", "b:chatty:1000000", "c:ok")
+	r.awaitProgram("a")
+	r.away()
+	r.open("a")
+	until(t, "the task has ended on the host", func() error {
+		if r.started()["c"] == 0 || len(r.running()) > 0 {
+			return fmt.Errorf("%v were started", r.started())
+		}
+		return nil
+	})
+	r.kill()
+	r.start() // it finds no broker at all
+	until(t, "the agent answers while it has no broker", func() error { return r.command("status").Run() })
+	r.up()
+	r.net.lead(r.address())
+	r.ends("task-1", protocol.Success, "")
+	r.wantStarts(map[string]int{"a": 1, "b": 1, "c": 1})
+}
+
+func TestDeliveryIntoANetworkThatSwallowsEverything(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.net.become(stalled)
+	r.start()
+	// Nothing waits for the broker: neither those who ask nor those who stop it.
+	if err := soon(5*time.Second, func() error { return r.command("status").Run() }); err != nil {
+		t.Errorf("the agent does not answer: %v", err)
+	}
+	stopped := time.Now()
+	r.stop()
+	if took := time.Since(stopped); took > 5*time.Second {
+		t.Errorf("the agent took %s to stop", took)
+	}
+}
+
+// A refusal is one case of what an agent must not take: statements that are
+// listed beside a good task, and what is said of them.
+type refusal struct {
+	name   string
+	listed func(r *rig) protocol.Envelope
+	notice protocol.Code // of a notice, or
+	code   protocol.Code // of a verdict of the task "bad"
+}
+
+var refusals = []refusal{
+	{"unsigned", func(r *rig) protocol.Envelope {
+		e := r.seal(r.bad())
+		e.Signatures = nil
+		return e
+	}, protocol.NoticeUnsigned, ""},
+	{"signed with a key nobody trusts", func(r *rig) protocol.Envelope {
+		return r.signedByAnother(r.bad())
+	}, protocol.NoticeUnknownKey, ""},
+	{"changed on its way", func(r *rig) protocol.Envelope {
+		e := r.seal(r.bad())
+		payload, _ := base64.StdEncoding.DecodeString(e.Payload)
+		e.Payload = base64.StdEncoding.EncodeToString([]byte(strings.Replace(string(payload), "bad", "BAD", 1)))
+		return e
+	}, protocol.NoticeSignature, ""},
+	{"for another server", func(r *rig) protocol.Envelope {
+		task := r.bad()
+		task.ServerID = "server-2"
+		return r.seal(task)
+	}, protocol.NoticeWrongServer, ""},
+	{"of an unknown payload type", func(r *rig) protocol.Envelope {
+		return r.sealPayload("application/vnd.devserver.task.v2+json", []byte(`{"task_id":"bad"}`))
+	}, protocol.NoticePayloadType, ""},
+	{"not JSON", func(r *rig) protocol.Envelope {
+		return r.sealPayload(protocol.TaskPayload, []byte("this is not JSON"))
+	}, protocol.NoticeUnparsable, ""},
+	{"with an id that is a wildcard", func(r *rig) protocol.Envelope { return r.withID(">") }, protocol.NoticeUnparsable, ""},
+	{"with an id that is a path", func(r *rig) protocol.Envelope { return r.withID("../x") }, protocol.NoticeUnparsable, ""},
+	{"with an id of a thousand letters", func(r *rig) protocol.Envelope {
+		return r.withID(strings.Repeat("x", 1000))
+	}, protocol.NoticeUnparsable, ""},
+	{"too large for an envelope", func(r *rig) protocol.Envelope {
+		e := r.seal(r.bad())
+		e.Payload = base64.StdEncoding.EncodeToString(make([]byte, 1<<20))
+		return e
+	}, protocol.NoticeTooLarge, ""},
+	{"of an unknown type", func(r *rig) protocol.Envelope {
+		task := r.bad()
+		task.Items[0].Type = "MAKE_COFFEE"
+		return r.seal(task)
+	}, "", protocol.TypeUnknown},
+	{"with a parameter missing", func(r *rig) protocol.Envelope {
+		task := r.bad()
+		delete(task.Items[0].Spec, "steps")
+		return r.seal(task)
+	}, "", protocol.SpecInvalid},
+	{"with a parameter nobody knows", func(r *rig) protocol.Envelope { return r.withSpec("evil", "x") }, "", protocol.SpecInvalid},
+	{"with spaces in a version", func(r *rig) protocol.Envelope { return r.query("version", "24.1 ; reboot") }, "", protocol.SpecInvalid},
+	{"with a path as a version", func(r *rig) protocol.Envelope { return r.query("version", "../../etc/passwd") }, "", protocol.SpecInvalid},
+	{"with control characters", func(r *rig) protocol.Envelope { return r.withSpec("policy", "retry\x1b[2J\n") }, "", protocol.SpecInvalid},
+	{"with a parameter too long", func(r *rig) protocol.Envelope { return r.withSpec("policy", strings.Repeat("x", 3<<10)) }, "", protocol.SpecInvalid},
+	{"expired", func(r *rig) protocol.Envelope {
+		task := r.bad()
+		task.IssuedAt, task.ExpiresAt = task.IssuedAt-7200_000, task.IssuedAt-3600_000
+		return r.seal(task)
+	}, "", protocol.TaskExpired},
+	{"valid for a year", func(r *rig) protocol.Envelope {
+		task := r.bad()
+		task.ExpiresAt = task.IssuedAt + 365*24*3600_000
+		return r.seal(task)
+	}, "", protocol.SpecInvalid},
+	{"without items", func(r *rig) protocol.Envelope {
+		task := r.bad()
+		task.Items = nil
+		return r.seal(task)
+	}, "", protocol.SpecInvalid},
+}
+
+func (r *rig) bad() protocol.Task { return r.task("bad", r.trial("bad:ok")) }
+
+func (r *rig) withID(id string) protocol.Envelope {
+	task := r.bad()
+	task.TaskID = id
+	return r.seal(task)
+}
+
+func (r *rig) withSpec(key, value string) protocol.Envelope {
+	task := r.bad()
+	task.Items[0].Spec[key] = value
+	return r.seal(task)
+}
+
+func (r *rig) query(key, value string) protocol.Envelope {
+	return r.seal(r.task("bad", protocol.Item{Type: "HDK_QUERY", Spec: map[string]string{key: value}}))
+}
+
+func (r *rig) sealPayload(payloadType string, payload []byte) protocol.Envelope {
+	r.t.Helper()
+	e, err := protocol.SealPayload(r.key, payloadType, payload)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return e
+}
+
+func (r *rig) signedByAnother(statement any) protocol.Envelope {
+	r.t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	e, err := protocol.Seal(key, statement)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return e
+}
+
+func TestDeliveryOfWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range refusals {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, roomy)
+			r.start()
+			r.box.Statements = append(r.box.Statements, c.listed(r))
+			r.give("good", "good:ok")
+			r.ends("good", protocol.Success, "")
+			if c.notice != "" {
+				if n := r.notice(c.notice); n.Message == "" || n.ServerID != "server-1" || n.Count < 1 {
+					t.Errorf("the notice is %+v", n)
+				}
+				if said := len(r.statuses()) - len(r.of("good")); said > 0 {
+					t.Errorf("a status was caused: %v", brief(r.statuses()))
+				}
+			} else if v := r.ends("bad", protocol.Failed, c.code); !strings.Contains(v.Message, "Nothing was started") || len(v.Message) > protocol.MaxMessage {
+				t.Errorf("the message is %q", v.Message)
+			}
+			r.wantStarts(map[string]int{"good": 1})
+			if tasks, err := os.ReadDir(r.stateDir() + "/tasks"); err != nil || len(tasks) > 2 {
+				t.Errorf("folders were made: %v, %v", tasks, err)
+			}
+		})
+	}
+	t.Run("a mailbox that is no JSON", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.start()
+		if err := r.storeRaw("server-1", []byte("\x00{")); err != nil {
+			t.Fatal(err)
+		}
+		r.notice(protocol.NoticeUnparsable)
+		r.give("good", "good:ok")
+		r.ends("good", protocol.Success, "")
+	})
+	t.Run("a mailbox of another server", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.start()
+		box := r.copy()
+		box.ServerID = "server-2"
+		raw, err := json.Marshal(box)
+		if err == nil {
+			err = r.storeRaw("server-1", raw)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.notice(protocol.NoticeWrongServer)
+		r.give("good", "good:ok")
+		r.ends("good", protocol.Success, "")
+	})
+}
+
+// roomy is a broker that takes a mailbox of ten thousand entries.
+func roomy(o *server.Options) { o.MaxPayload = 32 << 20 }
+
+// maxResident bounds the agent's memory while it reads the largest mailboxes.
+const maxResident = 150 << 20
+
+func TestDeliveryOfTenThousandEntries(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		entry func(r *rig, n int) protocol.Envelope
+		want  protocol.Code
+	}{
+		{"that nobody signed", func(r *rig, n int) protocol.Envelope {
+			e := r.seal(r.task(fmt.Sprintf("forged-%d", n), r.trial("forged:ok")))
+			e.Signatures = nil
+			return e
+		}, protocol.NoticeUnsigned},
+		{"that are all good", func(r *rig, n int) protocol.Envelope {
+			return r.seal(r.task(fmt.Sprintf("waits-%d", n), r.trial("w:slow:60000")))
+		}, protocol.NoticeTooManyTasks},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, roomy)
+			r.binary = program(t, trialBinary) // without race detector: its memory counts
+			r.start()
+			r.give("good", "good:gate")
+			r.accepted("good")
+			for n := range 10_000 {
+				r.box.Statements = append(r.box.Statements, c.entry(r, n))
+			}
+			r.deliver()
+			r.notice(c.want)
+			r.deliver()
+			r.open("good")
+			r.ends("good", protocol.Success, "")
+			if got := r.resident(); got > maxResident {
+				t.Errorf("the agent has had %d MiB", got>>20)
+			} else {
+				t.Logf("the agent has had %d MiB", got>>20)
+			}
+			open, err := os.ReadDir(r.stateDir() + "/open")
+			if err != nil || len(open) > protocol.MaxOpenTasks {
+				t.Errorf("%d tasks are open, %v", len(open), err)
+			}
+			if n := len(r.notices()); n > 2*protocol.MaxOpenTasks {
+				t.Errorf("%d notices were sent", n)
+			}
+		})
+	}
+}
+
+// resident is the most memory that the agent has had, in bytes.
+func (h *host) resident() int64 {
+	h.t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.agent.cmd.Process.Pid))
+	h.must(err)
+	for line := range strings.Lines(string(raw)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			h.must(err)
+			return kib << 10
+		}
+	}
+	h.t.Fatalf("no VmHWM in %s", raw)
+	return 0
+}

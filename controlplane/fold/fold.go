@@ -163,7 +163,12 @@ func (f *folding) hear(ctx context.Context) error {
 
 func (f *folding) job(_ context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) {
 	id := strings.TrimPrefix(msg.Subject(), "$KV."+protocol.JobsBucket+".")
-	if msg.Headers().Get("KV-Operation") != "" { // deleted or purged
+	gone := msg.Headers().Get("KV-Operation") != "" // deleted or purged
+	if id == jobs.FleetKey {
+		f.fleet(msg.Data(), gone, meta.Sequence.Stream)
+		return
+	}
+	if gone {
 		f.View.RemoveJob(id)
 		return
 	}
@@ -173,6 +178,18 @@ func (f *folding) job(_ context.Context, msg jetstream.Msg, meta *jetstream.MsgM
 		return
 	}
 	f.View.ApplyRecord(record, meta.Sequence.Stream)
+}
+
+func (f *folding) fleet(value []byte, gone bool, revision uint64) {
+	var orders jobs.Fleet
+	if !gone {
+		var err error
+		if orders, err = jobs.DecodeFleet(value); err != nil {
+			f.log.Error("orders of the fleet cannot be read; those known stand", zap.Error(err))
+			return
+		}
+	}
+	f.View.ApplyFleet(orders, revision)
 }
 
 func (f *folding) mailbox(_ context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) {

@@ -73,7 +73,7 @@ func (f *folding) lookUp(ctx context.Context, server string, s protocol.Status) 
 	if err == nil { // a large job that is being rebuilt
 		return f.Store.AddServer(ctx, s.JobID, server)
 	}
-	record, err = jobs.Rebuild(task, payload)
+	record, err = jobs.Rebuild(task, payload, time.Now())
 	if err != nil {
 		f.log.Warn("job not rebuilt", zap.Error(err))
 		return jobs.Record{}, 0, jobs.ErrNotFound

@@ -23,8 +23,11 @@ type Request struct {
 	IsReboot    bool
 	Items       []protocol.Item
 	Servers     []string
-	Token       string // X-Client-Token; "" for none
-	Digest      string // of the request as it came, with a token
+	// MaxConcurrent and MaxFailures are those of the Record.
+	MaxConcurrent int
+	MaxFailures   int
+	Token         string // X-Client-Token; "" for none
+	Digest        string // of the request as it came, with a token
 }
 
 // clientSpace is the name space of job ids that follow from a client's token.
@@ -34,14 +37,20 @@ var clientSpace = uuid.MustParse("0d2c3f5e-51f0-5a0f-8f4e-3f1d1b1b7a42")
 var ErrUnfit = errors.New("job cannot be carried")
 
 // New builds the record of a job that begins now and may be accepted for
-// validity.
+// validity; one whose tasks may wait for each other for protocol.MaxValidity,
+// since expires_at is a part of the task that is signed before anybody knows
+// how long it will wait.
 func New(req Request, now time.Time, validity time.Duration) (Record, error) {
 	r := Record{
 		ID: uuid.NewString(), ProjectID: req.ProjectID, Name: req.Name, Description: req.Description,
 		Type: req.Type, TemplateID: req.TemplateID, UserName: req.UserName,
 		Items: req.Items, Servers: req.Servers, ServerCount: len(req.Servers),
-		CreatedAt: protocol.Millis(now), ExpiresAt: protocol.Millis(now.Add(validity)),
+		MaxConcurrent: req.MaxConcurrent, MaxFailures: req.MaxFailures, CreatedAt: protocol.Millis(now),
 	}
+	if r.Waits() {
+		validity = protocol.MaxValidity
+	}
+	r.ExpiresAt = protocol.Millis(now.Add(validity))
 	if req.Token != "" {
 		r.ID = uuid.NewSHA1(clientSpace, []byte(req.ProjectID+"/"+req.Token)).String()
 		r.Request = req.Digest
@@ -51,6 +60,7 @@ func New(req Request, now time.Time, validity time.Duration) (Record, error) {
 		Job: protocol.Job{
 			ProjectID: r.ProjectID, Name: r.Name, Description: r.Description, Type: r.Type,
 			TemplateID: r.TemplateID, UserName: r.UserName, CreatedAt: r.CreatedAt, ServerCount: r.ServerCount,
+			MaxConcurrent: r.MaxConcurrent, MaxFailures: r.MaxFailures,
 		},
 		Type: r.Type, IsReboot: req.IsReboot, Items: r.Items, IssuedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
 	}
@@ -90,8 +100,10 @@ func (r *Record) setBody(task protocol.Task) error {
 
 // Rebuild makes the record of a job again from one of its tasks, as an agent
 // sends it back. payload is the content of the task's envelope, whose signature
-// the caller has found good.
-func Rebuild(t protocol.Task, payload []byte) (Record, error) {
+// the caller has found good. A job whose tasks wait for each other comes back
+// paused: what was paused, stopped or had failed is forgotten with the record,
+// and only an operator can tell whether it should go on.
+func Rebuild(t protocol.Task, payload []byte, now time.Time) (Record, error) {
 	if t.TaskID != TaskID(t.JobID, t.ServerID) {
 		return Record{}, fmt.Errorf("rebuild job %s: task %s of server %s is not of this job", t.JobID, t.TaskID, t.ServerID)
 	}
@@ -103,10 +115,15 @@ func Rebuild(t protocol.Task, payload []byte) (Record, error) {
 		ID: t.JobID, ProjectID: t.Job.ProjectID, Name: t.Job.Name, Description: t.Job.Description,
 		Type: t.Job.Type, TemplateID: t.Job.TemplateID, UserName: t.Job.UserName, Items: t.Items,
 		Servers: t.Job.Servers, ServerCount: t.Job.ServerCount,
+		MaxConcurrent: t.Job.MaxConcurrent, MaxFailures: t.Job.MaxFailures,
 		CreatedAt: t.Job.CreatedAt, ExpiresAt: t.ExpiresAt, Body: body,
 	}
 	if len(r.Servers) == 0 {
 		r.Servers = []string{t.ServerID}
+	}
+	if r.Waits() {
+		r.Paused = &Order{At: protocol.Millis(now), By: "the control plane", Reason: "the broker had lost the job and a host brought it back: " +
+			"see which tasks have ended, then resume or cancel it"}
 	}
 	return r, nil
 }

@@ -61,7 +61,7 @@ func TestARebuiltJobIsTheJob(t *testing.T) {
 		if err := json.Unmarshal(payload, &task); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Rebuild(task, payload)
+		got, err := Rebuild(task, payload, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestALargeJobIsRebuiltServerByServer(t *testing.T) {
 	if err := json.Unmarshal(payload, &task); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Rebuild(task, payload)
+	got, err := Rebuild(task, payload, now)
 	if err != nil || len(got.Servers) != 1 || got.ServerCount != protocol.MaxJobServers || !bytes.Equal(got.Payload(r.Servers[8]), r.Payload(r.Servers[8])) {
 		t.Errorf("rebuilt %d of %d servers: %v", len(got.Servers), got.ServerCount, err)
 	}
@@ -89,7 +89,7 @@ func TestALargeJobIsRebuiltServerByServer(t *testing.T) {
 
 func TestATaskOfAnotherJobRebuildsNothing(t *testing.T) {
 	task := protocol.Task{TaskID: "x", JobID: "y", ServerID: "z"}
-	if _, err := Rebuild(task, []byte(`{"task_id":"x","job_id":"y","server_id":"z","job":{}}`)); err == nil {
+	if _, err := Rebuild(task, []byte(`{"task_id":"x","job_id":"y","server_id":"z","job":{}}`), now); err == nil {
 		t.Error("it was rebuilt")
 	}
 }

@@ -7,6 +7,12 @@
 // Dies after it: the job is there, any replica delivers it, and the same
 // X-Client-Token answers with it. Dies before Finish's write: the verdicts are
 // still in the status stream and the next fold finishes the record.
+//
+// Orders of operators (pause, cancel, stop of the whole fleet) are written here
+// too and hold once written: dies before the write: nobody was told that it
+// holds; dies after it: every replica reads it before it hands anything out. How
+// many tasks may be handed out follows from the verdicts alone. Dies before
+// Halt's write: the next fold counts the same failures.
 package jobs
 
 import (
@@ -35,6 +41,12 @@ type Record struct {
 	ServerCount int   `json:"server_count"`
 	CreatedAt   int64 `json:"created_at"`
 	ExpiresAt   int64 `json:"expires_at"`
+	// MaxConcurrent is how many of its servers may be at work at once, 0 for
+	// all. The others' tasks wait, in the order of Servers.
+	MaxConcurrent int `json:"max_concurrent,omitempty"`
+	// MaxFailures is after how many failed tasks no more is handed out, 0 for
+	// never.
+	MaxFailures int `json:"max_failures,omitempty"`
 	// Body is what the payloads of all its tasks share, byte for byte: the JSON
 	// after the ids.
 	Body []byte `json:"body"`
@@ -42,7 +54,10 @@ type Record struct {
 	// from a reused one. "" without a token.
 	Request string `json:"request,omitempty"`
 	// DeletedAt is when the job was deleted, 0 if it was not.
-	DeletedAt int64 `json:"deleted_at,omitempty"`
+	DeletedAt int64  `json:"deleted_at,omitempty"`
+	Paused    *Order `json:"paused,omitempty"`    // nothing new is handed out
+	Cancelled *Order `json:"cancelled,omitempty"` // as deleted, and still in the lists
+	Halted    *Halt  `json:"halted,omitempty"`    // MaxFailures was reached
 	// Verdicts, by server, are complete when there are any.
 	Verdicts   map[string]Verdict `json:"verdicts,omitempty"`
 	FinishedAt int64              `json:"finished_at,omitempty"`
@@ -64,6 +79,21 @@ type Verdict struct {
 	Attempts       int                   `json:"attempts,omitempty"`
 	Items          []protocol.ItemOutput `json:"items,omitempty"`
 	At             int64                 `json:"at"` // the broker's clock
+}
+
+// Waits reports whether tasks of the job may have to wait for others.
+func (r Record) Waits() bool { return r.MaxConcurrent > 0 && r.MaxConcurrent < r.ServerCount }
+
+// Revoked is since when nothing of the job should be begun any more because an
+// operator said so, in ms, and the reason for its hosts; 0 if it should.
+func (r Record) Revoked() (at int64, why string) {
+	switch {
+	case r.Cancelled != nil: // it may be deleted after that
+		return r.Cancelled.At, "the job was cancelled"
+	case r.DeletedAt != 0:
+		return r.DeletedAt, "the job was deleted"
+	}
+	return 0, ""
 }
 
 // taskSpace is the name space of task ids.

@@ -2,8 +2,8 @@
 // finished jobs into their records.
 //
 // The control plane gives a verdict in three cases: a task was never accepted
-// and has expired, its job was deleted before anybody accepted it, or its host
-// accepted it and is lost. Each is published on condition that nothing newer of
+// and has expired, its job was deleted, cancelled or halted before anybody
+// accepted it, or its host accepted it and is lost. Each is published on condition that nothing newer of
 // the host is in the stream, so an acceptance on its way wins.
 package verdict
 
@@ -32,6 +32,9 @@ type Options struct {
 	// tell again what they accepted before.
 	Born  time.Time
 	Grace time.Duration
+	// HaltGrace is how long after its job was halted a host has to say that it
+	// had accepted its task; zero: 1 min.
+	HaltGrace time.Duration
 	// Every is the time between two looks; zero: 10 s.
 	Every time.Duration
 	Log   *zap.Logger // nil: silent
@@ -50,6 +53,9 @@ func New(ctx context.Context, opts Options) (*Judge, error) {
 	if opts.LostAfter == 0 {
 		opts.LostAfter = 24 * time.Hour
 	}
+	if opts.HaltGrace == 0 {
+		opts.HaltGrace = time.Minute
+	}
 	if opts.Every == 0 {
 		opts.Every = 10 * time.Second
 	}
@@ -63,7 +69,7 @@ func New(ctx context.Context, opts Options) (*Judge, error) {
 	return &Judge{opts: opts, log: opts.Log, stream: stream, look: make(chan struct{}, 1)}, nil
 }
 
-// Look makes Run look now, after a job was deleted. It never blocks.
+// Look makes Run look now, after a job was deleted, cancelled or halted. It never blocks.
 func (j *Judge) Look() {
 	select {
 	case j.look <- struct{}{}:
@@ -73,7 +79,10 @@ func (j *Judge) Look() {
 
 // Run looks for tasks to end until ctx ends. Call it once the view is complete.
 func (j *Judge) Run(ctx context.Context) {
-	rules := view.Rules{LostAfter: j.opts.LostAfter, Born: j.opts.Born, Trusted: j.opts.Born.Add(j.opts.Grace)}
+	rules := view.Rules{
+		LostAfter: j.opts.LostAfter, HaltGrace: j.opts.HaltGrace,
+		Born: j.opts.Born, Trusted: j.opts.Born.Add(j.opts.Grace),
+	}
 	for {
 		for _, overdue := range j.opts.View.Overdue(time.Now(), rules) {
 			if err := j.give(ctx, overdue); err != nil && ctx.Err() == nil {
@@ -89,12 +98,13 @@ func (j *Judge) Run(ctx context.Context) {
 	}
 }
 
-// ErrNothingLost is returned for a server without an accepted task that is
-// still open.
+// ErrNothingLost is returned for a server without an open task that its loss
+// would end.
 var ErrNothingLost = errors.New("server has no accepted task without a verdict")
 
 // Lost gives up a host at once, by an operator's word: all its accepted tasks of
-// a project end. It returns how many.
+// a project end, and those it did not accept while others wait for their slot.
+// It returns how many.
 func (j *Judge) Lost(ctx context.Context, project, server string) (int, error) {
 	given := 0
 	for _, overdue := range j.opts.View.LostTasks(project, server) {

@@ -13,8 +13,9 @@ import (
 )
 
 // Keeper writes the verdicts of finished jobs into their records, so that the
-// status stream may forget them, and forgets jobs that were deleted long ago.
-// Dies before the write: the next look finds the job ended and not written.
+// status stream may forget them, notes there which jobs were halted, and forgets
+// jobs that were deleted long ago. Dies before the write: the next look finds
+// the job ended or halted and not written.
 type Keeper struct {
 	View  *view.View
 	Store *jobs.Store
@@ -31,7 +32,7 @@ func NewKeeper(v *view.View, store *jobs.Store, log *zap.Logger) *Keeper {
 	return &Keeper{View: v, Store: store, Log: log, Every: time.Minute, wake: make(chan struct{}, 1)}
 }
 
-// Ended tells that a job has ended. It never blocks.
+// Ended tells that a job has ended or was halted. It never blocks.
 func (k *Keeper) Ended(job string) {
 	k.mu.Lock()
 	k.ended = append(k.ended, job)
@@ -74,16 +75,29 @@ func (k *Keeper) sweep(ctx context.Context) {
 	}
 }
 
+// finish writes a halt before the verdicts, so that a record with verdicts says
+// everything.
 func (k *Keeper) finish(ctx context.Context, id string) {
+	if halt, ok := k.View.Halting(id); ok {
+		record, revision, err := k.Store.Halt(ctx, id, halt)
+		if !k.wrote(ctx, id, err) {
+			return
+		}
+		k.View.ApplyRecord(record, revision)
+	}
 	verdicts, ok := k.View.Ending(id)
 	if !ok {
 		return
 	}
 	record, revision, err := k.Store.Finish(ctx, id, verdicts, time.Now().UnixMilli())
-	switch {
-	case err == nil:
+	if k.wrote(ctx, id, err) {
 		k.View.ApplyRecord(record, revision)
-	case !errors.Is(err, jobs.ErrNotFound) && ctx.Err() == nil:
-		k.Log.Warn("verdicts of a job not written; it is tried again", zap.String("job", id), zap.Error(err))
 	}
+}
+
+func (k *Keeper) wrote(ctx context.Context, id string, err error) bool {
+	if err != nil && !errors.Is(err, jobs.ErrNotFound) && ctx.Err() == nil {
+		k.Log.Warn("end of a job not written; it is tried again", zap.String("job", id), zap.Error(err))
+	}
+	return err == nil
 }

@@ -20,6 +20,8 @@ const (
 // Job is a job as it stands.
 type Job struct {
 	jobs.Record
+	Standing
+	Message   string // "" when there is nothing to say
 	Status    string
 	Abnormal  int // tasks that failed
 	UpdatedAt int64
@@ -96,6 +98,7 @@ func (v *View) snapshotJob(j *job, now time.Time) Job {
 	case j.ended(now):
 		out.Status = JobFinished
 	}
+	out.Standing, out.Message = v.stand(j)
 	return out
 }
 
@@ -127,8 +130,12 @@ func (v *View) snapshotTask(t *task, now time.Time) Task {
 
 // message says how a task without a verdict stands.
 func (v *View) message(t *task, snapshot Task) string {
-	since := time.UnixMilli(snapshot.SilentSince).UTC().Format(time.RFC3339)
-	until := time.UnixMilli(t.job.record.ExpiresAt).UTC().Format(time.RFC3339)
+	since, until := stamp(snapshot.SilentSince), stamp(t.job.record.ExpiresAt)
+	if t.acceptedBy == "" {
+		if why := v.waiting(t); why != "" {
+			return why
+		}
+	}
 	switch {
 	case t.acceptedBy == "" && !t.server.known():
 		return fmt.Sprintf("server %s has never been seen; the task waits for it until %s", t.server.id, until)

@@ -24,25 +24,29 @@ func (v *View) applyRecord(r jobs.Record, revision uint64) (e effects) {
 	} else if revision <= j.revision || len(r.Servers) < len(j.tasks) {
 		return e // servers are only ever added
 	}
-	deleted := r.DeletedAt != 0 && j.record.DeletedAt == 0
+	ordered := !sameOrders(j.record, r)
 	j.record, j.revision = r, revision
-	j.updated = max(j.updated, r.DeletedAt)
+	revoked, _ := r.Revoked()
+	j.updated = max(j.updated, revoked)
+	if r.Halted != nil {
+		j.halt = r.Halted
+	}
 	for _, id := range r.Servers[len(j.tasks):] {
 		v.addTask(j, id)
-		if r.Verdicts == nil {
-			e.changed = append(e.changed, id)
+		if r.MaxConcurrent == 0 && r.Verdicts == nil {
+			e.awaited = append(e.awaited, id)
 		}
 	}
+	e.awaited = append(e.awaited, v.deal(j, 0)...)
 	for _, t := range j.tasks {
 		// Another replica may have folded further than this one.
 		if verdict, ok := r.Verdicts[t.server.id]; ok && t.verdict == nil {
 			v.settle(t, verdict)
 		}
 	}
-	if deleted {
-		e.changed = append(e.changed, openServers(j)...)
+	if ordered {
+		e.awaited = append(e.awaited, openServers(j)...)
 	}
-	e.atOnce = true
 	v.wake(r.ID)
 	return e
 }
@@ -50,6 +54,7 @@ func (v *View) applyRecord(r jobs.Record, revision uint64) (e effects) {
 func (v *View) addTask(j *job, server string) {
 	t := &task{
 		id: jobs.TaskID(j.record.ID, server), job: j, server: v.serverLocked(server),
+		place: len(j.tasks), turn: j.record.MaxConcurrent == 0,
 		taken: map[string]int{}, updated: j.record.CreatedAt,
 	}
 	v.tasks[t.id] = t
@@ -58,7 +63,7 @@ func (v *View) addTask(j *job, server string) {
 	j.open++
 }
 
-// settle gives a task its verdict.
+// settle gives a task its verdict. Whose turn it is then is told by deal.
 func (v *View) settle(t *task, verdict jobs.Verdict) {
 	t.verdict = &verdict
 	t.hostEnded = verdict.InstallationID != ""
@@ -69,7 +74,7 @@ func (v *View) settle(t *task, verdict jobs.Verdict) {
 	if verdict.Status == protocol.Failed {
 		t.job.failed++
 	}
-	if t.hostEnded {
+	if t.hostEnded || t.withheld() {
 		delete(t.server.active, t.id)
 	}
 	v.bump(t, verdict.At)
@@ -125,14 +130,13 @@ func (j *job) ended(now time.Time) bool {
 	return len(j.tasks) >= j.record.ServerCount || now.After(time.UnixMilli(j.record.ExpiresAt).Add(protocol.ExpiryGrace))
 }
 
-// Unfinished lists the jobs that Ending has verdicts for, and Outdated those
-// whose records may go.
+// Unfinished lists the jobs whose records lack what Ending or Halting knows.
 func (v *View) Unfinished() (ids []string) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	now := time.Now()
 	for id, j := range v.jobs {
-		if len(j.record.Verdicts) == 0 && j.ended(now) {
+		if len(j.record.Verdicts) == 0 && j.ended(now) || j.halting() {
 			ids = append(ids, id)
 		}
 	}

@@ -20,6 +20,9 @@ type Overdue struct {
 type Rules struct {
 	// LostAfter is how long an accepted task's host may be silent.
 	LostAfter time.Duration
+	// HaltGrace is how long after its job was halted a host has to say that it
+	// had accepted what it was handed before.
+	HaltGrace time.Duration
 	// Born is when the stream of statuses was made, and Trusted from when on it
 	// shows by saying nothing that a task older than itself was never accepted:
 	// until then hosts tell again what they have.
@@ -53,14 +56,62 @@ func (v *View) overdue(t *task, now time.Time, rules Rules) (Overdue, bool) {
 		return v.lost(t, fmt.Sprintf("longer than %s", rules.LostAfter)), true
 	case now.Before(rules.Trusted) && t.job.record.Created().Before(rules.Born):
 		return Overdue{}, false
-	case t.job.record.DeletedAt != 0:
-		return t.overdue(protocol.Deleted, protocol.TaskCancelled, "the job was deleted before the host accepted the task; nothing was started"), true
-	case now.After(expires.Add(protocol.ExpiryGrace)):
+	}
+	if o, ok := t.revoked(); ok {
+		return o, ok
+	}
+	if o, ok := t.halted(now, rules.HaltGrace); ok {
+		return o, ok
+	}
+	if now.After(expires.Add(protocol.ExpiryGrace)) {
 		return t.overdue(protocol.Failed, protocol.TaskExpired, fmt.Sprintf(
 			"the host did not accept the task before it expired at %s; nothing was started; %s",
-			expires.UTC().Format(time.RFC3339), v.whySilent(t.server, now))), true
+			stamp(t.job.record.ExpiresAt), v.whyNot(t, now))), true
 	}
 	return Overdue{}, false
+}
+
+// revoked ends a task that nobody accepted before its job was deleted or
+// cancelled.
+func (t *task) revoked() (Overdue, bool) {
+	at, why := t.job.record.Revoked()
+	switch {
+	case at == 0:
+		return Overdue{}, false
+	case !t.turn:
+		return t.overdue(protocol.Deleted, protocol.TaskWithheld, why+" before the task's turn came; it was never handed out and nothing was started"), true
+	}
+	return t.overdue(protocol.Deleted, protocol.TaskCancelled, why+" before the host accepted the task; nothing was started"), true
+}
+
+// halted ends a task that nobody accepted before its job was halted. A host that
+// was handed it just before may have begun, and is heard first.
+func (t *task) halted(now time.Time, grace time.Duration) (Overdue, bool) {
+	halt := t.job.halt
+	switch {
+	case halt == nil:
+		return Overdue{}, false
+	case t.place >= halt.Window:
+		return t.overdue(protocol.Deleted, protocol.TaskWithheld, fmt.Sprintf(
+			"never handed out, because %s of the job had failed (max_failures); nothing was started",
+			count(t.job.record.MaxFailures, "task"))), true
+	case now.After(time.UnixMilli(halt.At).Add(grace)):
+		return t.overdue(protocol.Deleted, protocol.TaskCancelled, fmt.Sprintf(
+			"%s of the job had failed (max_failures) before the host accepted the task; if the host has taken it all the same, it stops before its next action and what it says is shown as late",
+			count(t.job.record.MaxFailures, "task"))), true
+	}
+	return Overdue{}, false
+}
+
+// whyNot says what kept a task from being accepted.
+func (v *View) whyNot(t *task, now time.Time) string {
+	if why := v.held(t.job); why != "" {
+		return why
+	}
+	if !t.turn {
+		return "it waited for other servers of the job, of which at most " + fmt.Sprint(t.job.record.MaxConcurrent) + " are at work at once"
+	}
+	return v.whySilent(t.server, now)
 }
 
 func (v *View) whySilent(s *server, now time.Time) string {
@@ -92,8 +143,9 @@ func (t *task) overdue(status protocol.State, code protocol.Code, message string
 	}
 }
 
-// LostTasks lists a server's accepted tasks of a project, to be ended because
-// an operator gave the host up.
+// LostTasks lists a server's tasks of a project that are to be ended because an
+// operator gave the host up: those it accepted, and those it did not accept
+// while others wait for their slot.
 func (v *View) LostTasks(project, id string) (all []Overdue) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -102,8 +154,13 @@ func (v *View) LostTasks(project, id string) (all []Overdue) {
 		return nil
 	}
 	for _, t := range s.active {
-		if t.verdict == nil && t.acceptedBy != "" && t.job.record.ProjectID == project {
+		switch {
+		case t.verdict != nil || t.job.record.ProjectID != project:
+		case t.acceptedBy != "":
 			all = append(all, v.lost(t, "an operator gave it up"))
+		case t.turn && t.job.record.Waits():
+			all = append(all, t.overdue(protocol.Deleted, protocol.TaskCancelled,
+				"an operator gave the host up before it accepted the task; nothing was started, and its slot is free"))
 		}
 	}
 	return all

@@ -16,7 +16,7 @@ type Statement struct {
 }
 
 // Wanted lists what a server's mailbox should say by what is known here:
-// tasks that may still be accepted, cancels that the host has not answered, and
+// tasks that may be accepted now, cancels that the host has not answered, and
 // output that is missing. Nothing past its expires_at is wanted.
 func (v *View) Wanted(id string, now time.Time) []Statement {
 	v.mu.RLock()
@@ -27,7 +27,7 @@ func (v *View) Wanted(id string, now time.Time) []Statement {
 	}
 	var wanted []Statement
 	for _, t := range s.active {
-		if t.verdict == nil && t.job.record.DeletedAt == 0 && now.UnixMilli() < t.job.record.ExpiresAt {
+		if v.offered(t) && now.UnixMilli() < t.job.record.ExpiresAt {
 			wanted = append(wanted, Statement{Type: protocol.TaskPayload, TaskID: t.id, Payload: t.job.record.Payload(id)})
 		}
 		if cancel, ok := t.cancel(); ok && now.UnixMilli() < cancel.ExpiresAt {
@@ -49,15 +49,17 @@ func statement(payloadType, task string, item int, value any) Statement {
 	return Statement{Type: payloadType, TaskID: task, Item: item, Payload: payload}
 }
 
-// cancel is the statement that ends a task on its host: the job was deleted, or
-// this side gave the verdict and the host has not said that it ended.
+// cancel is the statement that ends a task on its host: the job was deleted or
+// cancelled, or this side gave the verdict and the host has not said that it
+// ended. What was never handed out needs none.
 func (t *task) cancel() (protocol.Cancel, bool) {
 	record := t.job.record
+	revoked, why := record.Revoked()
 	switch {
-	case t.hostEnded:
+	case t.hostEnded, t.withheld(), t.verdict == nil && !t.turn && t.acceptedBy == "":
 		return protocol.Cancel{}, false
-	case record.DeletedAt != 0:
-		return jobs.CancelOf(record.ID, t.server.id, "the job was deleted", record.DeletedAt), true
+	case revoked != 0:
+		return jobs.CancelOf(record.ID, t.server.id, why, revoked), true
 	case t.verdict != nil:
 		return jobs.CancelOf(record.ID, t.server.id, "the control plane ended the task: "+string(t.verdict.Code), t.verdict.At), true
 	}
@@ -65,7 +67,8 @@ func (t *task) cancel() (protocol.Cancel, bool) {
 }
 
 // Settled reports whether a statement that a mailbox lists has done its work by
-// what is known here: a task's when a terminal status of it is in the stream, a
+// what is known here: a task's when a terminal status of it is in the stream, or
+// nobody accepted it and nothing of its job is handed out now, a
 // cancel's when the host has answered or it has run out, a resend's when all
 // output was seen. It is false for a task that is not known.
 func (v *View) Settled(listed Statement, now time.Time) bool {
@@ -77,7 +80,7 @@ func (v *View) Settled(listed Statement, now time.Time) bool {
 	}
 	switch listed.Type {
 	case protocol.TaskPayload:
-		return t.verdict != nil
+		return t.verdict != nil || t.acceptedBy == "" && v.held(t.job) != ""
 	case protocol.CancelPayload:
 		cancel, wanted := t.cancel()
 		return t.verdict != nil && (!wanted || now.UnixMilli() >= cancel.ExpiresAt)

@@ -86,7 +86,7 @@ func wellFormed(s protocol.Status) bool {
 
 func (v *View) applyTransition(t *task, s protocol.Status, at time.Time) (Outcome, effects) {
 	if t.verdict != nil {
-		return Late, effects{}
+		return Late, v.contradicted(t)
 	}
 	newest := t.taken[s.InstallationID]
 	if s.Seq < newest || s.Seq == newest && !s.Progress {
@@ -100,7 +100,7 @@ func (v *View) applyTransition(t *task, s protocol.Status, at time.Time) (Outcom
 	t.last = s
 	v.bump(t, at.UnixMilli())
 	if first {
-		return Taken, effects{changed: []string{t.server.id}}
+		return Taken, effects{changed: []string{t.server.id}, awaited: v.deal(t.job, at.UnixMilli())}
 	}
 	return Taken, effects{}
 }
@@ -122,7 +122,14 @@ func (v *View) applyTerminal(t *task, s protocol.Status, at time.Time) (Outcome,
 	t.taken[s.InstallationID] = max(t.taken[s.InstallationID], s.Seq)
 	if t.verdict == nil {
 		t.last = s
+		halted := t.job.halting()
 		v.settle(t, verdict)
+		t.job.halts(verdict.At)
+		e.awaited = v.deal(t.job, verdict.At)
+		if t.job.halting() && !halted {
+			e.halted = t.job.record.ID
+			e.changed = append(e.changed, openServers(t.job)...)
+		}
 		if t.job.ended(time.Now()) && len(t.job.record.Verdicts) == 0 {
 			e.ended = t.job.record.ID
 		}
@@ -158,8 +165,11 @@ func same(a, b jobs.Verdict) bool {
 // It is known from there also when the status stream has forgotten it.
 func (v *View) ApplyAcceptance(taskID, installation string) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
+	var e effects
 	if t := v.tasks[taskID]; t != nil && t.acceptedBy == "" {
 		t.acceptedBy = installation
+		e.awaited = v.deal(t.job, 0)
 	}
+	v.mu.Unlock()
+	v.call(e)
 }

@@ -182,7 +182,7 @@ func TestWhatTheControlPlaneEnds(t *testing.T) {
 				prepare(v)
 			}
 			got := map[string]protocol.Code{}
-			for _, o := range v.Overdue(test.now, Rules{lostAfter, test.born, test.trusted}) {
+			for _, o := range v.Overdue(test.now, Rules{LostAfter: lostAfter, Born: test.born, Trusted: test.trusted}) {
 				got[o.ServerID] = o.Code
 				if o.Message == "" || !v.StillOpen(o) {
 					t.Errorf("overdue is %+v", o)

@@ -28,6 +28,9 @@ type Options struct {
 	// Ended is called when all tasks of a job have ended and its record does not
 	// have their verdicts yet.
 	Ended func(job string)
+	// Halted is called when a job has reached its MaxFailures and its record does
+	// not say so yet.
+	Halted func(job string)
 	// Told is called with every verdict a host gave, to look after its output.
 	Told func(task string)
 }
@@ -42,6 +45,8 @@ type View struct {
 	servers  map[string]*server
 	hearing  time.Time // since when heartbeats can reach this process
 	folded   uint64    // sequence of the last status taken in
+	fleet    jobs.Fleet
+	ordered  uint64 // revision of fleet
 	watchers map[string]map[chan struct{}]bool
 }
 
@@ -52,12 +57,16 @@ type job struct {
 	open     int     // tasks without a verdict
 	failed   int
 	updated  int64
+	window   int        // of tasks, those from here on never had their turn; see deal
+	halt     *jobs.Halt // nil: MaxFailures was not reached
 }
 
 type task struct {
 	id     string
 	job    *job
 	server *server
+	place  int  // among the job's tasks
+	turn   bool // it may be handed out; see deal
 
 	acceptedBy string
 	last       protocol.Status // the newest transition or progress
@@ -85,17 +94,24 @@ func New(opts Options) *View {
 
 // effects are the calls that a change asks for, made after the lock is free.
 type effects struct {
-	changed []string
-	atOnce  bool
+	changed []string // servers
+	awaited []string // servers that wait for the change
 	ended   string
+	halted  string
 	told    string
 }
 
 func (v *View) call(e effects) {
 	if v.opts.Changed != nil {
 		for _, server := range e.changed {
-			v.opts.Changed(server, e.atOnce)
+			v.opts.Changed(server, false)
 		}
+		for _, server := range e.awaited {
+			v.opts.Changed(server, true)
+		}
+	}
+	if e.halted != "" && v.opts.Halted != nil {
+		v.opts.Halted(e.halted)
 	}
 	if e.ended != "" && v.opts.Ended != nil {
 		v.opts.Ended(e.ended)

@@ -1,0 +1,109 @@
+package view
+
+import (
+	"fmt"
+	"time"
+
+	"devserver-agent/controlplane/jobs"
+)
+
+// Standing says what is special about how a job goes on, and why.
+type Standing struct {
+	Paused    *jobs.Order
+	Cancelled *jobs.Order
+	Stopped   *jobs.Order // the whole fleet is, and the job has tasks that wait for it
+	Halted    bool        // MaxFailures was reached
+}
+
+// held is why nothing new of a job is handed out, or "".
+func (v *View) held(j *job) string {
+	switch {
+	case j.halt != nil:
+		return fmt.Sprintf("%s of the job had failed (max_failures), so nothing more is handed out", count(j.record.MaxFailures, "task"))
+	case v.fleet.Stopped != nil:
+		return "the whole fleet is stopped " + since(*v.fleet.Stopped)
+	case j.record.Paused != nil:
+		return "the job is paused " + since(*j.record.Paused)
+	}
+	return ""
+}
+
+// stand tells how a job goes on, and in a sentence if there is something to say.
+func (v *View) stand(j *job) (s Standing, message string) {
+	s = Standing{Paused: j.record.Paused, Cancelled: j.record.Cancelled, Halted: j.halt != nil}
+	switch {
+	case s.Cancelled != nil:
+		return s, "cancelled " + since(*s.Cancelled)
+	case s.Halted && j.open == 0:
+		return s, fmt.Sprintf("ended early, because %s had failed (max_failures): %s of %d never handed out, and nothing was started there",
+			count(j.record.MaxFailures, "task"), were(j.howMany((*task).withheld)), len(j.tasks))
+	case j.open == 0 || j.record.DeletedAt != 0:
+		return s, ""
+	}
+	if why := v.held(j); why != "" {
+		waiting := j.howMany(func(t *task) bool { return t.verdict == nil && t.acceptedBy == "" })
+		if waiting > 0 {
+			s.Stopped = v.fleet.Stopped
+		}
+		return s, fmt.Sprintf("%s; what runs goes on, %s", why, waits(waiting))
+	}
+	if j.record.Waits() {
+		waiting := j.howMany(func(t *task) bool { return t.verdict == nil && t.acceptedBy == "" && !t.turn })
+		if waiting > 0 {
+			return s, fmt.Sprintf("%s for a slot: at most %d servers are at work at once", waits(waiting), j.record.MaxConcurrent)
+		}
+	}
+	return s, ""
+}
+
+func (j *job) howMany(are func(*task) bool) (n int) {
+	for _, t := range j.tasks {
+		if are(t) {
+			n++
+		}
+	}
+	return n
+}
+
+// waiting says what a task that nobody has accepted waits for, besides its host.
+func (v *View) waiting(t *task) string {
+	why := v.held(t.job)
+	switch {
+	case why != "":
+		return "not handed out: " + why
+	case !t.turn:
+		return fmt.Sprintf("waits for a slot: at most %d servers of the job are at work at once", t.job.record.MaxConcurrent)
+	}
+	return ""
+}
+
+func since(o jobs.Order) string {
+	text := fmt.Sprintf("since %s by %s", stamp(o.At), o.By)
+	if o.Reason != "" {
+		text += ": " + o.Reason
+	}
+	return text
+}
+
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func waits(n int) string {
+	if n == 1 {
+		return "1 task waits"
+	}
+	return fmt.Sprintf("%d tasks wait", n)
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "1 task was"
+	}
+	return fmt.Sprintf("%d tasks were", n)
+}

@@ -130,6 +130,20 @@ func TestAFinishedTaskComesBackToSayItAgain(t *testing.T) {
 	}
 }
 
+func TestStatusesAreRepeatedWithoutTheOutput(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	task := admit(t, s, "task-1")
+	must(t, task.SetCursor(func(c *Cursor) { c.SetSent(1, 500) }))
+	finish(t, s, task)
+	must(t, s.Repeat("task-1"))
+	if diff := cmp.Diff(Cursor{Round: 1, Output: []int64{0, 500}}, crash(t, s).Open("task-1").Cursor()); diff != "" {
+		t.Errorf("cursor (-want +got):\n%s", diff)
+	}
+	if err := s.Repeat("task-2"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("Repeat of an unknown task gave %v", err)
+	}
+}
+
 func TestOutputIsRewoundWithinItsBounds(t *testing.T) {
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")

@@ -24,6 +24,26 @@ type jobAnswer struct {
 	TemplateID    string          `json:"template_id"`
 	UserName      string          `json:"user_name"`
 	AbnormalCount int             `json:"abnormal_count"`
+	controlAnswer
+}
+
+// controlAnswer is what this project adds to a job: how much of it may happen at
+// once, and why it does not go on if it does not.
+type controlAnswer struct {
+	MaxConcurrent int          `json:"max_concurrent,omitempty"` // absent: no limit
+	MaxFailures   int          `json:"max_failures,omitempty"`   // absent: no limit
+	Message       string       `json:"message,omitempty"`
+	Halted        bool         `json:"halted,omitempty"` // max_failures was reached
+	Paused        *orderAnswer `json:"paused,omitempty"`
+	Cancelled     *orderAnswer `json:"cancelled,omitempty"`
+	Stopped       *orderAnswer `json:"stopped,omitempty"` // the whole fleet is, and tasks wait for it
+}
+
+// orderAnswer is what an operator said, and since when it holds.
+type orderAnswer struct {
+	Since  any    `json:"since"`
+	By     string `json:"by"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // taskAnswer is DevServerTaskResponse, and after it what this project adds.
@@ -70,6 +90,13 @@ type listAnswer struct {
 	Type          string `json:"type"`
 	Status        string `json:"status"`
 	AbnormalCount int    `json:"abnormal_count"`
+	controlAnswer
+}
+
+// fleetPage is a page of a list, and whether the fleet is stopped.
+type fleetPage[T any] struct {
+	pageAnswer[T]
+	Stopped *orderAnswer `json:"stopped,omitempty"`
 }
 
 // pageAnswer is a page of a list.
@@ -94,6 +121,7 @@ func (a *api) jobAnswer(j view.Job) jobAnswer {
 		CreateAt: a.millis(j.CreatedAt), UpdateAt: a.millis(j.UpdatedAt), ID: j.ID, Name: j.Name,
 		Description: j.Description, Type: j.Type, Status: j.Status, Items: j.Items,
 		Tasks: []taskAnswer{}, TemplateID: j.TemplateID, UserName: j.UserName, AbnormalCount: j.Abnormal,
+		controlAnswer: a.controlAnswer(j),
 	}
 	for _, t := range j.Tasks {
 		out.Tasks = append(out.Tasks, a.taskAnswer(t))
@@ -126,7 +154,22 @@ func (a *api) listAnswer(j view.Job) listAnswer {
 	return listAnswer{
 		CreateAt: a.millis(j.CreatedAt), UpdateAt: a.millis(j.UpdatedAt), ID: j.ID, Name: j.Name,
 		UserName: j.UserName, Description: j.Description, Type: j.Type, Status: j.Status, AbnormalCount: j.Abnormal,
+		controlAnswer: a.controlAnswer(j),
 	}
+}
+
+func (a *api) controlAnswer(j view.Job) controlAnswer {
+	return controlAnswer{
+		MaxConcurrent: j.MaxConcurrent, MaxFailures: j.MaxFailures, Message: j.Message, Halted: j.Halted != nil,
+		Paused: a.order(j.Paused), Cancelled: a.order(j.Cancelled), Stopped: a.order(j.Stopped),
+	}
+}
+
+func (a *api) order(o *jobs.Order) *orderAnswer {
+	if o == nil {
+		return nil
+	}
+	return &orderAnswer{Since: a.millis(o.At), By: o.By, Reason: o.Reason}
 }
 
 func cloudServer(c protocol.CloudServer) map[string]string {

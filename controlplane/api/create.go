@@ -27,7 +27,16 @@ type createRequest struct {
 	Type        string          `json:"type"`
 	IsReboot    bool            `json:"is_reboot"`
 	Items       []protocol.Item `json:"items"`
+
+	// This project's own. Without max_concurrent a job that upgrades has
+	// DefaultConcurrent and any other no limit, which is 0.
+	MaxConcurrent *int `json:"max_concurrent,omitempty"`
+	MaxFailures   int  `json:"max_failures,omitempty"` // 0: no limit
 }
+
+// DefaultConcurrent is how many servers of a job that upgrades are at work at
+// once, unless it says otherwise.
+const DefaultConcurrent = 10
 
 const (
 	maxBody     = 256 << 10
@@ -48,6 +57,7 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 		ProjectID: r.PathValue("project_id"), Name: req.Name, Description: req.Description,
 		Type: template, TemplateID: templates.ID(template), UserName: localUser,
 		IsReboot: req.IsReboot, Items: req.Items, Servers: req.ServerIDs, Token: r.Header.Get(clientToken),
+		MaxConcurrent: req.concurrent(), MaxFailures: req.MaxFailures,
 	}
 	if asked.Token != "" {
 		if asked.Digest, err = requestDigest(asked.Token, req); err != nil {
@@ -77,6 +87,17 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 	}
 	b.View.ApplyRecord(record, revision)
 	return a.findJob(r, b, record.ID)
+}
+
+// concurrent is how many servers of the job may be at work at once, 0 for all.
+func (req createRequest) concurrent() int {
+	switch {
+	case req.MaxConcurrent != nil:
+		return *req.MaxConcurrent
+	case slices.ContainsFunc(req.Items, func(i protocol.Item) bool { return i.Type == "HDK_UPGRADE" }):
+		return DefaultConcurrent
+	}
+	return 0
 }
 
 // repeated answers with the job that the same client token made before.
@@ -142,6 +163,11 @@ func checkCreate(req createRequest, v *view.View) (template string, err error) {
 	}
 	if len(req.Items) == 0 || len(req.Items) > protocol.MaxItems {
 		return "", badRequest("items has %d entries, it must have 1 to %d", len(req.Items), protocol.MaxItems)
+	}
+	for name, n := range map[string]int{"max_concurrent": req.concurrent(), "max_failures": req.MaxFailures} {
+		if n < 0 || n > protocol.MaxJobServers {
+			return "", badRequest("%s is %d, it must be 0 (no limit) to %d", name, n, protocol.MaxJobServers)
+		}
 	}
 	announced := v.Announced(req.ServerIDs)
 	template, known := templates.Of(req.Type, announced)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/view"
 )
 
@@ -16,8 +17,9 @@ func (a *api) jobRoute(w http.ResponseWriter, r *http.Request, b *Backend) error
 	return a.events(w, r, b)
 }
 
-// events follows a job: the event "job" with all of it at first and when it has
-// ended, "task" with one task whenever it changed. The stream ends with the job.
+// events follows a job: the event "job" with all of it at first, whenever an
+// order changed how it goes on and when it has ended, "task" with one task
+// whenever it changed. The stream ends with the job.
 func (a *api) events(w http.ResponseWriter, r *http.Request, b *Backend) error {
 	changes, stop := b.View.Watch(r.PathValue("id"))
 	defer stop()
@@ -32,7 +34,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, b *Backend) error {
 	if err := out.send("job", a.jobAnswer(j)); err != nil {
 		return nil // the client is gone
 	}
-	sent := versions(j)
+	sent, stands := versions(j), orders(j)
 	beat := time.NewTicker(keepAlive)
 	defer beat.Stop()
 	for !ended(j) {
@@ -48,6 +50,11 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, b *Backend) error {
 			if j, ok = b.View.Job(j.ID); !ok {
 				return nil
 			}
+			if now := orders(j); now != stands && !ended(j) {
+				sent, stands = versions(j), now
+				err = out.send("job", a.jobAnswer(j))
+				break
+			}
 			err = a.sendTasks(out, j, sent)
 		}
 		if err != nil {
@@ -58,6 +65,22 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, b *Backend) error {
 		}
 	}
 	return nil
+}
+
+// standing is what orders make of a job.
+type standing struct {
+	paused, cancelled, stopped jobs.Order
+	halted, deleted            bool
+}
+
+func orders(j view.Job) standing {
+	s := standing{halted: j.Halted != nil, deleted: j.DeletedAt != 0}
+	for to, from := range map[*jobs.Order]*jobs.Order{&s.paused: j.Paused, &s.cancelled: j.Cancelled, &s.stopped: j.Stopped} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	return s
 }
 
 func versions(j view.Job) map[string]uint64 {

@@ -54,7 +54,7 @@ func (a *api) list(r *http.Request, b *Backend) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return page(b.View.List(keep), limit, offset, a.listAnswer), nil
+	return fleetPage[listAnswer]{page(b.View.List(keep), limit, offset, a.listAnswer), a.order(b.View.Stopped())}, nil
 }
 
 func filter(project string, query url.Values) (func(view.Job) bool, error) {

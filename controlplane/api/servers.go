@@ -3,6 +3,8 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"devserver-agent/controlplane/verdict"
 	"devserver-agent/controlplane/view"
@@ -39,7 +41,21 @@ func (a *api) servers(r *http.Request, b *Backend) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return page(b.View.Servers(), limit, offset, a.serverAnswer), nil
+	all := b.View.Servers()
+	if text := query.Get("silent"); text != "" {
+		silent, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, badRequest("silent must be true or false, it is %.80q", text)
+		}
+		all = slices.DeleteFunc(all, func(s view.Server) bool { return isSilent(s) != silent })
+	}
+	return fleetPage[serverAnswer]{page(all, limit, offset, a.serverAnswer), a.order(b.View.Stopped())}, nil
+}
+
+// isSilent reports whether somebody waits for a server that does not speak: one
+// that fell silent, or that was never seen and has tasks.
+func isSilent(s view.Server) bool {
+	return !s.SilentSince.IsZero() || s.LastSeen.IsZero() && len(s.Open) > 0
 }
 
 func (a *api) server(r *http.Request, b *Backend) (any, error) {
@@ -59,7 +75,7 @@ func (a *api) lost(r *http.Request, b *Backend) (any, error) {
 	ended, err := b.Judge.Lost(r.Context(), r.PathValue("project_id"), id)
 	switch {
 	case errors.Is(err, verdict.ErrNothingLost):
-		return nil, fail(http.StatusConflict, codeConflict, "server %s has no accepted task without a verdict in this project", id)
+		return nil, fail(http.StatusConflict, codeConflict, "server %s has no accepted task without a verdict in this project, and holds no other task's slot", id)
 	case errors.Is(err, verdict.ErrBehind):
 		return nil, fail(http.StatusConflict, codeConflict, "server %s has just sent something: look at it before giving it up", id)
 	case err != nil:

@@ -20,8 +20,8 @@ const (
 // Job is a job as it stands.
 type Job struct {
 	jobs.Record
-	Standing
-	Message   string // "" when there is nothing to say
+	Message   string      // "" when there is nothing to say
+	Stopped   *jobs.Order // the whole fleet is, and tasks of the job wait for that
 	Status    string
 	Abnormal  int // tasks that failed
 	UpdatedAt int64
@@ -98,7 +98,8 @@ func (v *View) snapshotJob(j *job, now time.Time) Job {
 	case j.ended(now):
 		out.Status = JobFinished
 	}
-	out.Standing, out.Message = v.stand(j)
+	out.Halted = j.halt
+	out.Message, out.Stopped = v.stand(j)
 	return out
 }
 

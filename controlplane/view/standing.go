@@ -7,14 +7,6 @@ import (
 	"devserver-agent/controlplane/jobs"
 )
 
-// Standing says what is special about how a job goes on, and why.
-type Standing struct {
-	Paused    *jobs.Order
-	Cancelled *jobs.Order
-	Stopped   *jobs.Order // the whole fleet is, and the job has tasks that wait for it
-	Halted    bool        // MaxFailures was reached
-}
-
 // held is why nothing new of a job is handed out, or "".
 func (v *View) held(j *job) string {
 	switch {
@@ -28,32 +20,32 @@ func (v *View) held(j *job) string {
 	return ""
 }
 
-// stand tells how a job goes on, and in a sentence if there is something to say.
-func (v *View) stand(j *job) (s Standing, message string) {
-	s = Standing{Paused: j.record.Paused, Cancelled: j.record.Cancelled, Halted: j.halt != nil}
+// stand says what there is to say of how a job goes on, or "", and who stopped
+// the whole fleet if tasks of the job wait for that.
+func (v *View) stand(j *job) (message string, stopped *jobs.Order) {
 	switch {
-	case s.Cancelled != nil:
-		return s, "cancelled " + since(*s.Cancelled)
-	case s.Halted && j.open == 0:
-		return s, fmt.Sprintf("ended early, because %s had failed (max_failures): %s of %d never handed out, and nothing was started there",
-			count(j.record.MaxFailures, "task"), were(j.howMany((*task).withheld)), len(j.tasks))
+	case j.record.Cancelled != nil:
+		return "cancelled " + since(*j.record.Cancelled), nil
+	case j.halt != nil && j.open == 0:
+		return fmt.Sprintf("ended early, because %s had failed (max_failures): %s of %d never handed out, and nothing was started there",
+			count(j.record.MaxFailures, "task"), were(j.howMany((*task).withheld)), len(j.tasks)), nil
 	case j.open == 0 || j.record.DeletedAt != 0:
-		return s, ""
+		return "", nil
 	}
 	if why := v.held(j); why != "" {
 		waiting := j.howMany(func(t *task) bool { return t.verdict == nil && t.acceptedBy == "" })
 		if waiting > 0 {
-			s.Stopped = v.fleet.Stopped
+			stopped = v.fleet.Stopped
 		}
-		return s, fmt.Sprintf("%s; what runs goes on, %s", why, waits(waiting))
+		return fmt.Sprintf("%s; what runs goes on, %s", why, waits(waiting)), stopped
 	}
 	if j.record.Waits() {
 		waiting := j.howMany(func(t *task) bool { return t.verdict == nil && t.acceptedBy == "" && !t.turn })
 		if waiting > 0 {
-			return s, fmt.Sprintf("%s for a slot: at most %d servers are at work at once", waits(waiting), j.record.MaxConcurrent)
+			return fmt.Sprintf("%s for a slot: at most %d servers are at work at once", waits(waiting), j.record.MaxConcurrent), nil
 		}
 	}
-	return s, ""
+	return "", nil
 }
 
 func (j *job) howMany(are func(*task) bool) (n int) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,36 +41,51 @@ func (r *reporter) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}}.Run(ctx)
+	var again <-chan time.Time
 	for {
 		select {
 		case <-r.wake:
 			r.sent = ""
-			r.tell(ctx)
+			r.beat()
 		case <-beats:
 			r.beat()
-			r.tell(ctx)
+		case <-again:
 		case <-ctx.Done():
 			return
+		}
+		again = nil
+		if !r.tell(ctx) && r.agent.conn.Connected() {
+			// A broker that has only just started may not have its streams yet.
+			again = time.After(factsRetry/2 + rand.N(factsRetry))
 		}
 	}
 }
 
-// tell sends the facts if the broker does not have them.
-func (r *reporter) tell(ctx context.Context) {
+// factsRetry is about the pause before facts that the broker did not take are
+// told again.
+const factsRetry = 5 * time.Second
+
+// tell sends the facts if the broker does not have them, and reports whether it
+// has them now.
+func (r *reporter) tell(ctx context.Context) bool {
 	f := r.collect(ctx)
 	digest, err := facts.Digest(f)
-	if err != nil || digest == r.sent {
-		return
+	if err == nil && digest == r.sent {
+		return true
 	}
-	raw, err := json.Marshal(f)
+	var raw []byte
+	if err == nil {
+		raw, err = json.Marshal(f)
+	}
 	if err == nil {
 		err = r.agent.conn.Publish(ctx, protocol.FactsSubject(f.ServerID), "", raw)
 	}
 	if err != nil {
-		r.agent.opts.Log.Debug("facts not told yet", zap.Error(err)) // the next beat tries again
-		return
+		r.agent.opts.Log.Debug("facts not told yet", zap.Error(err))
+		return false
 	}
 	r.sent = digest
+	return true
 }
 
 // collect looks at the host, unless a task has it alone.

@@ -33,33 +33,45 @@ func (r *rig) check(task string) []error {
 }
 
 // checkStatuses looks at what the broker has of one task, in stream order. Each
-// installation says one verdict and counts its transitions without a gap, and
-// what it says twice it says in the same words.
-func checkStatuses(said []protocol.Status) (wrong []error) {
-	type speaker struct {
-		bySeq map[int]protocol.Status
-		last  int
-	}
-	speakers := map[string]*speaker{}
+// installation counts its transitions without a gap, says one verdict and nothing
+// after it, and what it says twice it says in the same words.
+func checkStatuses(said []protocol.Status) []error {
+	wrong := checkSame(said)
+	last := map[string]int{}
 	for _, s := range said {
-		who := speakers[s.InstallationID]
-		if who == nil {
-			who = &speaker{bySeq: map[int]protocol.Status{}}
-			speakers[s.InstallationID] = who
+		if s.Seq > last[s.InstallationID]+1 {
+			wrong = append(wrong, fmt.Errorf("%s: status %d follows status %d", s.TaskID, s.Seq, last[s.InstallationID]))
 		}
-		if former, again := who.bySeq[s.Seq]; again {
-			if !reflect.DeepEqual(former, s) {
-				wrong = append(wrong, fmt.Errorf("%s: status %d was said as %+v and as %+v", s.TaskID, s.Seq, former, s))
+		last[s.InstallationID] = max(s.Seq, last[s.InstallationID])
+	}
+	return wrong
+}
+
+// checkSame is checkStatuses for a broker that forgot and is told again: in any
+// order.
+func checkSame(said []protocol.Status) (wrong []error) {
+	speakers := map[string]map[int]protocol.Status{}
+	for _, s := range said {
+		bySeq := speakers[s.InstallationID]
+		if bySeq == nil {
+			bySeq = map[int]protocol.Status{}
+			speakers[s.InstallationID] = bySeq
+		}
+		if former, again := bySeq[s.Seq]; again && !reflect.DeepEqual(former, s) {
+			wrong = append(wrong, fmt.Errorf("%s: status %d was said as %+v and as %+v", s.TaskID, s.Seq, former, s))
+		}
+		bySeq[s.Seq] = s
+	}
+	for installation, bySeq := range speakers {
+		for n := 1; n <= len(bySeq); n++ {
+			s, there := bySeq[n]
+			switch {
+			case !there:
+				wrong = append(wrong, fmt.Errorf("installation %s said %d statuses, and none has the number %d", installation, len(bySeq), n))
+			case s.Status.Terminal() && n < len(bySeq):
+				wrong = append(wrong, fmt.Errorf("%s: the verdict %s is status %d of %d", s.TaskID, s.Status, n, len(bySeq)))
 			}
-			continue
 		}
-		if s.Seq != who.last+1 {
-			wrong = append(wrong, fmt.Errorf("%s: status %d follows status %d", s.TaskID, s.Seq, who.last))
-		}
-		if who.last > 0 && who.bySeq[who.last].Status.Terminal() {
-			wrong = append(wrong, fmt.Errorf("%s: %s is said after the verdict %s", s.TaskID, s.Status, who.bySeq[who.last].Status))
-		}
-		who.bySeq[s.Seq], who.last = s, s.Seq
 	}
 	return wrong
 }

@@ -180,8 +180,8 @@ func (h *hub) verdict(task string) *protocol.Status {
 // follow reads what is new in a stream.
 func follow[T any](h *hub, name string, take func(T)) {
 	h.t.Helper()
-	if h.broker == nil {
-		return
+	if h.conn.IsClosed() {
+		return // the broker is away
 	}
 	ctx, cancel := h.context()
 	defer cancel()

@@ -1,0 +1,314 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"devserver-agent/protocol"
+	"devserver-agent/test/fakehost"
+)
+
+// fleet is a control plane process with the broker in it, and fake Ascend hosts
+// with an agent each. It is driven by devserverctl.
+type fleet struct {
+	t         testing.TB
+	dir       string
+	api, nats string // addresses, the same after each start
+	plane     *exec.Cmd
+	ended     chan struct{} // closed when plane has
+	hosts     map[string]*npuHost
+}
+
+// npuHost is a fake Ascend host.
+type npuHost struct {
+	*host
+	fake *fakehost.Host
+}
+
+// newFleet starts a control plane.
+func newFleet(t testing.TB) *fleet {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e-fleet-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{t: t, dir: dir, api: freeAddress(t), nats: freeAddress(t), hosts: map[string]*npuHost{}}
+	t.Cleanup(func() {
+		f.killPlane()
+		log, _ := os.ReadFile(f.logFile()) // it may not be there
+		if t.Failed() {
+			t.Logf("control plane's log (the end of %d bytes):\n%s", len(log), log[max(0, len(log)-8000):])
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	f.startPlane()
+	return f
+}
+
+// freeAddress is one of the loopback that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func (f *fleet) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fleet) data() string    { return filepath.Join(f.dir, "data") }
+func (f *fleet) logFile() string { return filepath.Join(f.dir, "controlplane.log") }
+
+// startPlane starts the control plane and waits until it answers.
+func (f *fleet) startPlane() {
+	f.t.Helper()
+	log, err := os.OpenFile(f.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f.must(err)
+	defer log.Close()
+	f.plane = exec.Command(program(f.t, controlPlane), "--listen", f.api, "--nats-listen", f.nats,
+		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	f.plane.Stdout, f.plane.Stderr = log, log
+	f.must(f.plane.Start())
+	plane, ended := f.plane, make(chan struct{})
+	go func() {
+		_ = plane.Wait() // its log tells
+		close(ended)
+	}()
+	f.ended = ended
+	until(f.t, "the control plane answers", func() error {
+		_, err := f.ctl("server", "list")
+		return err
+	})
+}
+
+// killPlane is kill -9 of the control plane and the broker in it.
+func (f *fleet) killPlane() {
+	if f.plane != nil {
+		_ = f.plane.Process.Kill() // it may have ended
+		<-f.ended
+	}
+}
+
+// ctl runs devserverctl and returns what it printed on standard output.
+func (f *fleet) ctl(args ...string) ([]byte, error) {
+	cmd := exec.Command(program(f.t, ctlBinary), append(args, "--api", "http://"+f.api)...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return out.Bytes(), fmt.Errorf("devserverctl %v: %w: %s%s", args, err, out.Bytes(), errOut.Bytes())
+	}
+	return out.Bytes(), nil
+}
+
+func (f *fleet) mustCtl(args ...string) []byte {
+	f.t.Helper()
+	out, err := f.ctl(args...)
+	f.must(err)
+	return out
+}
+
+// key is the control plane's public key.
+func (f *fleet) key() protocol.Key {
+	f.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(f.data(), "signing.pub"))
+	f.must(err)
+	key, err := protocol.ParseKey(string(raw))
+	f.must(err)
+	return key
+}
+
+// add adds a host whose agent is configured and not started.
+func (f *fleet) add(server string, model fakehost.Model, o fakehost.Options) *npuHost {
+	f.t.Helper()
+	h := &npuHost{newHost(f.t, server), fakehost.ForTest(f.t, model, o)}
+	h.writeConfig(h.stateDir(), h.fake.Root(), h.fake.BootIDFile(), "nats://"+f.nats, f.key(),
+		"server_name: name-of-"+server)
+	f.hosts[server] = h
+	return h
+}
+
+// gateTool keeps npu-smi from answering until openTool is called.
+func (h *npuHost) gateTool() {
+	h.t.Helper()
+	script := fmt.Sprintf("#!/bin/sh\nuntil [ -e %s ]; do sleep 0.05; done\nexec %s \"$@\"\n", h.path("tool-gate"), h.fake.Path("/usr/local/bin/npu-smi"))
+	h.must(os.WriteFile(h.path("npu-smi"), []byte(script), 0o700))
+	config, err := os.OpenFile(h.path("config.yaml"), os.O_WRONLY|os.O_APPEND, 0)
+	h.must(err)
+	_, err = fmt.Fprintf(config, "\ntools: {npu_smi: %s}\n", h.path("npu-smi"))
+	h.must(errors.Join(err, config.Close()))
+}
+
+func (h *npuHost) openTool() {
+	h.t.Helper()
+	h.must(os.WriteFile(h.path("tool-gate"), nil, 0o600))
+}
+
+func (h *npuHost) closeTool() {
+	h.t.Helper()
+	h.must(os.Remove(h.path("tool-gate")))
+}
+
+// breaks sets a fault.
+func (h *npuHost) breaks(fault fakehost.Fault, args ...string) {
+	h.t.Helper()
+	h.must(h.fake.SetFault(fault, args...))
+}
+
+// inOrder is the message of a query on a host in good order.
+func (h *npuHost) inOrder() string {
+	h.t.Helper()
+	s, err := h.fake.State()
+	h.must(err)
+	return fmt.Sprintf("Driver: %s | Firmware: %s", s.Installed.Driver, s.Installed.Firmware)
+}
+
+// job is a job as the API answers it.
+type job struct {
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Status   string `json:"status"`
+	Abnormal int    `json:"abnormal_count"`
+	Tasks    []struct {
+		ID         string           `json:"id"`
+		ServerID   string           `json:"server_id"`
+		ServerName string           `json:"server_name"`
+		Status     protocol.State   `json:"status"`
+		Message    string           `json:"message"`
+		Code       protocol.Code    `json:"code"`
+		Phase      protocol.Phase   `json:"phase"`
+		Late       []map[string]any `json:"late"`
+	} `json:"tasks"`
+}
+
+// query creates a query job for servers and returns its id.
+func (f *fleet) query(servers ...string) string {
+	f.t.Helper()
+	var j job
+	f.must(json.Unmarshal(f.mustCtl("job", "create", "--json", "--name", "e2e-query", "--item", "HDK_QUERY", "--server", strings.Join(servers, ",")), &j))
+	return j.ID
+}
+
+func (f *fleet) job(id string) (j job, err error) {
+	out, err := f.ctl("job", "get", "--json", id)
+	if err != nil {
+		return j, err
+	}
+	return j, json.Unmarshal(out, &j)
+}
+
+// begun waits until all tasks of a job run.
+func (f *fleet) begun(id string) {
+	f.t.Helper()
+	until(f.t, "all tasks run", func() error {
+		j, err := f.job(id)
+		for _, task := range j.Tasks {
+			if task.Phase != protocol.Running && err == nil {
+				err = fmt.Errorf("%s is %s", task.ServerID, task.Phase)
+			}
+		}
+		return err
+	})
+}
+
+// finished waits for the end of a job and checks its messages by server; a
+// server that is not in want is in good order.
+func (f *fleet) finished(id string, want map[string]string) job {
+	f.t.Helper()
+	var j job
+	until(f.t, "the job is FINISHED", func() (err error) {
+		if j, err = f.job(id); err == nil && j.Status != "FINISHED" {
+			err = fmt.Errorf("it is %+v", j)
+		}
+		for _, task := range j.Tasks {
+			if task.ServerName != "name-of-"+task.ServerID && err == nil {
+				err = fmt.Errorf("%s is called %q", task.ServerID, task.ServerName)
+			}
+		}
+		return err
+	})
+	if j.Type != "ASCEND_SOFTWARE_QUERY" || len(j.Tasks) == 0 {
+		f.t.Errorf("the job is %+v", j)
+	}
+	for _, task := range j.Tasks {
+		message, named := want[task.ServerID]
+		if !named {
+			message = f.hosts[task.ServerID].inOrder()
+			if task.Status != protocol.Success || task.Code != "" {
+				f.t.Errorf("%s ended %s %s", task.ServerID, task.Status, task.Code)
+			}
+		}
+		if task.Message != message {
+			f.t.Errorf("%s says %q, want %q", task.ServerID, task.Message, message)
+		}
+		if len(task.Late) > 0 {
+			f.t.Errorf("%s has further verdicts: %v", task.ServerID, task.Late)
+		}
+	}
+	return j
+}
+
+// said reads the whole stream of statuses and checks what must hold of each
+// task in it, even if the broker forgot meanwhile.
+func (f *fleet) said(check func([]protocol.Status) []error) {
+	f.t.Helper()
+	conn, err := nats.Connect("nats://" + f.nats)
+	f.must(err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	f.must(err)
+	h := &hub{t: f.t, conn: conn, js: js, read: map[string]uint64{}}
+	byTask := map[string][]protocol.Status{}
+	for _, s := range h.statuses() {
+		byTask[s.TaskID] = append(byTask[s.TaskID], s)
+	}
+	if len(byTask) == 0 {
+		f.t.Error("no statuses are in the stream")
+	}
+	for _, said := range byTask {
+		for _, err := range check(said) {
+			f.t.Error(err)
+		}
+	}
+}
+
+// answered is nil when one server's task has its verdict.
+func (f *fleet) answered(id, server string) error {
+	j, err := f.job(id)
+	for _, task := range j.Tasks {
+		if task.ServerID == server && task.Status.Terminal() {
+			return err
+		}
+	}
+	return errors.Join(err, fmt.Errorf("%s has not: %+v", server, j))
+}
+
+// afterAll waits for longer than any timeout of an agent that asks its broker.
+func afterAll(t testing.TB, timeout time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(timeout):
+	case <-t.Context().Done():
+		t.Fatal(errors.New("the test was ended"))
+	}
+}

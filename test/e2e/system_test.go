@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"devserver-agent/protocol"
+	"devserver-agent/test/fakehost"
+)
+
+// threeHosts is a fleet of one of each kind whose npu-smi waits for openTools, so
+// that there is something to kill.
+func threeHosts(t *testing.T) (f *fleet, servers []string) {
+	f = newFleet(t)
+	for _, model := range []fakehost.Model{fakehost.A2, fakehost.A3, fakehost.P310} {
+		h := f.add("host-"+string(model), model, fakehost.Options{})
+		h.gateTool()
+		h.start()
+		servers = append(servers, h.server)
+	}
+	return f, servers
+}
+
+func (f *fleet) openTools() {
+	for _, h := range f.hosts {
+		h.openTool()
+	}
+}
+
+func (f *fleet) closeTools() {
+	for _, h := range f.hosts {
+		h.closeTool()
+	}
+}
+
+func TestSystemAQueryIsAnswered(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	f.openTools()
+	f.finished(f.query(servers...), nil)
+	f.said(checkStatuses)
+}
+
+func TestSystemWithTheControlPlaneKilled(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	id := f.query(servers...)
+	for range 4 { // before acceptance, perhaps, and while the tasks run
+		f.killPlane()
+		f.startPlane()
+		if _, err := f.job(id); err != nil {
+			t.Fatalf("the job is forgotten: %v", err)
+		}
+	}
+	f.openTools()
+	f.finished(id, nil)
+	f.said(checkStatuses)
+}
+
+func TestSystemWithAgentsKilled(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	id := f.query(servers...)
+	f.begun(id)
+	for range 3 {
+		for _, h := range f.hosts {
+			h.kill()
+			h.start()
+		}
+	}
+	f.openTools()
+	f.finished(id, nil)
+	f.said(checkStatuses)
+}
+
+func TestSystemWithEverythingKilledAtOnce(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	id := f.query(servers...)
+	f.begun(id)
+	f.killPlane()
+	for _, h := range f.hosts {
+		h.kill()
+	}
+	f.startPlane()
+	for _, h := range f.hosts {
+		h.start()
+	}
+	f.openTools()
+	f.finished(id, nil)
+	f.said(checkStatuses)
+}
+
+func TestSystemWithTheBrokerAwayForLongerThanAnyTimeout(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	id := f.query(servers...)
+	f.begun(id)
+	f.killPlane()
+	f.openTools()
+	afterAll(t, 20*time.Second) // of one acknowledgement: 10 s
+	f.startPlane()
+	f.finished(id, nil)
+	f.said(checkStatuses)
+}
+
+func TestSystemWithAHostThatRestarts(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.add("host-1", fakehost.A2, fakehost.Options{})
+	h.gateTool()
+	machine, err := h.fake.Boot(t.Context(), fakehost.Command{Argv: h.command("run").Args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := f.query("host-1")
+	f.begun(id)
+	h.must(h.fake.Reboot())
+	h.openTool()
+	f.finished(id, nil)
+	f.said(checkStatuses)
+	h.must(machine.Stop())
+}
+
+func TestSystemWithStreamsDeleted(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	f.openTools()
+	before := f.query(servers...)
+	f.finished(before, nil)
+	f.closeTools()
+	id := f.query(servers...)
+	f.begun(id)
+	conn, err := nats.Connect("nats://" + f.nats)
+	f.must(err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	f.must(err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, stream := range []string{protocol.MailboxStream, protocol.StatusStream} {
+		f.must(js.DeleteStream(ctx, stream))
+	}
+	f.openTools()
+	f.finished(id, nil)
+	f.finished(before, nil)
+	f.finished(f.query(servers...), nil)
+	f.said(checkSame)
+}
+
+func TestSystemWithTheWholeStoreDeleted(t *testing.T) {
+	t.Parallel()
+	f, servers := threeHosts(t)
+	f.openTools()
+	before := f.query(servers...)
+	f.finished(before, nil)
+	f.closeTools()
+	id := f.query(servers...)
+	f.begun(id)
+	f.killPlane()
+	f.must(os.RemoveAll(filepath.Join(f.data(), "nats")))
+	f.openTools() // some end while there is no broker
+	f.startPlane()
+	f.finished(id, nil) // rebuilt from what the agents have
+	f.finished(before, nil)
+	f.finished(f.query(servers...), nil)
+	f.said(checkSame)
+}

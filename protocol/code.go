@@ -30,6 +30,26 @@ const (
 	ToolTimeout       Code = "TOOL_TIMEOUT"
 )
 
+// Codes of HDK_UPGRADE.
+const (
+	HDKRepository       Code = "HDK_REPOSITORY_UNAVAILABLE"
+	HDKPackageNotFound  Code = "HDK_PACKAGE_NOT_FOUND"
+	HDKPackageDamaged   Code = "HDK_PACKAGE_DAMAGED"
+	HDKChipUnknown      Code = "HDK_CHIP_UNKNOWN"
+	HDKCardUnhealthy    Code = "HDK_CARD_UNHEALTHY"
+	HDKCardLost         Code = "HDK_CARD_LOST"
+	HDKInUse            Code = "HDK_IN_USE"
+	HDKInstallerRunning Code = "HDK_INSTALLER_RUNNING"
+	HDKDiskSpace        Code = "HDK_DISK_SPACE"
+	HDKUserMissing      Code = "HDK_USER_MISSING"
+	HDKVersionMismatch  Code = "HDK_VERSION_MISMATCH"
+	HDKInstallFailed    Code = "HDK_INSTALL_FAILED"
+	HDKDriverDown       Code = "HDK_DRIVER_DOWN"
+	HDKNotActive        Code = "HDK_NOT_ACTIVE"
+	HDKRolledBack       Code = "HDK_ROLLED_BACK"
+	HDKRollbackFailed   Code = "HDK_ROLLBACK_FAILED"
+)
+
 // Codes of notices: what was refused without a verdict, because nobody who may
 // ask for one did.
 const (
@@ -75,6 +95,22 @@ var codes = []CodeInfo{
 	{StatusLimit, "The task had more transitions than one task may report.", "Report the executor; the task's output has the rest."},
 	{HDKUnreadable, "Neither npu-smi nor the installed version files answered.", "Check that the HDK is installed and npu-smi info works on the host."},
 	{ToolTimeout, "A tool of the host did not answer in time.", "Run the tool by hand; a hanging npu-smi usually needs the driver reloaded or the host restarted."},
+	{HDKRepository, "The repository of HDK packages is not configured, cannot be reached, or its index cannot be read. Nothing was changed.", "Check hdk.repository in the agent's configuration and the repository's index.json, then create the job again."},
+	{HDKPackageNotFound, "The repository has no package of that version for the host's chip and architecture, or several. Nothing was changed.", "Add the package to the repository and write its index again (devserverctl hdk index), or correct version and firmware_version."},
+	{HDKPackageDamaged, "A package does not have the size or SHA-256 that the index declares.", "Put the right file into the repository or write its index again, then create the job again."},
+	{HDKChipUnknown, "The host's chips are of no family that is known, or of several. Nothing was changed.", "Check that the NPUs are on the PCI bus (lspci -d 19e5:)."},
+	{HDKCardUnhealthy, "A card is not healthy, or worse than before the upgrade.", "See npu-smi info -t health on the host and have the card repaired; force=true upgrades all the same."},
+	{HDKCardLost, "A card that was there before the upgrade is missing after it.", "Power the host off and on; if the card stays away, have it repaired."},
+	{HDKInUse, "NPUs are in use. Nothing was changed.", "Stop the processes and containers that are named, the device plugin and exporter too, then create the job again."},
+	{HDKInstallerRunning, "Another HDK installer runs on the host. Nothing was changed.", "Wait for it to end, then create the job again."},
+	{HDKDiskSpace, "There is not enough free space for the packages. Nothing was changed.", "Make room on the file system that is named, then create the job again."},
+	{HDKUserMissing, "The user or group that the installer needs is missing. Nothing was changed.", "Add them (groupadd HwHiAiUser; useradd -g HwHiAiUser -m HwHiAiUser), then create the job again."},
+	{HDKVersionMismatch, "Driver and firmware are outside each other's declared ranges. Nothing was changed.", "Choose versions that belong together; force=true installs them all the same."},
+	{HDKInstallFailed, "An installer of Huawei's failed. The host was not restarted.", "Read the message for what is installed and what to do; the task's output has all the installer said."},
+	{HDKDriverDown, "The driver does not answer after it was installed and the host restarted.", "See dmesg and /var/log/ascend_seclog/ascend_install.log on the host; create the job again with force=true to install anew."},
+	{HDKNotActive, "The new version is installed and cards still run another one after the restart.", "Power the host off and on; if it stays so, create the job again."},
+	{HDKRolledBack, "The upgrade failed and the former versions were installed again.", "Read the message for why it failed before the next attempt."},
+	{HDKRollbackFailed, "The upgrade failed and so did the return to the former versions.", "Look at the host: /var/log/ascend_seclog/ascend_install.log and the task's output tell what is there."},
 	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},
 	{NoticeUnknownKey, "A statement signed with a key that the host does not trust was refused.", "Add the control plane's key to trust.keys, or find out whose key it is."},
 	{NoticeSignature, "A statement whose signature does not match was refused.", "Find out who changed it on its way."},

@@ -1,0 +1,236 @@
+package hdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/protocol"
+)
+
+// How the progress of an item is shared, in percent.
+const (
+	planShare    = 10
+	installShare = 80 // after the plan; what is left is to be seen running
+)
+
+// install runs the plan's installers in their order.
+func (r *run) install(ctx context.Context) (executors.Result, error) {
+	// From here on a cancel waits for the last installer. The memo tells replays
+	// so: a recorded installer must be asked for again, whatever was cancelled.
+	if err := r.commit(ctx, "begin"); err != nil {
+		return executors.Result{}, err
+	}
+	firm, done := steady(ctx)
+	defer done()
+	restart := false
+	for n, i := range r.plan.Installs {
+		if n > 0 && (r.plan.Course == courseRevive || r.plan.Course == courseFirst && restart) {
+			if err := r.revive(ctx, firm, i); err != nil {
+				return executors.Result{}, err
+			}
+			restart = false
+		}
+		j, err := r.step(firm, "install-", i, n, len(r.plan.Installs))
+		if err != nil {
+			return executors.Result{}, err
+		}
+		if j.Effect == failed {
+			return r.failed(ctx, firm, i, j)
+		}
+		restart = restart || j.Effect == pending
+	}
+	if ctx.Err() != nil {
+		return executors.Result{}, r.stopped(firm, "All that was to be installed is.")
+	}
+	if r.order.rollback {
+		return r.prove(ctx, firm, restart)
+	}
+	return r.leave(ctx, restart)
+}
+
+// commit records that the upgrade went past a point, unless ctx ended before.
+func (r *run) commit(ctx context.Context, name string) error {
+	_, err := executors.Memo(ctx, r.host, name, func(ctx context.Context) (bool, error) {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		return true, nil
+	})
+	return err
+}
+
+// left is what Execute leaves for Verify.
+type left struct {
+	Boot    string `json:"boot"`
+	Pending bool   `json:"pending"`
+}
+
+// leave ends Execute: what is installed, and whether it waits for a restart.
+func (r *run) leave(ctx context.Context, restart bool) (executors.Result, error) {
+	l, err := executors.Memo(ctx, r.host, "left", func(context.Context) (left, error) {
+		return left{bootID(r.host.Files()), restart}, nil
+	})
+	if err != nil {
+		return executors.Result{}, err
+	}
+	r.host.Progress(planShare+installShare, "installed")
+	return executors.Result{Message: "Installed: " + r.plan.Target.String() + ".", RebootRequired: l.Pending}, nil
+}
+
+// step runs one installer to its end and judges it.
+func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (judgement, error) {
+	command, t, err := r.command(ctx, prefix, i, n, of)
+	if err != nil {
+		return judgement{}, err
+	}
+	exit, err := r.host.Command(ctx, command)
+	if errors.Is(err, executors.ErrInterrupted) {
+		if err := r.lookAgain(ctx, command.Step, i); err != nil {
+			return judgement{}, err
+		}
+		*t = transcript{told: t.told}
+		exit, err = r.host.Command(ctx, command)
+	}
+	if errors.Is(err, executors.ErrInterrupted) {
+		return judgement{}, executors.Fail(protocol.StepInterrupted, "The installer of %s was cut in the middle twice: %w. Now: %s. See why the host or the installer goes down, then create the job again.",
+			i, err, r.now(ctx))
+	}
+	if err != nil {
+		return judgement{}, err
+	}
+	t.close()
+	return executors.Memo(ctx, r.host, "judged-"+command.Step, func(context.Context) (judgement, error) {
+		node := ascend.NewNode(r.host)
+		installed := node.InstalledDriver
+		if i.Package.Kind == repository.Firmware {
+			installed = node.InstalledFirmware
+		}
+		info, err := installed()
+		return judge(exit, t).against(info, err, i.Package.Version), nil
+	})
+}
+
+// command prepares an installer: the package is verified in the item's own
+// folder and run from there.
+func (r *run) command(ctx context.Context, prefix string, i install, n, of int) (executors.Command, *transcript, error) {
+	path, err := r.ready(ctx, i.Package, nil)
+	if err != nil {
+		if ctx.Err() != nil {
+			return executors.Command{}, nil, context.Cause(ctx)
+		}
+		return executors.Command{}, nil, executors.Fail(protocol.HDKPackageDamaged, "The package of %s is not as it was when the upgrade was planned: %w. Now: %s. Check the repository and the host's disk, then create the job again.",
+			i, err, r.now(ctx))
+	}
+	temp := filepath.Join(filepath.Dir(path), "tmp")
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return executors.Command{}, nil, executors.Fail(protocol.ExecutorFailed, "The folder for temporary files cannot be made: %w.", err)
+	}
+	t := &transcript{told: func(percent int) {
+		done := (float64(n) + float64(percent)/100) / float64(of)
+		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
+	}}
+	r.host.Progress(planShare+installShare*n/of, "installing "+i.String())
+	return executors.Command{
+		Step: prefix + string(i.Package.Kind), Argv: append([]string{path}, i.Options...),
+		Env: []string{"TMPDIR=" + temp}, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
+	}, t, nil
+}
+
+// lookAgain looks at the host after an installer was cut, before one more
+// attempt at it. The plan stands, and with it the order, whatever the first
+// attempt deleted. A firmware needs a driver that runs.
+func (r *run) lookAgain(ctx context.Context, step string, i install) error {
+	_, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (standing, error) {
+		seen, err := stand(ctx, r.host)
+		if err == nil {
+			r.host.Printf("\n[the installer of %s was cut in the middle; now: %s; it is started once more]\n", i, seen.Message)
+		}
+		return seen, err
+	})
+	if err != nil || i.Package.Kind == repository.Driver {
+		return err
+	}
+	return r.awaitDriver(ctx, "awaited-"+step)
+}
+
+// revive has the host restarted, so that the driver that was just installed runs
+// and the firmware can be installed through it. Where the task allows no restart
+// it is enough that the driver answers already.
+func (r *run) revive(ctx, firm context.Context, next install) error {
+	err := r.host.Restart(ctx, "driver")
+	if errors.Is(err, executors.ErrNoRestart) {
+		answers, err := executors.Memo(firm, r.host, "answers", func(ctx context.Context) (bool, error) {
+			seen, err := stand(ctx, r.host)
+			return seen.Down == "" && seen.runsDriver(r.plan.Target.Driver), err
+		})
+		if err != nil || answers {
+			return err
+		}
+		return executors.Fail(protocol.RebootRequired, "Driver %s is installed; %s was not, because it needs a driver that runs and the task allows no restart. Now: %s. Restart the host, then create the job again; or create it with is_reboot.",
+			r.plan.Target.Driver, next, r.now(firm))
+	}
+	if err != nil {
+		if ctx.Err() != nil && !errors.Is(err, executors.ErrStopping) {
+			return r.stopped(firm, fmt.Sprintf("Driver %s was installed, %s was not begun.", r.plan.Target.Driver, next))
+		}
+		return err
+	}
+	return r.awaitDriver(firm, "revived")
+}
+
+func (s standing) runsDriver(version ascend.Version) bool {
+	for _, c := range s.Cards {
+		if c.Driver != version {
+			return false
+		}
+	}
+	return len(s.Cards) > 0
+}
+
+// awaitDriver waits until the driver lists its cards.
+func (r *run) awaitDriver(ctx context.Context, memo string) error {
+	answers, err := executors.Memo(ctx, r.host, memo, func(ctx context.Context) (bool, error) {
+		seen, err := r.watchFor(ctx, func(s standing) (done, certain bool) { return s.Down == "", false })
+		return seen.Down == "", err
+	})
+	if err == nil && !answers {
+		err = executors.Fail(protocol.HDKDriverDown, "The driver does not answer %s after it was installed, so the firmware cannot be. Now: %s. See dmesg and /var/log/ascend_seclog/ascend_install.log on the host.",
+			r.Patience, r.now(ctx))
+	}
+	return err
+}
+
+// now is what HDK_QUERY would say now, for messages.
+func (r *run) now(ctx context.Context) string {
+	seen, err := stand(ctx, r.host)
+	if err != nil {
+		return "not known"
+	}
+	return seen.Message
+}
+
+// stopped is the failure of an upgrade whose task was cancelled, or ran out of
+// time, meanwhile: it says what is there now, without a restart.
+func (r *run) stopped(ctx context.Context, done string) error {
+	return executors.Fail(protocol.TaskCancelled, "%s The host was not restarted. Now: %s. What is installed and does not run yet becomes active at the next restart.", done, r.now(ctx))
+}
+
+// failed ends an upgrade whose installer failed, by a rollback if one is asked
+// for and may begin.
+func (r *run) failed(ctx, firm context.Context, i install, j judgement) (executors.Result, error) {
+	remedy := j.Remedy
+	if remedy == "" {
+		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host tell more."
+	}
+	why := fmt.Sprintf("The installer of %s failed: %s.", i, j.Why)
+	if r.order.rollback {
+		return r.rollBack(ctx, firm, why, remedy)
+	}
+	return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s The host was not restarted. Now: %s. %s", why, r.now(firm), remedy)
+}

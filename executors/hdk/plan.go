@@ -1,0 +1,254 @@
+package hdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/protocol"
+)
+
+// plan is everything that decides what an upgrade does. It is made once.
+type plan struct {
+	Target   release     `json:"target"`
+	Former   release     `json:"former"`
+	Chip     ascend.Chip `json:"chip,omitempty"`
+	Arch     string      `json:"arch"`
+	Before   standing    `json:"before"`
+	Course   course      `json:"course"`
+	Installs []install   `json:"installs,omitempty"` // in this order
+	// Returns are the packages of the former versions, for a rollback.
+	Returns  []install `json:"returns,omitempty"`
+	Findings []finding `json:"findings,omitempty"`
+}
+
+// course is the way an upgrade takes.
+type course string
+
+const (
+	courseNone    course = "none"    // the target is installed and runs
+	courseRestart course = "restart" // it is installed and does not run yet
+	courseUpgrade course = "upgrade" // firmware, then driver
+	courseFirst   course = "first"   // nothing is installed: driver, then firmware
+	courseRevive  course = "revive"  // the driver is down: driver, restart, firmware
+)
+
+// install is one installer that is to run.
+type install struct {
+	Package repository.Package `json:"package"`
+	Options []string           `json:"options"`
+}
+
+func (i install) String() string {
+	return fmt.Sprintf("%s %s", i.Package.Kind, i.Package.Version)
+}
+
+// makePlan looks, chooses and checks. It writes below the state directory only:
+// packages are fetched and verified here, so that a wrong one is found before
+// anything is touched.
+func (r *run) makePlan(ctx context.Context) (plan, error) {
+	r.host.Progress(0, "planning")
+	before, err := stand(ctx, r.host)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{Before: before, Former: before.former(), Arch: r.Arch}
+	node := ascend.NewNode(r.host)
+	r.findChip(&p, node)
+	r.findTarget(ctx, &p, node)
+	if ctx.Err() != nil {
+		return plan{}, context.Cause(ctx)
+	}
+	if p.Course != courseNone {
+		p.Findings = append(p.Findings, r.preflight(ctx, p, node)...)
+	}
+	if err := r.fetch(ctx, &p); err != nil {
+		return plan{}, err
+	}
+	for _, f := range p.Findings {
+		r.host.Printf("%s\n", f)
+	}
+	r.host.Printf("plan: %s\n", p.outlook())
+	return p, nil
+}
+
+// findChip finds the chip family by PCI device id: from the boards, or else from
+// the bus. Printed names tell nothing: a first-generation 910 prints 910B.
+func (r *run) findChip(p *plan, node ascend.Node) {
+	var chips []ascend.Chip
+	for _, c := range p.Before.Cards {
+		chips = append(chips, c.Chip)
+	}
+	if devices, err := node.Devices(); err == nil {
+		for _, d := range devices {
+			chips = append(chips, d.Chip)
+		}
+	}
+	slices.Sort(chips)
+	chips = slices.DeleteFunc(slices.Compact(chips), func(c ascend.Chip) bool { return c == "" })
+	switch len(chips) {
+	case 0:
+		p.block(protocol.HDKChipUnknown, "no Ascend chip of a known family is on the PCI bus or told by npu-smi")
+	case 1:
+		p.Chip = chips[0]
+	default:
+		p.block(protocol.HDKChipUnknown, "chips of several families are on this host: %v", chips)
+	}
+}
+
+// findTarget finds the versions to reach, what stands between, and the packages.
+func (r *run) findTarget(ctx context.Context, p *plan, node ascend.Node) {
+	p.Target = release{r.order.driver, r.order.firmware}
+	index, err := r.index(ctx)
+	if p.Target.Firmware == "" {
+		if err != nil {
+			p.lacksIndex(err)
+			return
+		}
+		p.findFirmware(index)
+		if p.Target.Firmware == "" {
+			return
+		}
+	}
+	r.chart(p, node)
+	if len(p.Installs) == 0 {
+		return
+	}
+	if err != nil {
+		p.lacksIndex(err)
+		p.Installs = nil
+		return
+	}
+	for i := range p.Installs {
+		p.choose(index, &p.Installs[i].Package)
+	}
+	p.Installs = slices.DeleteFunc(p.Installs, func(i install) bool { return i.Package.File == "" })
+	if r.order.rollback {
+		r.findReturns(p, index)
+	}
+}
+
+func (r *run) index(ctx context.Context) (repository.Index, error) {
+	if r.Source == nil {
+		return repository.Index{}, repository.ErrNone
+	}
+	return repository.ReadIndex(ctx, r.Source)
+}
+
+func (p *plan) lacksIndex(err error) {
+	p.block(protocol.HDKRepository, "the HDK repository cannot be read: %v", err)
+}
+
+// findFirmware takes the firmware of the release, if there is one only.
+func (p *plan) findFirmware(index repository.Index) {
+	found, known := index.Of(p.Target.Driver, repository.Firmware, p.Chip, p.Arch)
+	var versions []string
+	for _, fw := range found {
+		if !slices.Contains(versions, string(fw.Version)) {
+			versions = append(versions, string(fw.Version))
+		}
+	}
+	switch {
+	case p.Chip == "": // said already
+	case !known:
+		p.block(protocol.HDKPackageNotFound, "the repository has no release %s (it has %s)", p.Target.Driver, releases(index))
+	case len(versions) == 0:
+		p.block(protocol.HDKPackageNotFound, "release %s has no firmware for %s", p.Target.Driver, p.Chip)
+	case len(versions) > 1:
+		p.block(protocol.HDKPackageNotFound, "release %s has several firmwares for %s: set firmware_version to one of %s", p.Target.Driver, p.Chip, strings.Join(versions, ", "))
+	default:
+		p.Target.Firmware = found[0].Version
+	}
+}
+
+func releases(index repository.Index) string {
+	var names []string
+	for _, r := range index.Releases {
+		names = append(names, string(r.Version))
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) == 0 {
+		return "none"
+	}
+	return clipList(names, 20)
+}
+
+// choose finds the package of a kind and version, or blocks.
+func (p *plan) choose(index repository.Index, wanted *repository.Package) {
+	found := index.Find(p.Target.Driver, wanted.Kind, p.Chip, p.Arch, wanted.Version)
+	if len(found) == 0 && p.Chip != "" {
+		p.block(protocol.HDKPackageNotFound, "the repository has no %s %s for %s on %s", wanted.Kind, wanted.Version, p.Chip, p.Arch)
+		return
+	}
+	if len(found) > 0 {
+		*wanted = found[0]
+	}
+}
+
+// findReturns finds the packages that a rollback needs: the safety net must be
+// there before anybody walks the rope.
+func (r *run) findReturns(p *plan, index repository.Index) {
+	for _, part := range []struct {
+		kind    repository.Kind
+		version ascend.Version
+	}{{repository.Firmware, p.Former.Firmware}, {repository.Driver, p.Former.Driver}} {
+		if part.version == "" {
+			p.warn("no former %s is known: a rollback could not return to it", part.kind)
+			continue
+		}
+		back := install{Package: repository.Package{Kind: part.kind, Version: part.version}, Options: r.options("--upgrade")}
+		p.choose(index, &back.Package)
+		if back.Package.File != "" {
+			p.Returns = append(p.Returns, back)
+		}
+	}
+}
+
+// fetch brings the packages into the item's folder and verifies them there.
+func (r *run) fetch(ctx context.Context, p *plan) error {
+	if slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Code == protocol.HDKDiskSpace && f.Blocks }) {
+		return nil
+	}
+	packages := append(slices.Clone(p.Installs), p.Returns...)
+	for n, i := range packages {
+		told := func(bytes int64) {
+			share := float64(n) + float64(bytes)/float64(i.Package.Size)
+			r.host.Progress(int(float64(planShare)*share/float64(len(packages))), "fetching "+i.String())
+		}
+		_, err := r.ready(ctx, i.Package, told)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, repository.ErrDamaged):
+			p.block(protocol.HDKPackageDamaged, "%v", err)
+		case errors.Is(err, fs.ErrNotExist):
+			p.block(protocol.HDKPackageNotFound, "%s is in the index and not in the repository", i.Package.File)
+		case err != nil:
+			p.block(protocol.HDKRepository, "%v", err)
+		}
+	}
+	return nil
+}
+
+// ready makes sure that a package is in the item's folder, verified.
+func (r *run) ready(ctx context.Context, p repository.Package, told func(int64)) (string, error) {
+	dir, err := r.host.Scratch()
+	if err != nil {
+		return "", executors.Fail(protocol.ExecutorFailed, "The folder for packages cannot be made: %w.", err)
+	}
+	return r.Cache.Fetch(ctx, r.Source, p, dir, told)
+}
+
+func clipList(names []string, most int) string {
+	if len(names) > most {
+		names = append(names[:most:most], fmt.Sprintf("and %d more", len(names)-most))
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,196 @@
+package hdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/protocol"
+)
+
+// preflight checks everything at once. Only what it names here blocks; force
+// makes health, use and ranges warnings.
+func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding {
+	files := r.host.Files()
+	if p.Course == courseRestart {
+		return restartWarnings(files) // who asks for a restart accepts what it ends
+	}
+	running := readProcesses(files)
+	var found []finding
+	found = append(found, r.unlessForced(health(p.Before))...)
+	found = append(found, r.unlessForced(r.use(ctx, p.Before, running))...)
+	found = append(found, otherInstallers(running)...)
+	found = append(found, r.space(p)...)
+	found = append(found, owner(node, files)...)
+	found = append(found, r.unlessForced(ranges(p, node))...)
+	found = append(found, installWarnings(files)...)
+	return append(found, restartWarnings(files)...)
+}
+
+// unlessForced turns what blocks into warnings when force is asked for.
+func (r *run) unlessForced(found []finding) []finding {
+	if !r.order.force {
+		return found
+	}
+	for i, f := range found {
+		if f.Blocks {
+			found[i] = warning("%s (force)", f.What)
+		}
+	}
+	return found
+}
+
+// health finds cards that are not healthy, or fell off. What cannot be told
+// because npu-smi cannot start is a warning: a broken driver is a usual reason
+// to upgrade.
+func health(now standing) []finding {
+	if now.Down != "" && !now.InUse {
+		return []finding{warning("the cards' health is not known: %s", now.Down)}
+	}
+	var found []finding
+	listed := 0
+	for _, c := range now.Cards {
+		listed += c.Chips
+		if c.Health != ascend.StateOK {
+			found = append(found, blocking(protocol.HDKCardUnhealthy, "%s", c))
+		}
+	}
+	if listed > 0 && listed < now.Chips {
+		found = append(found, blocking(protocol.HDKCardUnhealthy, "%d chips are on the PCI bus, of which the driver lists %d", now.Chips, listed))
+	}
+	return found
+}
+
+// use finds who holds the NPUs: processes with a davinci node open, containers
+// that were given one.
+func (r *run) use(ctx context.Context, now standing, running []process) []finding {
+	var found []finding
+	if now.InUse {
+		found = append(found, blocking(protocol.HDKInUse, "%s", now.Down))
+	}
+	var holders []string
+	for _, p := range running {
+		if p.holdsNPU {
+			holders = append(holders, p.String())
+		}
+	}
+	for _, c := range containers(ctx, r.host) {
+		named := slices.ContainsFunc(running, func(p process) bool { return p.holdsNPU && p.container != "" && strings.HasPrefix(c.id, p.container) })
+		if !named {
+			holders = append(holders, c.String())
+		}
+	}
+	if len(holders) > 0 {
+		found = append(found, blocking(protocol.HDKInUse, "NPUs are in use by %s", clipList(holders, 10)))
+	}
+	return found
+}
+
+func otherInstallers(running []process) []finding {
+	var found []finding
+	for _, p := range running {
+		if p.installer != "" {
+			found = append(found, blocking(protocol.HDKInstallerRunning, "another installer runs: process %d, %s", p.pid, p.installer))
+		}
+	}
+	return found
+}
+
+const mib = 1 << 20
+
+// space finds file systems with less than three times the largest package and
+// 256 MiB free: an archive is unpacked and its content copied beside the former.
+func (r *run) space(p plan) []finding {
+	var largest int64
+	for _, i := range p.Installs {
+		largest = max(largest, i.Package.Size)
+	}
+	need := 3*largest + 256*mib
+	var found []finding
+	if dir, err := r.host.Scratch(); err == nil {
+		if free, err := freeAt(dir); err == nil && free < need {
+			found = append(found, blocking(protocol.HDKDiskSpace, "the agent's state directory has %d MiB free, %d are needed", free/mib, need/mib))
+		}
+	}
+	for _, dir := range []string{"usr/local/Ascend", "usr/local", "usr", "."} {
+		free, err := freeIn(r.host.Files(), dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && free < need {
+			found = append(found, blocking(protocol.HDKDiskSpace, "/%s has %d MiB free, %d are needed", dir, free/mib, need/mib))
+		}
+		break
+	}
+	return found
+}
+
+// owner finds the installer's user and group missing. Without a word of
+// ascend_install.info they are HwHiAiUser.
+func owner(node ascend.Node, files fs.FS) []finding {
+	user, group := "HwHiAiUser", "HwHiAiUser"
+	if info, err := node.InstallInfo(); err == nil && info.User() != "" && info.Group() != "" {
+		user, group = info.User(), info.Group()
+	}
+	var found []finding
+	for _, list := range []struct{ what, name, file string }{{"user", user, "etc/passwd"}, {"group", group, "etc/group"}} {
+		if !listed(files, list.file, list.name) {
+			found = append(found, blocking(protocol.HDKUserMissing, "the installer's %s %s is not in /%s", list.what, list.name, list.file))
+		}
+	}
+	return found
+}
+
+func listed(files fs.FS, file, name string) bool {
+	raw, err := fs.ReadFile(files, file)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(raw)) {
+		if entry, _, _ := strings.Cut(line, ":"); entry == name {
+			return true
+		}
+	}
+	return false
+}
+
+// ranges finds driver and firmware outside each other's declared ranges. Where
+// a kind is not installed anew, what is installed declares.
+func ranges(p plan, node ascend.Node) []finding {
+	var found []finding
+	for _, side := range []struct {
+		kind      repository.Kind
+		own       ascend.Version
+		other     ascend.Version
+		key       string
+		installed func() (ascend.VersionInfo, error)
+	}{
+		{repository.Driver, p.Target.Driver, p.Target.Firmware, "compatible_version_fw", node.InstalledDriver},
+		{repository.Firmware, p.Target.Firmware, p.Target.Driver, "compatible_version_drv", node.InstalledFirmware},
+	} {
+		declares := repository.Package{Kind: side.kind, Version: side.own}
+		at := slices.IndexFunc(p.Installs, func(i install) bool { return i.Package.Kind == side.kind })
+		if at >= 0 {
+			declares = p.Installs[at].Package
+		} else if info, err := side.installed(); err == nil {
+			declares.Requires = info.Values[side.key]
+		}
+		switch declares.Admits(side.other) {
+		case repository.Silent:
+			found = append(found, warning("%s %s declares no ranges", side.kind, side.own))
+		case repository.No:
+			found = append(found, blocking(protocol.HDKVersionMismatch, "%s %s requires %s of the other, which is %s", side.kind, side.own, declares.Requires, side.other))
+		}
+	}
+	return found
+}
+
+// String names a container for a message.
+func (c container) String() string {
+	return fmt.Sprintf("container %s (%.12s)", strings.TrimPrefix(c.name, "/"), c.id)
+}

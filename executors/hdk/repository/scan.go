@@ -1,0 +1,214 @@
+package repository
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"devserver-agent/executors/ascend"
+)
+
+// Names of packages as Huawei gives them, such as
+// Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run and
+// Atlas-A5-hdk-npu-firmware_7.8.0.7.220.run.
+var packageName = regexp.MustCompile(`(?i)^(?:Ascend-hdk-([a-z0-9_]+)-npu|Atlas-(A5)-hdk-npu)-(driver|firmware)(?:-soc)?_([0-9][^_]*)(?:_linux-(aarch64|x86-64|x86_64))?\.run$`)
+
+// ParseName reads what a package's file name tells: kind, chip, arch, version.
+func ParseName(name string) (Package, error) {
+	match := packageName.FindStringSubmatch(name)
+	if match == nil {
+		return Package{}, fmt.Errorf("%.120q is not named as an HDK package", name)
+	}
+	version, err := ascend.ParseVersion(match[4])
+	if err != nil {
+		return Package{}, err
+	}
+	p := Package{Kind: Kind(strings.ToLower(match[3])), Version: version, Arch: NoArch}
+	switch chip := strings.ToLower(cmp.Or(match[1], match[2])); chip {
+	case "a2":
+		p.Chip = ascend.Chip910B
+	case "a3":
+		p.Chip = ascend.Chip910_93
+	case "a5":
+		p.Chip = ascend.Chip950
+	default:
+		p.Chip = ascend.Chip(chip)
+	}
+	if arch := strings.ToLower(match[5]); arch != "" {
+		p.Arch = strings.ReplaceAll(arch, "-", "_")
+	}
+	if p.Kind == Driver && p.Arch == NoArch {
+		return Package{}, fmt.Errorf("%.120q names no architecture", name)
+	}
+	return p, nil
+}
+
+// Scan makes the index of a folder from its packages: what the names say, sizes,
+// digests, and the ranges declared in the archives. Packages in one subfolder
+// belong together. Elsewhere a release is a driver with every firmware that may
+// run with it, by the ranges that the two declare. notes say what was left out
+// and what could not be read.
+func Scan(files fs.FS) (index Index, notes []string, err error) {
+	byFolder := map[string][]Package{}
+	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() || !strings.HasSuffix(strings.ToLower(name), ".run") {
+			return nil
+		}
+		p, note, err := describe(files, name)
+		if note != "" {
+			notes = append(notes, note)
+		}
+		if err == nil && p.File != "" {
+			byFolder[path.Dir(name)] = append(byFolder[path.Dir(name)], p)
+		}
+		return err
+	})
+	if err != nil {
+		return Index{}, notes, err
+	}
+	for folder, packages := range byFolder {
+		releases, alone := group(packages, folder != ".")
+		index.Releases = append(index.Releases, releases...)
+		for _, p := range alone {
+			notes = append(notes, p.File+": no driver here goes with it; it is left out")
+		}
+	}
+	slices.SortFunc(index.Releases, func(a, b Release) int {
+		return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.Packages[0].File, b.Packages[0].File))
+	})
+	slices.Sort(notes)
+	return index, notes, nil
+}
+
+// describe reads one package. A file that is none has no File and a note.
+func describe(files fs.FS, name string) (p Package, note string, err error) {
+	p, err = ParseName(path.Base(name))
+	if err != nil {
+		return Package{}, fmt.Sprintf("%s: left out: %v", name, err), nil
+	}
+	if !filePattern.MatchString(name) {
+		return Package{}, name + ": left out: its name or folder has letters that are not used in an index", nil
+	}
+	file, err := files.Open(name)
+	if err != nil {
+		return Package{}, "", err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if p.Size, err = io.Copy(sum, file); err != nil {
+		return Package{}, "", fmt.Errorf("read %s: %w", name, err)
+	}
+	p.File, p.SHA256 = name, hex.EncodeToString(sum.Sum(nil))
+	again, err := files.Open(name)
+	if err != nil {
+		return Package{}, "", err
+	}
+	defer again.Close()
+	info, err := VersionInfo(again)
+	switch {
+	case err != nil:
+		return p, fmt.Sprintf("%s: %v; it is listed without ranges", name, err), nil
+	case info.Version != p.Version:
+		return Package{}, fmt.Sprintf("%s: left out: its version.info says %s", name, info.Version), nil
+	}
+	p.Requires = info.Values["compatible_version_fw"]
+	if p.Kind == Firmware {
+		p.Requires = info.Values["compatible_version_drv"]
+	}
+	if err := p.check(); err != nil {
+		return Package{}, fmt.Sprintf("%s: left out: %v", name, err), nil
+	}
+	return p, "", nil
+}
+
+// group makes releases of the packages of one folder. Those that belong
+// together are not asked for their ranges.
+func group(packages []Package, together bool) (releases []Release, alone []Package) {
+	used := map[string]bool{}
+	byVersion := map[ascend.Version]*Release{}
+	var order []ascend.Version
+	for _, p := range packages {
+		if p.Kind != Driver {
+			continue
+		}
+		if byVersion[p.Version] == nil {
+			byVersion[p.Version] = &Release{Version: p.Version}
+			order = append(order, p.Version)
+		}
+		r := byVersion[p.Version]
+		r.Packages = append(r.Packages, p)
+		for _, fw := range packages {
+			listed := slices.ContainsFunc(r.Packages, func(q Package) bool { return q.File == fw.File })
+			if fw.Kind == Firmware && fw.Chip == p.Chip && !listed && (together || p.suits(fw)) {
+				r.Packages = append(r.Packages, fw)
+				used[fw.File] = true
+			}
+		}
+	}
+	for _, v := range order {
+		releases = append(releases, *byVersion[v])
+	}
+	for _, p := range packages {
+		if p.Kind == Firmware && !used[p.File] {
+			alone = append(alone, p)
+		}
+	}
+	return releases, alone
+}
+
+// suits reports whether neither package declares that it does not go with the
+// other.
+func (p Package) suits(other Package) bool {
+	return p.Admits(other.Version) != No && other.Admits(p.Version) != No
+}
+
+// Answer is what a package's ranges say of a version.
+type Answer int
+
+// The answers; Silent is that of a package that declares nothing.
+const (
+	Silent Answer = iota
+	Yes
+	No
+)
+
+// Admits says whether a version of the other kind is in one of the package's
+// ranges.
+func (p Package) Admits(other ascend.Version) Answer {
+	ranges, err := ascend.ParseRanges(p.Requires)
+	if err != nil || len(ranges) == 0 {
+		return Silent // an index with ranges that are none was refused
+	}
+	for _, r := range ranges {
+		if r.Contains(other) {
+			return Yes
+		}
+	}
+	return No
+}
+
+// WriteIndex puts an index.json into a folder, whole or not at all.
+func WriteIndex(dir string, data []byte) error {
+	temp, err := os.CreateTemp(dir, ".index-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path.Join(dir, IndexFile))
+}

@@ -1,0 +1,77 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Source gives the files of a repository.
+//
+// Open reads a file from an offset on. fs.ErrNotExist says that there is none.
+// An offset at the file's end or beyond gives nothing or an error. It may be
+// called concurrently.
+type Source interface {
+	Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error)
+}
+
+// ErrNone says that no repository is configured.
+var ErrNone = errors.New("no repository is configured")
+
+// Locate makes the source for a location as the configuration writes it: an
+// absolute path, an http or https URL, or object://BUCKET, for which objects is
+// asked; nil objects knows none.
+func Locate(location string, objects func(bucket string) (Source, error)) (Source, error) {
+	switch {
+	case location == "":
+		return nil, ErrNone
+	case strings.HasPrefix(location, "http://"), strings.HasPrefix(location, "https://"):
+		return NewHTTP(location)
+	case strings.HasPrefix(location, "object://"):
+		if objects == nil {
+			return nil, errors.New("this agent has no object store")
+		}
+		return objects(strings.TrimPrefix(location, "object://"))
+	case filepath.IsAbs(location):
+		return Folder(location), nil
+	}
+	return nil, fmt.Errorf("repository %q is no absolute path and no URL that is known", location)
+}
+
+// Folder is a repository in a folder.
+type Folder string
+
+// Open implements Source. A file that a link leads out of the folder is refused.
+func (f Folder) Open(_ context.Context, name string, offset int64) (io.ReadCloser, error) {
+	root, err := os.OpenRoot(string(f))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	file, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// ReadIndex reads the index of a repository.
+func ReadIndex(ctx context.Context, source Source) (Index, error) {
+	file, err := source.Open(ctx, IndexFile, 0)
+	if err != nil {
+		return Index{}, fmt.Errorf("read %s: %w", IndexFile, err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, MaxIndex+1))
+	if err != nil {
+		return Index{}, fmt.Errorf("read %s: %w", IndexFile, err)
+	}
+	return ParseIndex(data)
+}

@@ -1,0 +1,145 @@
+package hdk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/protocol"
+)
+
+// Upgrade is HDK_UPGRADE: it brings driver and firmware of all cards to one
+// version and sees them run.
+//
+// What it does is decided once, in the memo "plan"; then installers run, one
+// step each; what they came to is judged by their exit code and their text; and
+// Verify looks at every card after the restart, or at once where there is none.
+// What was installed becomes active at a restart, which is the agent's; in
+// between, the executor has the host restarted only where the firmware needs a
+// driver that runs first.
+//
+// If the agent or the host dies
+//
+//	before the plan is recorded        -> it is made again, nothing was touched; a download goes on where it ended
+//	while an installer runs            -> re-attached; cut with the host: one more numbered attempt, by the same plan
+//	after an installer, before a memo  -> its text is read again and judged the same
+//	after a memo                       -> the replay comes to the same point
+//
+// A cancel is obeyed before the first installer and after the last.
+type Upgrade struct {
+	// Source gives the packages; nil: no repository is configured.
+	Source repository.Source
+	// Cache keeps them.
+	Cache *repository.Cache
+	// Arch is the host's, as uname -m says it; "": this machine's.
+	Arch string
+	// Patience is how long a driver may take to answer after a restart; 0: 20 min.
+	Patience time.Duration
+	// SecondLook is how long cards that are not as they should be may take to
+	// become so; 0: 10 s.
+	SecondLook time.Duration
+	// Every is the pause between looks at a driver that does not answer; 0: 5 s.
+	Every time.Duration
+	// Limit is how long one installer may run before the task ends without it;
+	// it is not killed even then; 0: 1 h.
+	Limit time.Duration
+}
+
+// order is what an item asks for.
+type order struct {
+	driver   ascend.Version
+	firmware ascend.Version // "": the release's
+	force    bool
+	rollback bool
+	dryRun   bool
+}
+
+func parseOrder(spec executors.Spec) (order, error) {
+	o := order{force: spec["force"] == "true", rollback: spec["rollback"] == "true", dryRun: spec["dry_run"] == "true"}
+	var err error
+	if o.driver, err = ascend.ParseVersion(spec["version"]); err != nil {
+		return order{}, executors.Fail(protocol.SpecInvalid, "spec.version: %w. Nothing was started. Give a version such as 24.1.0.3.", err)
+	}
+	if text := spec["firmware_version"]; text != "" {
+		if o.firmware, err = ascend.ParseVersion(text); err != nil {
+			return order{}, executors.Fail(protocol.SpecInvalid, "spec.firmware_version: %w. Nothing was started. Give a version such as 7.5.0.5.220.", err)
+		}
+	}
+	return o, nil
+}
+
+// run is one replay of an upgrade.
+type run struct {
+	Upgrade
+	host  executors.Host
+	order order
+	plan  plan
+}
+
+// Execute plans, checks and installs.
+func (u Upgrade) Execute(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
+	o, err := parseOrder(spec)
+	if err != nil {
+		return executors.Result{}, err
+	}
+	r := &run{Upgrade: u.withDefaults(), host: host, order: o}
+	if r.plan, err = executors.Memo(ctx, host, "plan", r.makePlan); err != nil {
+		return executors.Result{}, err
+	}
+	switch {
+	case r.plan.blocked():
+		return executors.Result{}, r.plan.refusal()
+	case o.dryRun:
+		host.Progress(100, "planned")
+		return executors.Result{Message: r.plan.outlook(), Unchanged: true}, nil
+	case r.plan.Course == courseNone:
+		host.Progress(100, "nothing to do")
+		return executors.Result{Message: r.plan.Before.Message, Unchanged: true}, nil
+	case r.plan.Course == courseRestart:
+		return r.leave(ctx, true)
+	}
+	return r.install(ctx)
+}
+
+func (u Upgrade) withDefaults() Upgrade {
+	orElse := func(d *time.Duration, other time.Duration) {
+		if *d == 0 {
+			*d = other
+		}
+	}
+	orElse(&u.Patience, 20*time.Minute)
+	orElse(&u.SecondLook, 10*time.Second)
+	orElse(&u.Every, 5*time.Second)
+	orElse(&u.Limit, time.Hour)
+	if u.Arch == "" {
+		u.Arch = machine()
+	}
+	return u
+}
+
+// steady is ctx without a cancel or a deadline: between the first and the last
+// installer only the end of the agent counts.
+func steady(ctx context.Context) (context.Context, context.CancelFunc) {
+	firm, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), executors.ErrStopping) {
+			cancel(executors.ErrStopping)
+		}
+	})
+	return firm, func() { unhook(); cancel(nil) }
+}
+
+// pause waits, or returns the cause of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

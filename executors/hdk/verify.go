@@ -1,0 +1,207 @@
+package hdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+	"devserver-agent/protocol"
+)
+
+// Verify sees the cards run the target: every card of the plan is there, as
+// healthy as before. A driver that does not answer yet is waited for; cards that
+// answer otherwise get a second look.
+func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
+	o, err := parseOrder(spec)
+	if err != nil {
+		return executors.Result{}, err
+	}
+	r := &run{Upgrade: u.withDefaults(), host: host, order: o}
+	if r.plan, err = executors.Memo(ctx, host, "plan", missing[plan]); err != nil {
+		return executors.Result{}, err
+	}
+	switch {
+	case o.dryRun:
+		return executors.Result{Message: r.plan.outlook(), Unchanged: true}, nil
+	case r.plan.Course == courseNone:
+		return executors.Result{Message: r.plan.Before.Message, Unchanged: true}, nil
+	}
+	l, err := executors.Memo(ctx, host, "left", missing[left])
+	if err != nil {
+		return executors.Result{}, err
+	}
+	if l.Pending && l.Boot != "" && l.Boot == bootID(host.Files()) {
+		return r.unproven(ctx)
+	}
+	v, err := r.verdict(ctx, r.plan.Target)
+	if err != nil {
+		return executors.Result{}, err
+	}
+	if v.Code != "" {
+		return executors.Result{}, executors.Fail(v.Code, "%s", v.Message)
+	}
+	host.Progress(100, "verified")
+	return executors.Result{Message: v.Message}, nil
+}
+
+var errNoMemo = errors.New("the item was not executed")
+
+func missing[T any](context.Context) (none T, err error) { return none, errNoMemo }
+
+// unproven is the result of an installation that waits for a restart which the
+// task does not ask for. Chips that were reset hot may run it all the same.
+func (r *run) unproven(ctx context.Context) (executors.Result, error) {
+	seen, err := stand(ctx, r.host)
+	if err != nil {
+		return executors.Result{}, err
+	}
+	r.host.Progress(100, "installed")
+	if seen.runs(r.plan.Target) {
+		return executors.Result{Message: seen.Message}, nil
+	}
+	return executors.Result{
+		Message: fmt.Sprintf("%s. %s is installed and becomes active after a restart of the host: restart it when its work allows, or create the job with is_reboot.", seen.Message, capital(r.plan.Target.String())),
+		Code:    protocol.RebootRequired, RebootRequired: true,
+	}, nil
+}
+
+// verdict is what was seen at last. Code is "" when all is as it should be.
+type verdict struct {
+	Code    protocol.Code `json:"code,omitempty"`
+	Message string        `json:"message"`
+}
+
+// verdict waits for the cards to run target and says how they are.
+func (r *run) verdict(ctx context.Context, target release) (verdict, error) {
+	seen, err := r.watchFor(ctx, func(s standing) (done, certain bool) {
+		return r.wrong(s, target).Code == "", s.Down == ""
+	})
+	if err != nil {
+		return verdict{}, err
+	}
+	return r.wrong(seen, target), nil
+}
+
+// watchFor looks until done, or until what is seen is not going to change: a
+// driver that does not answer has all of Patience, one that answers otherwise
+// (certain) SecondLook.
+func (r *run) watchFor(ctx context.Context, look func(standing) (done, certain bool)) (standing, error) {
+	began, doubted := time.Now(), time.Time{}
+	for {
+		seen, err := stand(ctx, r.host)
+		if err != nil {
+			return standing{}, err
+		}
+		done, certain := look(seen)
+		switch {
+		case done:
+			return seen, nil
+		case !certain:
+			doubted = time.Time{}
+			r.host.Progress(planShare+installShare, "waiting for the driver: "+seen.Down)
+		case doubted.IsZero():
+			doubted = time.Now()
+			r.host.Progress(planShare+installShare, "looking again")
+		case time.Since(doubted) >= r.SecondLook:
+			return seen, nil
+		}
+		if !certain && time.Since(began) >= r.Patience {
+			return seen, nil
+		}
+		wait := r.Every
+		if certain {
+			wait = r.SecondLook - time.Since(doubted)
+		}
+		if err := pause(ctx, wait); err != nil {
+			return standing{}, err
+		}
+	}
+}
+
+// wrong says what is not as it should be after the restart, worst first.
+func (r *run) wrong(now standing, target release) verdict {
+	lost := r.lost(now)
+	var old, sick, ill []string
+	for _, c := range now.Cards {
+		if !c.runs(target) {
+			old = append(old, c.running())
+		}
+		switch before, known := r.before(c.ID); {
+		case worse(c.Health, before.Health) && known:
+			sick = append(sick, c.String())
+		case c.Health != ascend.StateOK:
+			ill = append(ill, c.String())
+		}
+	}
+	say := func(code protocol.Code, what string) verdict {
+		return verdict{code, protocol.Clip(fmt.Sprintf("%s Now: %s. %s", what, now.Message, remedyFor(code)))}
+	}
+	switch {
+	case now.Down != "":
+		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.", capital(target.String()), r.Patience, now.Down))
+	case lost != "":
+		return say(protocol.HDKCardLost, fmt.Sprintf("%s was installed and cards are missing: %s.", capital(target.String()), lost))
+	case len(old) > 0:
+		return say(protocol.HDKNotActive, fmt.Sprintf("%s was installed and does not run: %s.", capital(target.String()), clipList(old, 16)))
+	case len(sick) > 0:
+		return say(protocol.HDKCardUnhealthy, fmt.Sprintf("%s runs and cards are worse than before: %s.", capital(target.String()), clipList(sick, 16)))
+	case len(ill) > 0:
+		return verdict{Message: now.Message + " | " + strings.Join(ill, " | ")}
+	}
+	return verdict{Message: now.Message}
+}
+
+// lost names the cards of the plan that are not there; where the driver was down
+// before, the chips on the bus are counted.
+func (r *run) lost(now standing) string {
+	var ids []int
+	for _, before := range r.plan.Before.Cards {
+		if !slices.ContainsFunc(now.Cards, func(c cardState) bool { return c.ID == before.ID }) {
+			ids = append(ids, before.ID)
+		}
+	}
+	if len(ids) > 0 {
+		return cardName(ids...)
+	}
+	listed := 0
+	for _, c := range now.Cards {
+		listed += c.Chips
+	}
+	if len(r.plan.Before.Cards) == 0 && listed < r.plan.Before.Chips {
+		return fmt.Sprintf("%d chips were on the PCI bus, the driver lists %d", r.plan.Before.Chips, listed)
+	}
+	return ""
+}
+
+func (r *run) before(id int) (cardState, bool) {
+	for _, c := range r.plan.Before.Cards {
+		if c.ID == id {
+			return c, true
+		}
+	}
+	return cardState{}, false
+}
+
+// worse reports whether a card's health is worse than it was. Of a card whose
+// health was not known nothing is worse.
+func worse(now, before ascend.State) bool {
+	rank := func(s ascend.State) int {
+		return slices.Index([]ascend.State{ascend.StateOK, ascend.StateWarning, ascend.StateUnknown, ascend.StateAlarm, ascend.StateCritical}, s)
+	}
+	return before != ascend.StateUnknown && rank(now) > rank(before)
+}
+
+// running says what the card runs.
+func (c cardState) running() string {
+	if c.Trouble != "" {
+		return c.String()
+	}
+	return cardName(c.ID) + ": " + pair{c.Driver, c.Firmware}.String()
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -1,0 +1,116 @@
+package hdk
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// installWarnings are what often makes an installer fail, and does not always.
+func installWarnings(files fs.FS) []finding {
+	var found []finding
+	release := strings.TrimSpace(head(files, "proc/sys/kernel/osrelease"))
+	var missing []string
+	for _, tool := range []string{"dkms", "gcc", "make", "lspci", "ifconfig"} {
+		if !hasTool(files, tool) {
+			missing = append(missing, tool)
+		}
+	}
+	if release != "" && !exists(files, path.Join("lib/modules", release, "build")) {
+		missing = append(missing, "kernel headers of "+release)
+	}
+	if len(missing) > 0 {
+		found = append(found, warning("the installer may need what is not here: %s", strings.Join(missing, ", ")))
+	}
+	if saved := bootEntry(head(files, "boot/grub2/grubenv")); release != "" && saved != "" && !strings.Contains(saved, release) {
+		found = append(found, warning("the default boot entry is %s, the running kernel %s: the driver is built for the running one", saved, release))
+	}
+	if secure := head(files, "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"); len(secure) == 5 && secure[4] == 1 {
+		found = append(found, warning("Secure Boot is on: kernel modules that are not signed are not loaded"))
+	}
+	if transactions(files) {
+		found = append(found, warning("a transaction of the package manager is not finished"))
+	}
+	return found
+}
+
+const bootRoom = 64 * mib
+
+// restartWarnings are what may keep the host from coming back as expected.
+func restartWarnings(files fs.FS) []finding {
+	var found []finding
+	if free, err := freeIn(files, "boot"); err == nil && free < bootRoom {
+		found = append(found, warning("/boot has %d MiB free: an initrd may not fit", free/mib))
+	}
+	if exists(files, "run/systemd/system") && !exists(files, "etc/systemd/system/multi-user.target.wants/devserver-agent.service") {
+		found = append(found, warning("devserver-agent.service is not enabled: after a restart nobody verifies and reports"))
+	}
+	return found
+}
+
+func hasTool(files fs.FS, name string) bool {
+	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin", "usr/local/bin", "usr/local/sbin"} {
+		if exists(files, path.Join(dir, name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func exists(files fs.FS, name string) bool {
+	_, err := fs.Stat(files, name)
+	return err == nil
+}
+
+// bootEntry is the default entry that grub's environment block names, "" if it
+// names none or a number.
+func bootEntry(grubenv string) string {
+	for line := range strings.Lines(grubenv) {
+		if entry, is := strings.CutPrefix(strings.TrimSpace(line), "saved_entry="); is && strings.Trim(entry, "0123456789") != "" {
+			return entry
+		}
+	}
+	return ""
+}
+
+func transactions(files fs.FS) bool {
+	if entries, err := fs.ReadDir(files, "var/lib/dpkg/updates"); err == nil && len(entries) > 0 {
+		return true
+	}
+	left, err := fs.Glob(files, "var/lib/yum/transaction-all*")
+	return err == nil && len(left) > 0
+}
+
+var errNoDescriptor = errors.New("is not a file of a file system")
+
+// freeIn is how many bytes the file system of a folder of the host has free.
+func freeIn(files fs.FS, dir string) (int64, error) {
+	file, err := files.Open(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	real, ok := file.(interface{ Fd() uintptr })
+	if !ok {
+		return 0, errNoDescriptor
+	}
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(int(real.Fd()), &stat); err != nil {
+		return 0, err
+	}
+	return free(stat), nil
+}
+
+// freeAt is the same for a path of the agent's own.
+func freeAt(dir string) (int64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, err
+	}
+	return free(stat), nil
+}
+
+func free(stat unix.Statfs_t) int64 { return int64(stat.Bavail) * stat.Bsize }

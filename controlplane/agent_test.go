@@ -182,6 +182,22 @@ func (h *host) see() protocol.Mailbox {
 	return h.latest
 }
 
+// heard is how many tasks and cancels it has seen, and known the tasks.
+func (h *host) heard() (tasks, cancels int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.tasks), len(h.cancels)
+}
+
+func (h *host) known() (all []protocol.Task) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, task := range h.tasks {
+		all = append(all, task)
+	}
+	return all
+}
+
 // succeed ends a task as HDK_QUERY does.
 func succeed(h *host, task protocol.Task) {
 	h.say(task, protocol.Status{Status: protocol.Processing, Phase: protocol.Running, Message: "running"})

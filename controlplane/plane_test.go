@@ -65,7 +65,16 @@ type job struct {
 	Status   string `json:"status"`
 	Abnormal int    `json:"abnormal_count"`
 	Tasks    []task `json:"tasks"`
+
+	MaxConcurrent int    `json:"max_concurrent"`
+	Message       string `json:"message"`
+	Halted        bool   `json:"halted"`
+	Paused        *order `json:"paused"`
+	Cancelled     *order `json:"cancelled"`
+	Stopped       *order `json:"stopped"`
 }
+
+type order struct{ Since, By, Reason string }
 
 type task struct {
 	ID       string           `json:"id"`

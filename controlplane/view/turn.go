@@ -11,14 +11,15 @@ import (
 //
 // It follows from the verdicts alone. A replica that has folded fewer of them
 // than another gives fewer turns, never others, so any number of replicas
-// together hand out no more than the one that knows most may.
+// together hand out no more than the one that knows most may. at is when the
+// verdict or acceptance came that is the reason to look, 0 for another one.
 func (v *View) deal(j *job, at int64) (turns []string) {
 	if j.record.MaxConcurrent == 0 {
 		j.window = len(j.tasks)
 		return nil
 	}
-	if j.halt != nil {
-		return nil
+	if revoked, _ := j.record.Revoked(); j.halt != nil || revoked != 0 && at > revoked {
+		return nil // also of what is read again after a restart
 	}
 	free := j.record.MaxConcurrent
 	for _, t := range j.tasks {

@@ -35,8 +35,7 @@ func (v view) withoutList() string {
 // exceptions names the cards that do not run common, those with the same words
 // together, in the order of the driver's list.
 func (v view) exceptions(common pair) []string {
-	ids := map[string][]int{}
-	var order []string
+	var apart together
 	for _, c := range v.cards {
 		words := ""
 		switch {
@@ -47,16 +46,9 @@ func (v view) exceptions(common pair) []string {
 		default:
 			continue
 		}
-		if ids[words] == nil {
-			order = append(order, words)
-		}
-		ids[words] = append(ids[words], c.id)
+		apart.add(c.id, words)
 	}
-	said := make([]string, 0, len(order))
-	for _, words := range order {
-		said = append(said, cardName(ids[words]...)+": "+words)
-	}
-	return said
+	return apart.list()
 }
 
 // despair is the message when no version could be read at all: what was tried,

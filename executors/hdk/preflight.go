@@ -53,12 +53,16 @@ func health(now standing) []finding {
 		return []finding{warning("the cards' health is not known: %s", now.Down)}
 	}
 	var found []finding
+	var ill together
 	listed := 0
 	for _, c := range now.Cards {
 		listed += c.Chips
 		if c.Health != ascend.StateOK {
-			found = append(found, blocking(protocol.HDKCardUnhealthy, "%s", c))
+			ill.add(c.ID, c.condition())
 		}
+	}
+	for _, words := range ill.list() {
+		found = append(found, blocking(protocol.HDKCardUnhealthy, "%s", words))
 	}
 	if listed > 0 && listed < now.Chips {
 		found = append(found, blocking(protocol.HDKCardUnhealthy, "%d chips are on the PCI bus, of which the driver lists %d", now.Chips, listed))

@@ -116,17 +116,47 @@ func (s standing) former() release {
 	return f
 }
 
-// String is the card's health for a message.
-func (c cardState) String() string {
-	text := fmt.Sprintf("%s: %s", cardName(c.ID), c.Health)
-	if len(c.Codes) > 0 {
-		text += " (" + strings.Join(c.Codes, " ") + ")"
-	}
+// condition is the card's health in words.
+func (c cardState) condition() string {
 	if unknown := cmp.Or(c.Trouble, c.Unasked); unknown != "" {
-		text = cardName(c.ID) + ": " + unknown
+		return unknown
 	}
-	return text
+	if len(c.Codes) == 0 {
+		return string(c.Health)
+	}
+	return fmt.Sprintf("%s (%s)", c.Health, strings.Join(c.Codes, " "))
 }
+
+// running is what the card runs, in words.
+func (c cardState) running() string {
+	return cmp.Or(c.Trouble, pair{c.Driver, c.Firmware}.String())
+}
+
+// together names cards of which the same is to be said together.
+type together struct {
+	words []string // in order of their first card
+	ids   map[string][]int
+}
+
+func (t *together) add(id int, words string) {
+	if t.ids == nil {
+		t.ids = map[string][]int{}
+	}
+	if t.ids[words] == nil {
+		t.words = append(t.words, words)
+	}
+	t.ids[words] = append(t.ids[words], id)
+}
+
+func (t *together) list() []string {
+	said := make([]string, 0, len(t.words))
+	for _, words := range t.words {
+		said = append(said, cardName(t.ids[words]...)+": "+words)
+	}
+	return said
+}
+
+func (t *together) String() string { return strings.Join(t.list(), "; ") }
 
 // release is a driver and a firmware that belong together.
 type release struct {

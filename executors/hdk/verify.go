@@ -126,16 +126,16 @@ func (r *run) watchFor(ctx context.Context, look func(standing) (done, certain b
 // wrong says what is not as it should be after the restart, worst first.
 func (r *run) wrong(now standing, target release) verdict {
 	lost := r.lost(now)
-	var old, sick, ill []string
+	var old, sick, ill together
 	for _, c := range now.Cards {
 		if !c.runs(target) {
-			old = append(old, c.running())
+			old.add(c.ID, c.running())
 		}
 		switch before, known := r.before(c.ID); {
 		case worse(c.Health, before.Health) && known:
-			sick = append(sick, c.String())
+			sick.add(c.ID, c.condition())
 		case c.Health != ascend.StateOK:
-			ill = append(ill, c.String())
+			ill.add(c.ID, c.condition())
 		}
 	}
 	say := func(code protocol.Code, what string) verdict {
@@ -146,12 +146,12 @@ func (r *run) wrong(now standing, target release) verdict {
 		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.", capital(target.String()), r.Patience, now.Down))
 	case lost != "":
 		return say(protocol.HDKCardLost, fmt.Sprintf("%s was installed and cards are missing: %s.", capital(target.String()), lost))
-	case len(old) > 0:
-		return say(protocol.HDKNotActive, fmt.Sprintf("%s was installed and does not run: %s.", capital(target.String()), clipList(old, 16)))
-	case len(sick) > 0:
-		return say(protocol.HDKCardUnhealthy, fmt.Sprintf("%s runs and cards are worse than before: %s.", capital(target.String()), clipList(sick, 16)))
-	case len(ill) > 0:
-		return verdict{Message: now.Message + " | " + strings.Join(ill, " | ")}
+	case len(old.words) > 0:
+		return say(protocol.HDKNotActive, fmt.Sprintf("%s was installed and does not run: %s.", capital(target.String()), &old))
+	case len(sick.words) > 0:
+		return say(protocol.HDKCardUnhealthy, fmt.Sprintf("%s runs and cards are worse than before: %s.", capital(target.String()), &sick))
+	case len(ill.words) > 0:
+		return verdict{Message: protocol.Clip(now.Message + " | " + strings.Join(ill.list(), " | "))}
 	}
 	return verdict{Message: now.Message}
 }
@@ -194,14 +194,6 @@ func worse(now, before ascend.State) bool {
 		return slices.Index([]ascend.State{ascend.StateOK, ascend.StateWarning, ascend.StateUnknown, ascend.StateAlarm, ascend.StateCritical}, s)
 	}
 	return before != ascend.StateUnknown && rank(now) > rank(before)
-}
-
-// running says what the card runs.
-func (c cardState) running() string {
-	if c.Trouble != "" {
-		return c.String()
-	}
-	return cardName(c.ID) + ": " + pair{c.Driver, c.Firmware}.String()
 }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -23,7 +23,7 @@ const IndexFile = "index.json"
 // Bounds of what is read.
 const (
 	MaxIndex    = 4 << 20  // bytes of an index
-	MaxPackage  = 16 << 30 // bytes of one package
+	MaxPackage  = 1 << 40 // bytes of one package
 	maxPackages = 10_000   // of one index
 )
 

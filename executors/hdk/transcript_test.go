@@ -1,0 +1,163 @@
+package hdk
+
+import (
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"errors"
+	"io"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+)
+
+func read(t testing.TB, text string) *transcript {
+	t.Helper()
+	heard := &transcript{}
+	pieces := iotest.OneByteReader(strings.NewReader(text))
+	buf := make([]byte, 16)
+	for {
+		n, err := pieces.Read(buf)
+		heard.write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			heard.close()
+			return heard
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWhatAnInstallerSays has every text of success and failure that Huawei's
+// scripts are known to print.
+func TestWhatAnInstallerSays(t *testing.T) {
+	const driver = "[Driver] [2026-03-02 09:16:03] "
+	failure := func(text string) string { return driver + "[ERROR]\x1b[31m" + text + "\x1b[0m\n" }
+	for name, c := range map[string]struct {
+		text   string
+		code   int
+		effect effect
+		why    string
+		remedy string // part of it
+	}{
+		"driver, reset hot":         {driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
+		"driver, upgraded":          {driver + "[INFO]Driver package upgraded successfully! The new version takes effect immediately. \n", 0, active, "", ""},
+		"driver, reboot":            {driver + "[INFO]Driver package installed successfully! Reboot needed for installation/upgrade to take effect! \n", 2, pending, "", ""},
+		"driver, reboot and exit 0": {driver + "[INFO]Driver package installed successfully! Reboot needed for installation/upgrade to take effect! \n", 0, pending, "", ""},
+		"driver, modules are held":  {driver + "[INFO]Driver package installed finished! \n" + driver + "[WARNING]Kernel modules can not be removed, reboot needed for installation/upgrade to take effect! \n", 0, pending, "", ""},
+		"driver, chips not ready":   {driver + "[WARNING]There are some chips not ready, please check after reboot\n" + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, pending, "", ""},
+		"driver of 2020":            {"Driver package install success! Reboot needed for installation/upgrade to take effect!\n", 0, pending, "", ""},
+		"firmware":                  {"[Firmware] [t] [INFO]The firmware of [8] chips are successfully upgraded.\n[Firmware] [t] [INFO]Firmware package installed successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n", 0, pending, "", ""},
+		"an error before a success": {failure("rmdir: not empty") + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
+		"nothing, exit 2":           {"", 2, pending, "", ""},
+		"nothing, exit 0":           {"", 0, active, "", ""},
+		"nothing, exit 1":           {"", 1, failed, "it gave no reason (exit code 1)", ""},
+		"a text nobody knows":       {failure("The moon is full!"), 1, failed, "The moon is full (exit code 1)", ""},
+		"stopped":                   {driver + "[INFO]installation Stoped!\n", 0, failed, "it stopped without installing anything, with exit code 0", ""},
+		"an error and exit 0":       {failure("Something failed"), 0, failed, "Something failed (exit code 0)", ""},
+		"not root":                  {failure("ERR_NO:0x0093;ERR_DES:do not have root permission, operation failed"), 1, failed, "do not have root permission, operation failed (exit code 1)", "as root"},
+		"another architecture":      {failure("Arch mismatch, src package is aarch64, cur os is x86_64"), 1, failed, "Arch mismatch, src package is aarch64, cur os is x86_64 (exit code 1)", "another chip or architecture"},
+		"another chip":              {failure("The current installation package and environment is not match, please check."), 1, failed, "The current installation package and environment is not match, please check (exit code 1)", "another chip"},
+		"another installer":         {failure("ERR_NO:0x0094;ERR_DES:There is already a process being executed,please do not execute multiple tasks at the same time"), 1, failed, "There is already a process being executed,please do not execute multiple tasks at the same time (exit code 1)", "other installer"},
+		"no user":                   {failure("ERR_NO:0x0091;ERR_DES:HwHiAiUser not exists! Please add HwHiAiUser"), 1, failed, "HwHiAiUser not exists! Please add HwHiAiUser (exit code 1)", "Add the user"},
+		"another user":              {failure("ERR_NO:0x0095;ERR_DES:The user and group are not same with last installation"), 1, failed, "The user and group are not same with last installation (exit code 1)", "last installation"},
+		"user not in group":         {failure("ERR_NO:0x0096;ERR_DES:User a is not in the group b"), 1, failed, "User a is not in the group b (exit code 1)", "into the group"},
+		"options":                   {failure("ERR_NO:0x0004;ERR_DES:Unrecognized parameters: --x."), 1, failed, "Unrecognized parameters: --x (exit code 1)", "other options"},
+		"no space":                  {failure("free space only 12M, cannot install driver package"), 1, failed, "free space only 12M, cannot install driver package (exit code 1)", "Make room"},
+		"tools":                     {failure("The list of missing tools: lspci,ifconfig,"), 1, failed, "The list of missing tools: lspci,ifconfig, (exit code 1)", "Install the tools"},
+		"busy":                      {failure("The davinci nodes are occupied by some processes, please stop processes and install or uninstall again, details in : /var/log/ascend_seclog/ascend_install.log"), 1, failed, "The davinci nodes are occupied by some processes, please stop processes and install or uninstall again, details in : /var/log/ascend_seclog/ascend_install.log (exit code 1)", "Stop what uses"},
+		"revoked":                   {failure("Device_images_crl_check failed"), 1, failed, "Device_images_crl_check failed (exit code 1)", "signature"},
+		"signature":                 {failure("The software signature verification failed because the signature mode used by the software is inconsistent"), 1, failed, "The software signature verification failed because the signature mode used by the software is inconsistent (exit code 1)", "signature"},
+		"dkms":                      {failure("Dkms install failed, details in : var/log/ascend_seclog/ascend_install.log") + failure("Driver_ko_install failed"), 1, failed, "Dkms install failed, details in : var/log/ascend_seclog/ascend_install.log / Driver_ko_install failed (exit code 1)", "/var/lib/dkms/davinci_ascend"},
+		"modules by hand":           {failure("Driver_ko_install_manually failed"), 1, failed, "Driver_ko_install_manually failed (exit code 1)", "headers"},
+		"too old for the hardware":  {failure("Version check does not match, please use version 25.2.0 or later."), 1, failed, "Version check does not match, please use version 25.2.0 or later (exit code 1)", "newer version"},
+		"too old, other words":      {failure("Version check does not match, please use 23.0.7 or later."), 1, failed, "Version check does not match, please use 23.0.7 or later (exit code 1)", "newer version"},
+		"a step between":            {failure("Download and install the 23.0.RC1 driver package. Then upgrade to the target version."), 1, failed, "Download and install the 23.0.RC1 driver package. Then upgrade to the target version (exit code 1)", "it names first"},
+		"half gone":                 {failure("Failed to install driver package, please retry after uninstall and reboot!"), 1, failed, "Failed to install driver package, please retry after uninstall and reboot (exit code 1)", "is_reboot"},
+		"chips do not start":        {failure("Device startup timeout"), 1, failed, "Device startup timeout (exit code 1)", "restart the host"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := judge(executors.Exit{Code: c.code}, read(t, c.text))
+			if j.Effect != c.effect || j.Why != c.why || !strings.Contains(j.Remedy, c.remedy) || (c.remedy == "") != (j.Remedy == "") {
+				t.Errorf("got %+v", j)
+			}
+		})
+	}
+}
+
+func TestProgressInBothForms(t *testing.T) {
+	var told []int
+	heard := &transcript{told: func(p int) { told = append(told, p) }}
+	heard.write([]byte("[Firmware] [t] [INFO]upgradePercentage: 0%\r[Firmware] [t] [INFO]upgradePercentage: 45%\rupgradePercentage: 45%\n"))
+	heard.write([]byte("[Driver] [t] [INFO]\x1b[32mupgradePer"))
+	heard.write([]byte("centage:90%\x1b[0m\nupgradePercentage:101%\nupgradePercentage:30%\nupgradePercentage:100%"))
+	heard.close()
+	if len(told) != 3 || told[0] != 45 || told[1] != 90 || told[2] != 100 {
+		t.Errorf("told %v", told)
+	}
+}
+
+func TestASignalIsAFailure(t *testing.T) {
+	if j := judge(executors.Exit{Code: 137, Signal: "killed"}, read(t, "")); j.Effect != failed || !strings.Contains(j.Why, "killed") {
+		t.Errorf("got %+v", j)
+	}
+}
+
+func TestVersionInfoCanRefuteSuccess(t *testing.T) {
+	good := judgement{Effect: pending}
+	if j := good.against(ascend.VersionInfo{Version: "1.0"}, nil, "2.0"); j.Effect != failed || !strings.Contains(j.Why, "1.0") {
+		t.Errorf("another version: %+v", j)
+	}
+	if j := good.against(ascend.VersionInfo{Version: "2.0"}, nil, "2.0"); j != good {
+		t.Errorf("the version: %+v", j)
+	}
+	if j := good.against(ascend.VersionInfo{}, errors.New("gone"), "2.0"); j != good {
+		t.Errorf("unreadable: %+v", j)
+	}
+}
+
+func FuzzTranscript(f *testing.F) {
+	f.Add([]byte("[Driver] [t] [INFO]upgradePercentage:10%\r\n"), 0)
+	f.Add([]byte("[Driver] [t] [ERROR]\x1b[31mERR_NO:0x0094;ERR_DES:There is already\x1b[0m\n"), 1)
+	f.Add([]byte("installation Stoped!"), 0)
+	f.Add([]byte(strings.Repeat("x", 3*maxLine)+"\n[ERROR]\xff\xfe"), 2)
+	f.Fuzz(func(t *testing.T, printed []byte, code int) {
+		last := 0
+		heard := &transcript{told: func(p int) {
+			if p <= last || p > 100 {
+				t.Errorf("progress %d after %d", p, last)
+			}
+			last = p
+		}}
+		half := len(printed) / 2
+		heard.write(printed[:half])
+		heard.write(printed[half:])
+		heard.close()
+		if len(heard.line) > maxLine || len(heard.errors) > maxErrors {
+			t.Errorf("keeps %d bytes and %d complaints", len(heard.line), len(heard.errors))
+		}
+		for _, e := range heard.errors {
+			if len(e) > maxError {
+				t.Errorf("a complaint of %d bytes", len(e))
+			}
+		}
+		whole := &transcript{}
+		whole.write(printed)
+		whole.close()
+		a, b := judge(executors.Exit{Code: code}, heard), judge(executors.Exit{Code: code}, whole)
+		if a != b {
+			t.Errorf("in pieces %+v, whole %+v", a, b)
+		}
+		if code == 1 && a.Effect != failed {
+			t.Errorf("exit code 1 is %s", a.Effect)
+		}
+	})
+}
+
+func FuzzContainers(f *testing.F) {
+	f.Add([]byte(`[{"Id":"3f1c9a5d7e20","Name":"/train","HostConfig":{"Devices":[{"PathOnHost":"/dev/davinci0"}]}}]`))
+	f.Add([]byte("[]\nError: No such object"))
+	f.Fuzz(func(_ *testing.T, printed []byte) { withNPU(printed) })
+}

@@ -23,8 +23,9 @@ import (
 
 // Options are what a program of this command line is made of.
 type Options struct {
-	Version  string
-	Registry executors.Registry
+	Version string
+	// Registry holds the executors of an agent with this configuration.
+	Registry func(config.Config) executors.Registry
 	Args     []string // without the program's name
 	Stdout   io.Writer
 	Stderr   io.Writer
@@ -88,6 +89,8 @@ func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "devserver-agent",
 		Short:         "Runs jobs on an Ascend NPU server, each to exactly one verdict",
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -101,7 +104,20 @@ func (c *cli) root() *cobra.Command {
 		&cobra.Command{Use: "step DIR", Short: "Run one prepared step (internal)", Hidden: true, Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return step.Shim(args[0]) }},
 	)
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Args = usageArgs(cmd.Args)
+	}
 	return root
+}
+
+// usageArgs makes a complaint about arguments one about the command line.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
 }
 
 // withJSON adds the flag of commands that a program may read.
@@ -128,9 +144,10 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	survey, _, _ := c.Registry.Lookup("HDK_QUERY")
+	registry := c.Registry(cfg)
+	survey, _, _ := registry.Lookup("HDK_QUERY")
 	a, err := agent.Open(agent.Options{
-		Config: cfg, Registry: c.Registry, Version: c.Version, Shim: []string{self, "step"},
+		Config: cfg, Registry: registry, Version: c.Version, Shim: []string{self, "step"},
 		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
 	})
 	return a, cfg, err

@@ -23,6 +23,7 @@ type host struct {
 	boot         string
 	trust        protocol.Keyring
 	work         func(h *host, task protocol.Task)
+	ending       func() // called before a verdict is said, if there is one
 
 	mu      sync.Mutex
 	epoch   string
@@ -114,7 +115,11 @@ func (h *host) say(task protocol.Task, s protocol.Status) {
 	s.InstallationID, s.BootID, s.Seq = h.installation, h.boot, len(h.said[task.TaskID])+1
 	s.At = time.Now().UnixMilli()
 	h.said[task.TaskID] = append(h.said[task.TaskID], s)
+	ending := h.ending
 	h.mu.Unlock()
+	if s.Status.Terminal() && ending != nil {
+		ending()
+	}
 	h.publish(protocol.StatusSubject(h.server), s)
 }
 

@@ -58,8 +58,12 @@ func (c *ControlPlane) assemble(ctx context.Context, epoch broker.Epoch) (*parts
 		SilentAfter: c.opts.SilentAfter,
 		Changed:     func(server string, atOnce bool) { p.writer.Touch(server, atOnce) },
 		Ended:       func(job string) { p.keeper.Ended(job) },
-		Halted:      func(job string) { p.keeper.Ended(job); p.judge.Look() },
-		Told:        func(task string) { p.auditor.Told(task) },
+		Halted: func(job string) {
+			p.keeper.Ended(job)
+			p.judge.Look()
+			time.AfterFunc(view.HaltSettle+100*time.Millisecond, p.judge.Look)
+		},
+		Told: func(task string) { p.auditor.Told(task) },
 	})
 	p.auditor = &output.Auditor{Reader: p.output, View: p.view, Log: c.log, After: c.opts.AuditAfter}
 	p.keeper = verdict.NewKeeper(p.view, p.store, c.log)
@@ -69,7 +73,7 @@ func (c *ControlPlane) assemble(ctx context.Context, epoch broker.Epoch) (*parts
 	}
 	p.judge, err = verdict.New(ctx, verdict.Options{
 		JS: c.broker.JS, View: p.view, LostAfter: c.opts.LostAfter, Every: c.opts.JudgeEvery, Log: c.log,
-		Born: epoch.Born, Grace: c.opts.EpochGrace, HaltGrace: c.opts.HaltGrace,
+		Born: epoch.Born, Grace: c.opts.EpochGrace, HaltGrace: c.opts.HaltGrace, Listed: p.writer.Lists,
 	})
 	return p, err
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/zap"
 
 	"devserver-agent/controlplane/broker"
@@ -19,7 +20,8 @@ import (
 )
 
 // childEnv makes the test binary a control plane that can be killed:
-// data folder, HTTP address and NATS address.
+// data folder, HTTP address, and where the NATS inside it listens or the URL of
+// another one.
 const childEnv = "CONTROLPLANE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -31,8 +33,12 @@ func TestMain(m *testing.M) {
 }
 
 func serveChild(args []string) {
+	bus := broker.Options{Listen: args[2]}
+	if strings.HasPrefix(args[2], "nats:") {
+		bus = broker.Options{URL: args[2]}
+	}
 	c, err := Start(context.Background(), Options{
-		DataDir: args[0], Listen: args[1], Broker: broker.Options{Listen: args[2]},
+		DataDir: args[0], Listen: args[1], Broker: bus,
 		WatchEvery: 50 * time.Millisecond, Log: zap.NewNop(),
 	})
 	if err != nil {
@@ -77,7 +83,7 @@ func TestKilledAgainAndAgainEveryJobEndsOnce(t *testing.T) {
 	p := &plane{&ControlPlane{addr: textAddr(web)}, t, Options{}}
 	var created []string
 	for n := range 6 {
-		j := p.createSurely(fmt.Sprintf("token-%d-%d", seed, n), ids)
+		j := p.createSurely(fmt.Sprintf("token-%d-%d", seed, n), query(ids...))
 		created = append(created, j.ID)
 		<-time.After(time.Duration(random.IntN(60)) * time.Millisecond) // the random moment
 		if err := child.Process.Kill(); err != nil {
@@ -101,17 +107,79 @@ func TestKilledAgainAndAgainEveryJobEndsOnce(t *testing.T) {
 	_ = child.Wait()
 }
 
+// TestKilledInTheMiddleOfARolloutNeverHandsOutTooMuch kills one of two replicas
+// at random moments, and at last lets as many servers fail as may.
+func TestKilledInTheMiddleOfARolloutNeverHandsOutTooMuch(t *testing.T) {
+	bus := startNATS(t, &server.Options{Port: -1, StoreDir: t.TempDir()}, true).ClientURL()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var dirs, webs [2]string
+	for i := range dirs {
+		dirs[i], webs[i] = t.TempDir(), freeAddr(t)
+	}
+	key, err := signing.Load(dirs[0]+"/signing.key", dirs[0]+"/signing.pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(dirs[0] + "/signing.key")
+	if err == nil {
+		err = os.WriteFile(dirs[1]+"/signing.key", data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const concurrent, failures = 2, 2
+	g := newGuard(t, bus, protocol.KeyOf(key), concurrent)
+	ids := fleetOf(16)
+	second := make(chan struct{}) // the second failure is in the stream
+	for i, id := range ids {
+		work := succeed
+		switch {
+		case i == 8:
+			work = failing
+		case i == 10:
+			work = func(h *host, task protocol.Task) { failing(h, task); close(second) }
+		case i > 10:
+			work = func(h *host, task protocol.Task) { <-second; succeed(h, task) }
+		}
+		newHost(t, bus, id, protocol.KeyOf(key), g.with(work))
+	}
+	var children [2]*exec.Cmd
+	for i := range children {
+		children[i] = startChild(t, dirs[i], webs[i], bus)
+	}
+	p := &plane{&ControlPlane{addr: textAddr(webs[0])}, t, Options{}}
+	created := p.createSurely(fmt.Sprint("token-", seed), upgrade(ids, map[string]any{"max_concurrent": concurrent, "max_failures": failures}))
+	for n := range 6 {
+		<-time.After(time.Duration(random.IntN(80)) * time.Millisecond) // the random moment
+		if err := children[n%2].Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = children[n%2].Wait() // killed
+		children[n%2] = startChild(t, dirs[n%2], webs[n%2], bus)
+	}
+	p.untilUp(created.ID, "the job ended early", func(j job) bool { return j.Status == "FINISHED" && j.Halted && j.Abnormal == failures })
+	if got := g.handedOut(); len(got) < 11 || len(got) > 12 {
+		t.Errorf("handed out were %v, and the second failure was server-10's", got)
+	}
+	for _, child := range children {
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	}
+}
+
 type textAddr string
 
 func (a textAddr) Network() string { return "tcp" }
 func (a textAddr) String() string  { return string(a) }
 
 // createSurely sends a POST until it is answered.
-func (p *plane) createSurely(token string, ids []string) job {
+func (p *plane) createSurely(token string, body map[string]any) job {
 	p.t.Helper()
 	var created job
 	eventually(p.t, "POST is answered", func() error {
-		j, err := p.try("POST", "/jobs", query(ids...), token)
+		j, err := p.try("POST", "/jobs", body, token)
 		created = j
 		return err
 	})

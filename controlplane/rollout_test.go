@@ -109,11 +109,13 @@ func (g *guard) handedOut() []string {
 	return slices.Clone(g.order)
 }
 
-// with ends a task through the guard.
+// with has the guard learn when a server is about to say its verdict.
 func (g *guard) with(work func(*host, protocol.Task)) func(*host, protocol.Task) {
 	return func(h *host, task protocol.Task) {
-		g.lists(h.server)
-		g.end(h.server)
+		g.lists(h.server) // it may have fetched the mailbox before the guard was pushed it
+		h.mu.Lock()
+		h.ending = func() { g.end(h.server) }
+		h.mu.Unlock()
 		work(h, task)
 	}
 }
@@ -236,10 +238,17 @@ func TestWhatWasHandedOutBeforeAHaltIsHeardFirst(t *testing.T) {
 	opts := testOptions(t)
 	opts.HaltGrace = 300 * time.Millisecond
 	p := startPlane(t, opts)
-	release := make(chan struct{})
+	release, ready := make(chan struct{}), make(chan struct{})
 	p.host("server-00", func(h *host, task protocol.Task) { <-release; succeed(h, task) })
-	p.host("server-01", failing)
+	p.host("server-01", func(h *host, task protocol.Task) { <-ready; failing(h, task) })
 	created := p.upgrade(fleetOf(5), map[string]any{"max_concurrent": 3, "max_failures": 1})
+	eventually(t, "the third was handed out", func() error {
+		if p.statements("server-02")[protocol.TaskPayload] != 1 {
+			return errorf("it was not")
+		}
+		return nil
+	})
+	close(ready)
 	p.until(created.ID, "the rest has ended, the one at work has not", func(j job) bool {
 		return j.task("server-00").Phase == "ACCEPTED" && j.task("server-02").Code == "TASK_CANCELLED" &&
 			j.task("server-03").Code == "TASK_WITHHELD" && j.task("server-04").Code == "TASK_WITHHELD" && j.Status == "PROCESSING"

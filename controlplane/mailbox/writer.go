@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -166,6 +167,10 @@ func (w *Writer) current(ctx context.Context, server string) (*box, error) {
 	if cached != nil {
 		return cached, nil
 	}
+	return w.read(ctx, server)
+}
+
+func (w *Writer) read(ctx context.Context, server string) (*box, error) {
 	msg, err := w.stream.GetLastMsgForSubject(ctx, protocol.MailboxSubject(server))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return decode(server, nil, 0), nil
@@ -174,6 +179,17 @@ func (w *Writer) current(ctx context.Context, server string) (*box, error) {
 		return nil, fmt.Errorf("read mailbox: %w", err)
 	}
 	return decode(server, msg.Data, msg.Sequence), nil
+}
+
+// Lists reports whether the mailbox in the stream lists a task.
+func (w *Writer) Lists(ctx context.Context, server, task string) (bool, error) {
+	current, err := w.read(ctx, server)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(current.listed, func(l listed) bool {
+		return l.Type == protocol.TaskPayload && l.TaskID == task
+	}), nil
 }
 
 func (w *Writer) write(ctx context.Context, server string, next *box) error {

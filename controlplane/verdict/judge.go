@@ -33,8 +33,9 @@ type Options struct {
 	Born  time.Time
 	Grace time.Duration
 	// HaltGrace is how long after its job was halted a host has to say that it
-	// had accepted its task; zero: 1 min.
+	// had accepted its task; zero: 1 min. Listed tells whether its mailbox has it.
 	HaltGrace time.Duration
+	Listed    func(ctx context.Context, server, task string) (bool, error)
 	// Every is the time between two looks; zero: 10 s.
 	Every time.Duration
 	Log   *zap.Logger // nil: silent
@@ -124,6 +125,11 @@ func (j *Judge) Lost(ctx context.Context, project, server string) (int, error) {
 var ErrBehind = errors.New("newer statuses of the host are on their way")
 
 func (j *Judge) give(ctx context.Context, o view.Overdue) error {
+	if o.Unlisted {
+		if listed, err := j.opts.Listed(ctx, o.ServerID, o.TaskID); listed || err != nil {
+			return err
+		}
+	}
 	subject := protocol.StatusSubject(o.ServerID)
 	var newest uint64
 	msg, err := j.stream.GetLastMsgForSubject(ctx, subject)

@@ -13,15 +13,21 @@ type Overdue struct {
 	Status                  protocol.State
 	Code                    protocol.Code
 	Message                 string
-	accepted                bool
+	// Unlisted says that it should be ended only if its mailbox does not list it.
+	Unlisted bool
+	accepted bool
 }
+
+// HaltSettle is how long after a job was halted a mailbox may still be written
+// by who did not know of it.
+const HaltSettle = 2 * time.Second
 
 // Rules say when a task is overdue.
 type Rules struct {
 	// LostAfter is how long an accepted task's host may be silent.
 	LostAfter time.Duration
 	// HaltGrace is how long after its job was halted a host has to say that it
-	// had accepted what it was handed before.
+	// had accepted what its mailbox lists.
 	HaltGrace time.Duration
 	// Born is when the stream of statuses was made, and Trusted from when on it
 	// shows by saying nothing that a task older than itself was never accepted:
@@ -88,17 +94,23 @@ func (t *task) revoked() (Overdue, bool) {
 // was handed it just before may have begun, and is heard first.
 func (t *task) halted(now time.Time, grace time.Duration) (Overdue, bool) {
 	halt := t.job.halt
-	switch {
-	case halt == nil:
+	if halt == nil {
 		return Overdue{}, false
+	}
+	failed := count(t.job.record.MaxFailures, "task")
+	o := t.overdue(protocol.Deleted, protocol.TaskWithheld, fmt.Sprintf(
+		"never handed out, because %s of the job had failed (max_failures); nothing was started", failed))
+	age := now.Sub(time.UnixMilli(halt.At))
+	switch {
 	case t.place >= halt.Window:
-		return t.overdue(protocol.Deleted, protocol.TaskWithheld, fmt.Sprintf(
-			"never handed out, because %s of the job had failed (max_failures); nothing was started",
-			count(t.job.record.MaxFailures, "task"))), true
-	case now.After(time.UnixMilli(halt.At).Add(grace)):
-		return t.overdue(protocol.Deleted, protocol.TaskCancelled, fmt.Sprintf(
-			"%s of the job had failed (max_failures) before the host accepted the task; if the host has taken it all the same, it stops before its next action and what it says is shown as late",
-			count(t.job.record.MaxFailures, "task"))), true
+		return o, true
+	case age > grace:
+		o.Code, o.Message = protocol.TaskCancelled, fmt.Sprintf(
+			"%s of the job had failed (max_failures) before the host accepted the task; if the host has taken it all the same, it stops before its next action and what it says is shown as late", failed)
+		return o, true
+	case age > HaltSettle:
+		o.Unlisted = true
+		return o, true
 	}
 	return Overdue{}, false
 }

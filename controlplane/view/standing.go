@@ -9,9 +9,16 @@ import (
 
 // held is why nothing new of a job is handed out, or "".
 func (v *View) held(j *job) string {
-	switch {
-	case j.halt != nil:
+	if j.halt != nil {
 		return fmt.Sprintf("%s of the job had failed (max_failures), so nothing more is handed out", count(j.record.MaxFailures, "task"))
+	}
+	return v.forbidden(j)
+}
+
+// forbidden is by whose order nothing new of a job is handed out, or "". What
+// mailboxes list and nobody has accepted is taken back then.
+func (v *View) forbidden(j *job) string {
+	switch {
 	case v.fleet.Stopped != nil:
 		return "the whole fleet is stopped " + since(*v.fleet.Stopped)
 	case j.record.Paused != nil:

@@ -68,7 +68,7 @@ func (t *task) cancel() (protocol.Cancel, bool) {
 
 // Settled reports whether a statement that a mailbox lists has done its work by
 // what is known here: a task's when a terminal status of it is in the stream, or
-// nobody accepted it and nothing of its job is handed out now, a
+// nobody accepted it and an operator has its job hand out nothing now, a
 // cancel's when the host has answered or it has run out, a resend's when all
 // output was seen. It is false for a task that is not known.
 func (v *View) Settled(listed Statement, now time.Time) bool {
@@ -80,7 +80,7 @@ func (v *View) Settled(listed Statement, now time.Time) bool {
 	}
 	switch listed.Type {
 	case protocol.TaskPayload:
-		return t.verdict != nil || t.acceptedBy == "" && v.held(t.job) != ""
+		return t.verdict != nil || t.acceptedBy == "" && v.forbidden(t.job) != ""
 	case protocol.CancelPayload:
 		cancel, wanted := t.cancel()
 		return t.verdict != nil && (!wanted || now.UnixMilli() >= cancel.ExpiresAt)

@@ -103,6 +103,9 @@ func TestWhatAHaltEnds(t *testing.T) {
 		got := map[string]protocol.Code{}
 		for _, o := range v.Overdue(now, Rules{LostAfter: time.Hour, HaltGrace: grace}) {
 			got[o.ServerID] = o.Code
+			if o.Unlisted != (o.ServerID == "server-02" && o.Code == protocol.TaskWithheld) {
+				t.Errorf("%s is to be ended only if it is not listed: %v", o.ServerID, o.Unlisted)
+			}
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("after %s it ends %v, want %v", now.Sub(start), got, want)
@@ -111,8 +114,10 @@ func TestWhatAHaltEnds(t *testing.T) {
 	never := map[string]protocol.Code{"server-03": protocol.TaskWithheld, "server-04": protocol.TaskWithheld, "server-05": protocol.TaskWithheld}
 	want(start.Add(time.Second), never)
 	if got := offers(v, r); !slices.Equal(got, []string{"server-00"}) {
-		t.Errorf("mailboxes list %v, only what was accepted should stay", got)
+		t.Errorf("mailboxes should list %v, only what was accepted should stay", got)
 	}
+	never["server-02"] = protocol.TaskWithheld // if its mailbox does not list it
+	want(start.Add(HaltSettle+time.Second), never)
 	never["server-02"] = protocol.TaskCancelled // handed out, and never heard of
 	want(start.Add(grace+time.Second), never)
 	halt, ok := v.Halting(r.ID)

@@ -5,9 +5,16 @@ package main
 import (
 	"os"
 
+	"devserver-agent/agent/config"
 	"devserver-agent/cmd/devserver-agent/command"
+	"devserver-agent/executors"
 	"devserver-agent/executors/builtin"
 )
+
+// registry holds the executors of an agent with this configuration.
+func registry(c config.Config) executors.Registry {
+	return builtin.All(builtin.Options{Repository: c.HDK.Repository, StateDir: c.StateDir})
+}
 
 // version is set when a release is built (-ldflags "-X main.version=...").
 var version = "dev"
@@ -15,7 +22,7 @@ var version = "dev"
 func main() {
 	os.Exit(command.Main(command.Options{
 		Version:  version,
-		Registry: builtin.All(),
+		Registry: registry,
 		Args:     os.Args[1:],
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,

@@ -2,13 +2,44 @@
 package builtin
 
 import (
+	"errors"
+	"path/filepath"
+
 	"devserver-agent/executors"
 	"devserver-agent/executors/hdk"
+	"devserver-agent/executors/hdk/repository"
 )
 
+// Options are what the executors need of an agent's configuration. The zero
+// value describes all and is good for looking only.
+type Options struct {
+	// Repository is where HDK packages come from, as hdk.repository has it; "":
+	// nowhere.
+	Repository string
+	// StateDir is the agent's state directory; fetched packages are kept in its
+	// folder packages.
+	StateDir string
+	// Objects opens a bucket of an object store; nil: there is none.
+	Objects func(bucket string) (repository.Source, error)
+}
+
 // All returns the built-in executors, a line each.
-func All() executors.Registry {
+func All(o Options) executors.Registry {
 	return executors.NewRegistry(map[string]executors.Executor{
-		"HDK_QUERY": hdk.Query{},
+		"HDK_QUERY":   hdk.Query{},
+		"HDK_UPGRADE": hdk.Upgrade{Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}},
 	})
+}
+
+// source is the repository. One that cannot be used fails the upgrade that wants
+// it, with its reason, and not the agent.
+func source(o Options) repository.Source {
+	s, err := repository.Locate(o.Repository, o.Objects)
+	switch {
+	case errors.Is(err, repository.ErrNone):
+		return nil
+	case err != nil:
+		return repository.Broken{Err: err}
+	}
+	return s
 }

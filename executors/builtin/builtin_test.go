@@ -8,7 +8,7 @@ import (
 )
 
 func TestEveryBuiltinExecutorIsInTheCatalogue(t *testing.T) {
-	types := builtin.All().Types()
+	types := builtin.All(builtin.Options{}).Types()
 	if len(types) == 0 {
 		t.Fatal("there is none")
 	}

@@ -79,7 +79,7 @@ var symptoms = []symptom{
 			p.Size = repository.MaxPackage
 			return []repository.Package{*p}
 		})
-	}, code: protocol.HDKDiskSpace, says: "3145984 are needed"},
+	}, code: protocol.HDKDiskSpace, says: "3145984 MiB are needed"},
 	{name: "Driver and firmware do not go together", prepare: func(r *rig) {
 		r.reindex(func(p *repository.Package) []repository.Package {
 			p.Requires = "[23.0.0,23.0.7]"

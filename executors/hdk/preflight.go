@@ -118,7 +118,7 @@ func (r *run) space(p plan) []finding {
 	var found []finding
 	if dir, err := r.host.Scratch(); err == nil {
 		if free, err := freeAt(dir); err == nil && free < need {
-			found = append(found, blocking(protocol.HDKDiskSpace, "the agent's state directory has %d MiB free, %d are needed", free/mib, need/mib))
+			found = append(found, blocking(protocol.HDKDiskSpace, "the agent's state directory has %d MiB free, %d MiB are needed", free/mib, need/mib))
 		}
 	}
 	for _, dir := range []string{"usr/local/Ascend", "usr/local", "usr", "."} {
@@ -127,7 +127,7 @@ func (r *run) space(p plan) []finding {
 			continue
 		}
 		if err == nil && free < need {
-			found = append(found, blocking(protocol.HDKDiskSpace, "/%s has %d MiB free, %d are needed", dir, free/mib, need/mib))
+			found = append(found, blocking(protocol.HDKDiskSpace, "/%s has %d MiB free, %d MiB are needed", dir, free/mib, need/mib))
 		}
 		break
 	}

@@ -40,7 +40,7 @@ type Cache struct {
 }
 
 // ErrDamaged says that a package is not what the index declares.
-var ErrDamaged = errors.New("is not what the index declares")
+var ErrDamaged = errors.New("not what the index declares")
 
 const (
 	defaultLimit = 8 << 30
@@ -94,10 +94,10 @@ func Verify(path string, p Package) error {
 
 func (p Package) compare(size int64, sum []byte) error {
 	if size != p.Size {
-		return fmt.Errorf("%s %w: it has %d bytes or more, not %d", p.File, ErrDamaged, size, p.Size)
+		return fmt.Errorf("%w: it has %d bytes or more, not %d", ErrDamaged, size, p.Size)
 	}
 	if got := hex.EncodeToString(sum); got != p.SHA256 {
-		return fmt.Errorf("%s %w: its SHA-256 is %s, not %s", p.File, ErrDamaged, got, p.SHA256)
+		return fmt.Errorf("%w: its SHA-256 is %s, not %s", ErrDamaged, got, p.SHA256)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func piece(ctx context.Context, source Source, p Package, got *tally, to io.Writ
 		return err
 	}
 	if got.size < p.Size {
-		return fmt.Errorf("%s %w: it ends after %d bytes, not %d", p.File, ErrDamaged, got.size, p.Size)
+		return fmt.Errorf("%w: it ends after %d bytes, not %d", ErrDamaged, got.size, p.Size)
 	}
 	return nil
 }

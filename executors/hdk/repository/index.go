@@ -22,9 +22,9 @@ const IndexFile = "index.json"
 
 // Bounds of what is read.
 const (
-	MaxIndex    = 4 << 20  // bytes of an index
+	MaxIndex    = 4 << 20 // bytes of an index
 	MaxPackage  = 1 << 40 // bytes of one package
-	maxPackages = 10_000   // of one index
+	maxPackages = 10_000  // of one index
 )
 
 // Kind is what a package installs.

@@ -42,6 +42,12 @@ func Locate(location string, objects func(bucket string) (Source, error)) (Sourc
 	return nil, fmt.Errorf("repository %q is no absolute path and no URL that is known", location)
 }
 
+// Broken is a repository that cannot be used, and why.
+type Broken struct{ Err error }
+
+// Open implements Source.
+func (b Broken) Open(context.Context, string, int64) (io.ReadCloser, error) { return nil, b.Err }
+
 // Folder is a repository in a folder.
 type Folder string
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"devserver-agent/agent/config"
 	"devserver-agent/cmd/devserver-agent/command"
 	"devserver-agent/executors"
 	"devserver-agent/executors/builtin"
@@ -31,17 +32,18 @@ func main() {
 	}
 	os.Exit(command.Main(command.Options{
 		Version:  "e2e",
-		Registry: registry(),
+		Registry: registry,
 		Args:     os.Args[1:],
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,
 	}))
 }
 
-func registry() executors.Registry {
+func registry(c config.Config) executors.Registry {
+	own := builtin.All(builtin.Options{Repository: c.HDK.Repository, StateDir: c.StateDir})
 	all := map[string]executors.Executor{}
-	for _, t := range builtin.All().Types() {
-		all[t.Type], _, _ = builtin.All().Lookup(t.Type)
+	for _, t := range own.Types() {
+		all[t.Type], _, _ = own.Lookup(t.Type)
 	}
 	return trial.Registry(all)
 }

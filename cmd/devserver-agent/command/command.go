@@ -23,8 +23,9 @@ import (
 
 // Options are what a program of this command line is made of.
 type Options struct {
-	Version  string
-	Registry executors.Registry
+	Version string
+	// Registry holds the executors of an agent with this configuration.
+	Registry func(config.Config) executors.Registry
 	Args     []string // without the program's name
 	Stdout   io.Writer
 	Stderr   io.Writer
@@ -143,9 +144,10 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
-	survey, _, _ := c.Registry.Lookup("HDK_QUERY")
+	registry := c.Registry(cfg)
+	survey, _, _ := registry.Lookup("HDK_QUERY")
 	a, err := agent.Open(agent.Options{
-		Config: cfg, Registry: c.Registry, Version: c.Version, Shim: []string{self, "step"},
+		Config: cfg, Registry: registry, Version: c.Version, Shim: []string{self, "step"},
 		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
 	})
 	return a, cfg, err

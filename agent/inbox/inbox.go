@@ -11,7 +11,6 @@
 package inbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,13 +23,15 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Options are the parts an Inbox works with. All are needed.
+// Options are the parts an Inbox works with. All but Log are needed.
 type Options struct {
 	ServerID string
 	Keyring  protocol.Keyring
 	Registry executors.Registry
 	Store    *journal.Store
 	Fetcher  Fetcher
+	// CanRestart says that the host can be restarted for a task.
+	CanRestart bool
 
 	Accepted  func(*journal.Task)   // a task is in the journal and wants to run
 	Cancelled func(*journal.Task)   // a cancel is in the journal and wants to be obeyed
@@ -39,17 +40,14 @@ type Options struct {
 	Log       *zap.Logger
 }
 
-// relisted is how long after its acknowledgement a verdict that is still listed
-// is said again: the control plane may not have it.
-const relisted = time.Minute
-
 // Inbox merges mailboxes. All methods may be called concurrently.
 type Inbox struct {
 	opts    Options
+	clock   clock
 	connect chan struct{}
+	backlog chan struct{} // statements wait for room
 
-	mu      sync.Mutex
-	newest  time.Time            // that the broker or a signed statement vouches for
+	mu      sync.Mutex           // one mailbox is merged at a time
 	resends map[string]time.Time // when a resend was last obeyed, by digest
 }
 
@@ -58,16 +56,7 @@ func New(opts Options) *Inbox {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
-	return &Inbox{opts: opts, connect: make(chan struct{}, 1), resends: map[string]time.Time{}}
-}
-
-// mailbox is protocol.Mailbox with its statements still encoded, so that one
-// that cannot be read does not spoil the others.
-type mailbox struct {
-	ServerID   string            `json:"server_id"`
-	Epoch      string            `json:"epoch"`
-	Statements []json.RawMessage `json:"statements"`
-	AcceptedBy map[string]string `json:"accepted_by"`
+	return &Inbox{opts: opts, connect: make(chan struct{}, 1), backlog: make(chan struct{}, 1), resends: map[string]time.Time{}}
 }
 
 // Receive merges a mailbox. stored is when the broker stored it; zero if
@@ -75,78 +64,38 @@ type mailbox struct {
 func (i *Inbox) Receive(raw []byte, stored time.Time) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.vouch(stored)
+	i.clock.vouch(stored)
+	m := &merge{Inbox: i, raw: raw, refused: refusals{inbox: i}}
+	defer m.refused.report()
 	if len(raw) > protocol.MaxMailboxRead {
-		i.refuse(protocol.NoticeTooLarge, "", "", fmt.Errorf("mailbox of %d bytes, at most %d are read", len(raw), protocol.MaxMailboxRead))
+		m.refused.add(protocol.NoticeTooLarge, "", "", fmt.Errorf("mailbox of %d bytes, at most %d are read", len(raw), protocol.MaxMailboxRead))
 		return nil
 	}
-	var box mailbox
-	if err := json.Unmarshal(raw, &box); err != nil {
-		i.refuse(protocol.NoticeUnparsable, "", "", fmt.Errorf("mailbox is not JSON of the form expected: %w", err))
+	box, err := readHeader(raw)
+	if err != nil {
+		m.refused.add(protocol.NoticeUnparsable, "", "", fmt.Errorf("mailbox is not JSON of the form expected: %w", err))
 		return nil
 	}
 	if box.ServerID != i.opts.ServerID {
-		i.refuse(protocol.NoticeWrongServer, "", "", fmt.Errorf("mailbox is for server %.80q", box.ServerID))
+		m.refused.add(protocol.NoticeWrongServer, "", "", fmt.Errorf("mailbox is for server %.80q", box.ServerID))
 		return nil
 	}
 	i.opts.SawEpoch(box.Epoch)
-	return i.merge(box)
+	return m.merge(box)
 }
 
-// merge takes cancels first: one that comes together with its task must keep it
-// from starting.
-func (i *Inbox) merge(box mailbox) error {
-	var tasks []opened
-	for _, raw := range box.Statements {
-		o, ok := i.open(raw)
-		if !ok {
-			continue
-		}
-		var err error
-		switch {
-		case o.statement.Task != nil:
-			tasks = append(tasks, o)
-			i.vouch(time.UnixMilli(o.statement.Task.IssuedAt))
-		case o.statement.Cancel != nil:
-			err = i.cancel(o)
-		case o.statement.Resend != nil:
-			err = i.resend(o)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, o := range tasks {
-		if err := i.task(o, box.AcceptedBy[o.statement.Task.TaskID]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Now is the time by which tasks expire: the host's, unless the broker or a
+// signed statement has shown it to be behind.
+func (i *Inbox) Now() time.Time { return i.clock.now() }
+
+// Newest is the newest time that the broker or a signed statement vouches for,
+// and what has passed since; zero if none has come.
+func (i *Inbox) Newest() time.Time { return i.clock.newest() }
 
 // opened is a statement that was verified, and the envelope it came in.
 type opened struct {
 	envelope  protocol.Envelope
 	statement protocol.Statement
-}
-
-// open verifies one statement and refuses what is not for this agent.
-func (i *Inbox) open(raw json.RawMessage) (opened, bool) {
-	var o opened
-	if err := json.Unmarshal(raw, &o.envelope); err != nil {
-		i.refuse(protocol.NoticeUnparsable, "", "", fmt.Errorf("statement is not an envelope: %w", err))
-		return o, false
-	}
-	var err error
-	if o.statement, err = i.opts.Keyring.Open(o.envelope); err != nil {
-		i.refuse(noticeOf(err), "", protocol.Digest(o.envelope), err)
-		return o, false
-	}
-	if task, server := o.statement.IDs(); server != i.opts.ServerID {
-		i.refuse(protocol.NoticeWrongServer, task, o.statement.Digest, fmt.Errorf("statement is for server %s", server))
-		return o, false
-	}
-	return o, true
 }
 
 func noticeOf(err error) protocol.Code {
@@ -165,23 +114,4 @@ func noticeOf(err error) protocol.Code {
 		}
 	}
 	return protocol.NoticeUnparsable
-}
-
-func (i *Inbox) refuse(code protocol.Code, task, digest string, err error) {
-	i.opts.Log.Warn("refused", zap.String("code", string(code)), zap.String("task", task), zap.String("digest", digest), zap.Error(err))
-	i.opts.Notice(protocol.Notice{Code: code, TaskID: task, Digest: digest, Message: err.Error()})
-}
-
-func (i *Inbox) vouch(t time.Time) {
-	if t.After(i.newest) {
-		i.newest = t
-	}
-}
-
-// Newest is the newest time that the broker or a signed statement vouches for;
-// zero if none has come.
-func (i *Inbox) Newest() time.Time {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.newest
 }

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,155 +11,178 @@ import (
 	"devserver-agent/protocol"
 )
 
+// merge is one mailbox on its way into the journal.
+type merge struct {
+	*Inbox
+	raw     []byte
+	refused refusals
+	tasks   []listed
+	room    int  // how many tasks may still be accepted
+	full    bool // the disk is
+}
+
+// listed is a verified task of the mailbox. No more of it is kept than is needed
+// to find out whether it is known, for a mailbox may list many.
+type listed struct {
+	place
+	id, digest string
+}
+
+// merge takes cancels first: one that comes together with its task must keep it
+// from starting.
+func (m *merge) merge(box header) error {
+	var failed error
+	err := walk(m.raw, func(p place) error {
+		failed = m.statement(p)
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		// What stands before the odd part is as good as any statement.
+		m.refused.add(protocol.NoticeUnparsable, "", "", fmt.Errorf("mailbox cannot be read to its end: %w", err))
+	}
+	m.room = protocol.MaxOpenTasks - m.load()
+	for _, l := range m.tasks {
+		if err := m.task(l, box.AcceptedBy[l.id]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statement merges a cancel or a resend and notes a task.
+func (m *merge) statement(p place) error {
+	o, err := m.open(p)
+	if err != nil {
+		m.refused.add(noticeOf(err), "", protocol.Digest(o.envelope), err)
+		return nil
+	}
+	task, server := o.statement.IDs()
+	switch {
+	case server != m.opts.ServerID:
+		m.refused.add(protocol.NoticeWrongServer, task, o.statement.Digest, fmt.Errorf("statement is for server %s", server))
+	case o.statement.Task != nil:
+		m.clock.vouch(time.UnixMilli(o.statement.Task.IssuedAt))
+		m.tasks = append(m.tasks, listed{place: p, id: task, digest: o.statement.Digest})
+	case o.statement.Cancel != nil:
+		return m.cancel(o)
+	case o.statement.Resend != nil:
+		m.resend(o)
+	}
+	return nil
+}
+
+// open reads and verifies one statement.
+func (m *merge) open(p place) (o opened, err error) {
+	if err := json.Unmarshal(m.raw[p.begin:p.end], &o.envelope); err != nil {
+		return o, fmt.Errorf("%w: it is not an envelope: %w", protocol.ErrUnparsable, err)
+	}
+	o.statement, err = m.opts.Keyring.Open(o.envelope)
+	return o, err
+}
+
+// load is how many tasks count as open: those without a verdict, and those whose
+// verdict the broker has never had. What is only said again does not count.
+func (i *Inbox) load() int {
+	n := 0
+	for _, t := range i.opts.Store.AllOpen() {
+		latest, cursor := t.Latest(), t.Cursor()
+		if !latest.Status.Terminal() || !t.Accepted().Local && cursor.Round == 0 && cursor.Seq < latest.Seq {
+			n++
+		}
+	}
+	return n
+}
+
 // task merges a task: accepts it, refuses it with a verdict, or, if it is
 // known, sees to it that the control plane hears of it.
-func (i *Inbox) task(o opened, acceptedBy string) error {
-	task := o.statement.Task
-	known, err := i.lookup(task.TaskID)
+func (m *merge) task(l listed, acceptedBy string) error {
+	known, err := m.lookup(l.id)
 	if err != nil {
 		return err
 	}
 	if known != nil {
-		tombstone := known.Accept.Task == nil
-		if !tombstone && known.Accept.Digest != "" && known.Accept.Digest != o.statement.Digest {
-			i.refuse(protocol.NoticeContentChanged, task.TaskID, o.statement.Digest,
-				fmt.Errorf("task %s is known with other content (%s)", task.TaskID, known.Accept.Digest))
+		if known.accept.Task != nil && known.accept.Digest != "" && known.accept.Digest != l.digest {
+			m.refused.add(protocol.NoticeContentChanged, l.id, l.digest,
+				fmt.Errorf("task %s is known with other content (%s)", l.id, known.accept.Digest))
 			return nil
 		}
-		return i.repeat(*known)
+		return m.repeat(l.id, *known)
 	}
-	if open := i.opts.Store.AllOpen(); len(open) >= protocol.MaxOpenTasks {
-		i.refuse(protocol.NoticeTooManyTasks, task.TaskID, "",
-			fmt.Errorf("%d tasks are open, at most %d are allowed; task %s waits in the mailbox", len(open), protocol.MaxOpenTasks, task.TaskID))
+	if m.room <= 0 {
+		m.refused.wait(protocol.NoticeTooManyTasks, l.id)
 		return nil
 	}
-	failpoint.Hit(failpoint.BeforeAccept)
-	accept := journal.AcceptRecord{Digest: o.statement.Digest, KeyID: o.statement.KeyID, ExpiresAt: task.ExpiresAt, Task: task}
+	o, err := m.open(l.place)
+	if err != nil {
+		return fmt.Errorf("task %s: it was verified before: %w", l.id, err)
+	}
+	task := o.statement.Task
+	accept := journal.AcceptRecord{Digest: l.digest, KeyID: o.statement.KeyID, ExpiresAt: task.ExpiresAt, Task: task}
 	first := protocol.Status{Status: protocol.Processing, Phase: protocol.Accepted, Message: "Accepted."}
-	switch code, why := i.unfit(task); {
-	case acceptedBy != "" && acceptedBy != i.opts.Store.Installation().ID:
+	switch code, why := m.unfit(task); {
+	case acceptedBy != "":
+		// Somebody had it, and what is known of it here is nothing.
 		accept.Replaced = acceptedBy
 	case code != "":
 		first = protocol.Status{Status: protocol.Failed, Phase: protocol.Done, Percent: 100, Code: code, Message: why}
 	}
-	return i.admit(journal.Admission{ID: task.TaskID, Accept: accept, Envelope: &o.envelope, First: first})
-}
-
-// unfit says why a task that was validly signed cannot run.
-func (i *Inbox) unfit(task *protocol.Task) (protocol.Code, string) {
-	const nothing = " Nothing was started on this host."
-	if err := task.Check(); err != nil {
-		return protocol.SpecInvalid, fmt.Sprintf("The task does not fit: %v.", err) + nothing
-	}
-	now := time.Now()
-	if i.newest.After(now) {
-		now = i.newest // the host's clock is behind
-	}
-	if now.UnixMilli() >= task.ExpiresAt {
-		return protocol.TaskExpired, fmt.Sprintf("The task came at %s and had expired at %s.",
-			now.UTC().Format(time.RFC3339), time.UnixMilli(task.ExpiresAt).UTC().Format(time.RFC3339)) + nothing
-	}
-	for n, item := range task.Items {
-		_, t, ok := i.opts.Registry.Lookup(item.Type)
-		if !ok {
-			return protocol.TypeUnknown, fmt.Sprintf("This host's agent has no executor for %s (item %d).", item.Type, n) + nothing
-		}
-		if err := t.CheckSpec(item.Spec); err != nil {
-			return protocol.SpecInvalid, fmt.Sprintf("Item %d (%s): %v.", n, item.Type, err) + nothing
-		}
-	}
-	if task.IsReboot {
-		return protocol.RebootUnavailable, "The task asks for a restart of the host, which this version of the agent cannot do." + nothing
-	}
-	return "", ""
+	failpoint.Hit(failpoint.BeforeAccept)
+	return m.admit(journal.Admission{ID: l.id, Accept: accept, Envelope: &o.envelope, First: first})
 }
 
 // admit puts a task into the journal. On a full disk it stays in the mailbox.
-func (i *Inbox) admit(a journal.Admission) error {
-	t, err := i.opts.Store.Admit(a)
-	if errors.Is(err, journal.ErrDiskFull) {
-		i.refuse(protocol.NoticeDiskFull, a.ID, "", fmt.Errorf("%w; task %s waits in the mailbox", journal.ErrDiskFull, a.ID))
-		return nil
+func (m *merge) admit(a journal.Admission) error {
+	var t *journal.Task
+	err := journal.ErrDiskFull
+	if !m.full {
+		t, err = m.opts.Store.Admit(a)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, journal.ErrDiskFull):
+		m.full = true
+		m.refused.wait(protocol.NoticeDiskFull, a.ID)
+		return nil
+	case errors.Is(err, journal.ErrKnown):
+		return nil
+	case err != nil:
 		return err
 	}
+	m.room--
 	failpoint.Hit(failpoint.Accepted)
 	if !a.First.Status.Terminal() {
-		i.opts.Accepted(t)
+		m.opts.Accepted(t)
 	}
 	return nil
 }
 
 // cancel merges a cancel. Of a task that is not known it is kept as a
 // tombstone.
-func (i *Inbox) cancel(o opened) error {
+func (m *merge) cancel(o opened) error {
 	c := o.statement.Cancel
-	known, err := i.lookup(c.TaskID)
+	known, err := m.lookup(c.TaskID)
 	if err != nil {
 		return err
 	}
 	if known == nil {
-		return i.admit(journal.Admission{
+		return m.admit(journal.Admission{
 			ID: c.TaskID, Envelope: &o.envelope,
 			Accept: journal.AcceptRecord{Digest: o.statement.Digest, KeyID: o.statement.KeyID, ExpiresAt: c.ExpiresAt},
 			First: protocol.Status{Status: protocol.Deleted, Phase: protocol.Done, Percent: 100, Code: protocol.TaskCancelled,
 				Message: fmt.Sprintf("Cancelled (%s) before this host had accepted the task; nothing was started.", c.Reason)},
 		})
 	}
-	t := i.opts.Store.Open(c.TaskID)
+	t := m.opts.Store.Open(c.TaskID)
 	if t == nil || t.Latest().Status.Terminal() {
-		return i.repeat(*known)
+		return m.repeat(c.TaskID, *known)
 	}
 	fresh, err := t.Cancel(c.Reason)
 	if err != nil || !fresh {
 		return err
 	}
 	failpoint.Hit(failpoint.CancelPending)
-	i.opts.Cancelled(t)
+	m.opts.Cancelled(t)
 	return nil
-}
-
-// resend merges a request for output, which stays listed until it is answered:
-// it is obeyed once a minute at most.
-func (i *Inbox) resend(o opened) error {
-	r, now := o.statement.Resend, time.Now()
-	if now.Sub(i.resends[o.statement.Digest]) < relisted {
-		return nil
-	}
-	for digest, at := range i.resends {
-		if now.Sub(at) >= relisted {
-			delete(i.resends, digest)
-		}
-	}
-	if len(i.resends) >= protocol.MaxOpenTasks {
-		return nil // the mailbox keeps it
-	}
-	i.resends[o.statement.Digest] = now
-	if err := i.opts.Store.Rewind(r.TaskID, r.Item, r.From); err != nil {
-		i.refuse(protocol.NoticeUnparsable, r.TaskID, o.statement.Digest, fmt.Errorf("resend: %w", err))
-	}
-	return nil
-}
-
-// lookup finds what is known of a task, open or finished.
-func (i *Inbox) lookup(id string) (*journal.View, error) {
-	view, err := journal.ReadTask(i.opts.Store.Dir(), id)
-	switch {
-	case errors.Is(err, journal.ErrUnknown):
-		return nil, nil
-	case err != nil && !errors.Is(err, journal.ErrDamaged):
-		return nil, err
-	}
-	return &view, nil
-}
-
-// repeat says a verdict again that is still listed well after the broker had
-// acknowledged it. Until then the outbox does all that is needed.
-func (i *Inbox) repeat(known journal.View) error {
-	acked := known.Cursor.VerdictAt
-	if known.Open || acked == 0 || time.Since(time.UnixMilli(acked)) < relisted {
-		return nil
-	}
-	return i.opts.Store.Reopen(known.ID)
 }

@@ -100,7 +100,7 @@ var allowed = []rule{
 	{"controlplane", []string{"controlplane", "protocol"}},
 	{"cmd/devserver-agent", []string{"cmd/devserver-agent", "agent", "executors", "protocol"}},
 	{"cmd/devserver-controlplane", []string{"cmd/devserver-controlplane", "controlplane", "protocol"}},
-	{"cmd/devserverctl", []string{"cmd/devserverctl", "protocol"}},
+	{"cmd/devserverctl", []string{"cmd/devserverctl", "executors/hdk/repository", "protocol"}},
 	{"docs/gen", []string{"protocol"}},
 	{"docs/example-executor", []string{"executors", "protocol"}},
 	{"test", []string{"agent", "cmd", "controlplane", "executors", "protocol", "test"}},

@@ -54,8 +54,9 @@ func ParseName(name string) (Package, error) {
 
 // Scan makes the index of a folder from its packages: what the names say, sizes,
 // digests, and the ranges declared in the archives. Packages in one subfolder
-// belong together. Elsewhere a release is a driver with every firmware that may
-// run with it, by the ranges that the two declare. notes say what was left out
+// belong together. Elsewhere a release is a driver with the firmware that it was
+// published with, or, where that is not known or not there, with every firmware
+// that may run with it by the ranges that the two declare. notes say what was left out
 // and what could not be read.
 func Scan(files fs.FS) (index Index, notes []string, err error) {
 	byFolder := map[string][]Package{}
@@ -151,7 +152,7 @@ func group(packages []Package, together bool) (releases []Release, alone []Packa
 		r.Packages = append(r.Packages, p)
 		for _, fw := range packages {
 			listed := slices.ContainsFunc(r.Packages, func(q Package) bool { return q.File == fw.File })
-			if fw.Kind == Firmware && fw.Chip == p.Chip && !listed && (together || p.suits(fw)) {
+			if fw.Kind == Firmware && fw.Chip == p.Chip && !listed && (together || p.goesWith(fw, packages)) {
 				r.Packages = append(r.Packages, fw)
 				used[fw.File] = true
 			}
@@ -166,6 +167,18 @@ func group(packages []Package, together bool) (releases []Release, alone []Packa
 		}
 	}
 	return releases, alone
+}
+
+// goesWith reports whether a driver is released with a firmware of its folder.
+func (p Package) goesWith(fw Package, folder []Package) bool {
+	pair, known := published[p.Version]
+	there := slices.ContainsFunc(folder, func(q Package) bool {
+		return q.Kind == Firmware && q.Chip == p.Chip && q.Version == pair
+	})
+	if known && there {
+		return fw.Version == pair
+	}
+	return p.suits(fw)
 }
 
 // suits reports whether neither package declares that it does not go with the

@@ -1,0 +1,84 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"devserver-agent/executors/hdk/repository"
+)
+
+func (s *session) hdkCommand() *cobra.Command {
+	hdk := &cobra.Command{
+		Use: "hdk", Short: "Prepare the HDK packages that HDK_UPGRADE installs",
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	hdk.AddCommand(s.hdkIndexCommand())
+	return hdk
+}
+
+func (s *session) hdkIndexCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "index DIR", Short: "Write the index.json of a folder of HDK packages",
+		Long: `Write the index.json of a folder of HDK packages, as Huawei names them, so that
+agents can use the folder as hdk.repository, directly or behind a web server.
+
+Chip, architecture and versions come from the file names; sizes and SHA-256 are
+computed; the ranges in which driver and firmware go together are read out of the
+packages, which are not run. Packages in one subfolder belong together. Elsewhere
+a driver gets the firmware that it was published with, or, where that is not
+known, every firmware that may run with it: jobs then say firmware_version.`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			info, err := os.Stat(given[0])
+			if err != nil {
+				return usage(err)
+			}
+			if !info.IsDir() {
+				return usage(fmt.Errorf("%s is no folder", given[0]))
+			}
+			index, notes, err := repository.Scan(os.DirFS(given[0]))
+			if err != nil {
+				return err
+			}
+			for _, note := range notes {
+				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
+			}
+			raw, err := json.MarshalIndent(index, "", "  ")
+			if err != nil {
+				return err
+			}
+			if err := repository.WriteIndex(given[0], append(raw, '\n')); err != nil {
+				return err
+			}
+			if s.json {
+				return printJSON(cmd.OutOrStdout(), raw)
+			}
+			return printIndex(cmd.OutOrStdout(), index)
+		},
+	}
+}
+
+func printIndex(out io.Writer, index repository.Index) error {
+	if len(index.Releases) == 0 {
+		_, err := fmt.Fprintln(out, "No release was found; the index is empty.")
+		return err
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RELEASE\tCHIP\tARCH\tKIND\tVERSION\tREQUIRES\tFILE")
+	for _, r := range index.Releases {
+		for _, p := range r.Packages {
+			requires := p.Requires
+			if requires == "" {
+				requires = "-"
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Version, p.Chip, p.Arch, p.Kind, p.Version, requires, p.File)
+		}
+	}
+	return table.Flush()
+}

@@ -1,0 +1,69 @@
+package engine_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+)
+
+func TestAWatcherHearsAProgramWhileItRuns(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	gate := filepath.Join(t.TempDir(), "gate")
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		var heard strings.Builder
+		host.Printf("not the program's\n")
+		_, err := host.Command(ctx, executors.Command{
+			Step: "talk", Argv: []string{"/bin/sh", "-c", "echo first; while [ ! -e '" + gate + "' ]; do sleep 0.02; done; echo second >&2"},
+			Watch: func(piece []byte) {
+				heard.Write(piece)
+				if heard.String() == "first\n" { // or it would never end
+					if err := os.WriteFile(gate, nil, 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+			},
+		})
+		return executors.Result{Message: heard.String()}, err
+	}}
+	b.run()
+	b.submit("t1", "ONE")
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Success, "")
+	if verdict.Message != "first\nsecond\n" {
+		t.Errorf("heard %q", verdict.Message)
+	}
+}
+
+func TestAWatcherHearsItAllAgainInAReplay(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	again := make(chan string, 2)
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		var heard strings.Builder
+		host.Printf("not the program's\n")
+		_, err := host.Command(ctx, executors.Command{
+			Step: "talk", Argv: []string{"/bin/sh", "-c", "echo first; echo second"},
+			Watch: func(piece []byte) { heard.Write(piece) },
+		})
+		host.Printf("nor this\n")
+		if again <- heard.String(); len(again) == 1 {
+			<-ctx.Done() // the agent stops
+		}
+		return executors.Result{Message: heard.String()}, err
+	}}
+	b.run()
+	b.submit("t1", "ONE")
+	b.until("the program has ended", func() bool { return len(again) == 1 })
+	b.restart()
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Success, "")
+	if first := <-again; first != "first\nsecond\n" || verdict.Message != first {
+		t.Errorf("heard %q, and then %q", first, verdict.Message)
+	}
+}

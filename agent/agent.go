@@ -26,6 +26,7 @@ import (
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/local"
 	"devserver-agent/agent/outbox"
+	"devserver-agent/agent/power"
 	"devserver-agent/agent/queue"
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
@@ -115,6 +116,7 @@ func (a *Agent) assemble() {
 		Store: a.store, Queue: a.queue, Registry: a.opts.Registry,
 		Surroundings: step.Process{Shim: a.opts.Shim}, Tools: tools, Boot: a.boot,
 		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
+		Restart:  a.restarter(power.Restarter{Command: c.Host.RebootCommand, Delay: c.Host.RebootDelay.Std(), Tools: tools}),
 		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),
 	})
 	a.outbox = outbox.New(outbox.Options{
@@ -175,7 +177,8 @@ func (a *Agent) connect() error {
 	}
 	a.inbox = inbox.New(inbox.Options{
 		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
-		Accepted: a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
+		CanRestart: len(c.Host.RebootCommand) > 0,
+		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
 		Log: a.opts.Log.Named("inbox"),
 	})
 	conn, err := broker.Connect(broker.Options{

@@ -121,7 +121,7 @@ func (v *View) whyNot(t *task, now time.Time) string {
 		return why
 	}
 	if !t.turn {
-		return "it waited for other servers of the job, of which at most " + fmt.Sprint(t.job.record.MaxConcurrent) + " are at work at once"
+		return "it waited for a slot: " + t.job.slots()
 	}
 	return v.whySilent(t.server, now)
 }

@@ -34,8 +34,8 @@ func (v *View) stand(j *job) (message string, stopped *jobs.Order) {
 	case j.record.Cancelled != nil:
 		return "cancelled " + since(*j.record.Cancelled), nil
 	case j.halt != nil && j.open == 0:
-		return fmt.Sprintf("ended early, because %s had failed (max_failures): %s of %d never handed out, and nothing was started there",
-			count(j.record.MaxFailures, "task"), were(j.howMany((*task).withheld)), len(j.tasks)), nil
+		return fmt.Sprintf("ended early, because %s had failed (max_failures): %d of %d were never handed out, and nothing was started there",
+			count(j.record.MaxFailures, "task"), j.howMany((*task).withheld), len(j.tasks)), nil
 	case j.open == 0 || j.record.DeletedAt != 0:
 		return "", nil
 	}
@@ -49,7 +49,7 @@ func (v *View) stand(j *job) (message string, stopped *jobs.Order) {
 	if j.record.Waits() {
 		waiting := j.howMany(func(t *task) bool { return t.verdict == nil && t.acceptedBy == "" && !t.turn })
 		if waiting > 0 {
-			return fmt.Sprintf("%s for a slot: at most %d servers are at work at once", waits(waiting), j.record.MaxConcurrent), nil
+			return waits(waiting) + " for a slot: " + j.slots(), nil
 		}
 	}
 	return "", nil
@@ -71,9 +71,13 @@ func (v *View) waiting(t *task) string {
 	case why != "":
 		return "not handed out: " + why
 	case !t.turn:
-		return fmt.Sprintf("waits for a slot: at most %d servers of the job are at work at once", t.job.record.MaxConcurrent)
+		return "waits for a slot: " + t.job.slots()
 	}
 	return ""
+}
+
+func (j *job) slots() string {
+	return "the job may have " + count(j.record.MaxConcurrent, "server") + " at work at once"
 }
 
 func since(o jobs.Order) string {
@@ -98,11 +102,4 @@ func waits(n int) string {
 		return "1 task waits"
 	}
 	return fmt.Sprintf("%d tasks wait", n)
-}
-
-func were(n int) string {
-	if n == 1 {
-		return "1 task was"
-	}
-	return fmt.Sprintf("%d tasks were", n)
 }

@@ -21,6 +21,12 @@ type Request struct {
 	Type        string          `json:"type"`
 	IsReboot    bool            `json:"is_reboot,omitempty"`
 	Items       []protocol.Item `json:"items"`
+
+	// MaxConcurrent is how many servers are at work at once; nil: what the
+	// control plane thinks right, 0: all.
+	MaxConcurrent *int `json:"max_concurrent,omitempty"`
+	// MaxFailures is after how many failed tasks no more is handed out; 0: never.
+	MaxFailures int `json:"max_failures,omitempty"`
 }
 
 // Job is a job as the control plane answers it. In lists it has no items and
@@ -38,7 +44,24 @@ type Job struct {
 	Items         []protocol.Item `json:"items"`
 	Tasks         []Task          `json:"tasks"`
 
+	// What follows are extensions of this control plane.
+	MaxConcurrent int    `json:"max_concurrent,omitempty"` // servers at work at once; 0: all
+	MaxFailures   int    `json:"max_failures,omitempty"`   // failed tasks after which no more is handed out; 0: never
+	Message       string `json:"message,omitempty"`        // how it goes on, if there is something to say
+	Halted        bool   `json:"halted,omitempty"`         // MaxFailures was reached
+	Paused        *Order `json:"paused,omitempty"`
+	Cancelled     *Order `json:"cancelled,omitempty"`
+	Stopped       *Order `json:"stopped,omitempty"` // the whole fleet is, and tasks wait for that
+
 	Raw json.RawMessage `json:"-"` // the answer as it came
+}
+
+// Held says why the job does not go on as it began, or "".
+func (j Job) Held() string {
+	if j.Halted || j.Paused != nil || j.Cancelled != nil || j.Stopped != nil {
+		return j.Message
+	}
+	return ""
 }
 
 // Ended reports whether nothing more will come of the job. A deleted one goes
@@ -116,8 +139,9 @@ func (m Millis) Time() time.Time { return time.UnixMilli(int64(m)) }
 
 // Page is an answer with several jobs.
 type Page struct {
-	Data  []Job `json:"data"`
-	Total int64 `json:"total"`
+	Data    []Job  `json:"data"`
+	Total   int64  `json:"total"`
+	Stopped *Order `json:"stopped"` // the whole fleet is
 
 	Raw json.RawMessage `json:"-"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"devserver-agent/protocol"
 )
@@ -32,15 +33,24 @@ type OpenTask struct {
 
 // Servers is an answer with several servers.
 type Servers struct {
-	Data []Server `json:"data"`
+	Data    []Server `json:"data"`
+	Stopped *Order   `json:"stopped"` // the whole fleet is
 
 	Raw json.RawMessage `json:"-"`
 }
 
 // Servers lists all servers the control plane knows of, by id.
-func (c *Client) Servers(ctx context.Context) (Servers, error) {
+func (c *Client) Servers(ctx context.Context) (Servers, error) { return c.servers(ctx, nil) }
+
+// SilentServers lists those that fell silent, and those that have tasks and were
+// never seen.
+func (c *Client) SilentServers(ctx context.Context) (Servers, error) {
+	return c.servers(ctx, url.Values{"silent": {"true"}})
+}
+
+func (c *Client) servers(ctx context.Context, query url.Values) (Servers, error) {
 	var all Servers
-	raw, err := c.do(ctx, request{method: http.MethodGet}, &all)
+	raw, err := c.do(ctx, request{method: http.MethodGet, query: query}, &all)
 	if err != nil {
 		return Servers{}, err
 	}

@@ -18,21 +18,31 @@ type createFlags struct {
 	servers []string
 	token   string
 	watch   bool
+
+	concurrent int
 }
 
 func (s *session) createCommand() *cobra.Command {
 	var f createFlags
 	cmd := &cobra.Command{
 		Use:   "create --name NAME [--type TYPE] [--item TYPE[,key=value...]]... --server ID[,ID...]",
-		Short: "Create a job; it runs on all its servers at once",
-		Long: `Create a job, which runs on all its servers at once, and print its id.
+		Short: "Create a job for some servers",
+		Long: `Create a job and print its id. It runs on all its servers at once, or on at most
+--max-concurrent of them, in the order they are given; the next one begins when
+one has its verdict. A job with HDK_UPGRADE runs on 10 at once unless told
+otherwise.
 
 --type may be left out when there is an --item, and the other way round when the
 type is that of an item. With --watch the job is shown until it has ended.`,
 		Example: `  devserverctl job create --name which-hdk --type HDK_QUERY --server a2-1,a2-2 --watch
   devserverctl job create --name to-rc3 --item HDK_UPGRADE,version=24.1.rc3.10 --server a3-1 --reboot`,
 		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.create(cmd, f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("max-concurrent") {
+				f.request.MaxConcurrent = &f.concurrent
+			}
+			return s.create(cmd, f)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.request.Name, "name", "", "the job's name")
@@ -41,6 +51,8 @@ type is that of an item. With --watch the job is shown until it has ended.`,
 	flags.StringArrayVar(&f.items, "item", nil, `work to do: TYPE,key=value,... (a comma in a value: \,); may be repeated`)
 	flags.StringSliceVar(&f.servers, "server", nil, "ids of the servers; may be repeated")
 	flags.BoolVar(&f.request.IsReboot, "reboot", false, "restart the servers once every item has succeeded")
+	flags.IntVar(&f.concurrent, "max-concurrent", 0, "how many servers may be at work at once; 0 for all (default: 10 with HDK_UPGRADE, else all)")
+	flags.IntVar(&f.request.MaxFailures, "max-failures", 0, "after how many failed servers no other begins; 0 for never")
 	flags.StringVar(&f.token, "client-token", "", "makes it safe to repeat the command: the same token gives the same job")
 	flags.BoolVar(&f.watch, "watch", false, "show the job until it has ended")
 	return cmd
@@ -93,6 +105,8 @@ func (s *session) request(f createFlags) (client.Request, error) {
 		return r, fmt.Errorf("--item is missing: what should the servers do?")
 	case len(r.ServerIDs) == 0:
 		return r, fmt.Errorf("--server is missing: which servers should do it?")
+	case f.concurrent < 0 || r.MaxFailures < 0:
+		return r, fmt.Errorf("--max-concurrent and --max-failures cannot be negative")
 	}
 	return r, nil
 }

@@ -20,11 +20,12 @@ import (
 
 func (s *session) jobCommand() *cobra.Command {
 	job := &cobra.Command{
-		Use: "job", Short: "Create, show and delete jobs",
+		Use: "job", Short: "Create, show, pause and end jobs",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	job.AddCommand(s.createCommand(), s.getCommand(), s.listCommand(), s.deleteCommand(), s.watchCommand())
+	job.AddCommand(s.orderCommands()...)
 	return job
 }
 
@@ -54,6 +55,12 @@ func printJob(out io.Writer, job client.Job, style watch.Style) {
 	if job.Description != "" {
 		fmt.Fprintf(out, "about    %s\n", watch.Clean(job.Description))
 	}
+	if job.MaxConcurrent > 0 {
+		fmt.Fprintf(out, "at once  %d servers\n", job.MaxConcurrent)
+	}
+	if job.MaxFailures > 0 {
+		fmt.Fprintf(out, "until    %d have failed\n", job.MaxFailures)
+	}
 	fmt.Fprintf(out, "created  %s by %s\n\n", job.CreatedAt.Time().Format(time.RFC3339), watch.Clean(job.UserName))
 	watch.WriteTable(out, job, style)
 }
@@ -81,6 +88,7 @@ func (s *session) listCommand() *cobra.Command {
 			if s.json {
 				return printJSON(cmd.OutOrStdout(), page.Raw)
 			}
+			warnStopped(cmd.ErrOrStderr(), page.Stopped)
 			return printJobs(cmd.OutOrStdout(), page)
 		},
 	}
@@ -99,7 +107,11 @@ func printJobs(out io.Writer, page client.Page) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tTYPE\tSTATUS\tFAILED\tCREATED")
 	for _, j := range page.Data {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", j.ID, watch.Clean(j.Name), j.Type, j.Status, j.AbnormalCount, j.CreatedAt.Time().Format(time.RFC3339))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s", j.ID, watch.Clean(j.Name), j.Type, j.Status, j.AbnormalCount, j.CreatedAt.Time().Format(time.RFC3339))
+		if j.Message != "" {
+			fmt.Fprintf(w, "\t%s", watch.Clean(j.Message))
+		}
+		fmt.Fprintln(w)
 	}
 	if more := page.Total - int64(len(page.Data)); more > 0 {
 		fmt.Fprintf(w, "and %d more, see --limit\n", more)

@@ -19,21 +19,80 @@ func (s *session) serverCommand() *cobra.Command {
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	server.AddCommand(&cobra.Command{
+	server.AddCommand(s.serverListCommand(), s.lostCommand())
+	return server
+}
+
+func (s *session) serverListCommand() *cobra.Command {
+	silent := false
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the servers and how they are",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := s.client.Servers(cmd.Context())
+			list, print := s.client.Servers, printServers
+			if silent {
+				list, print = s.client.SilentServers, printSilent
+			}
+			all, err := list(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if s.json {
 				return printJSON(cmd.OutOrStdout(), all.Raw)
 			}
-			return printServers(cmd.OutOrStdout(), all.Data, time.Now())
+			warnStopped(cmd.ErrOrStderr(), all.Stopped)
+			return print(cmd.OutOrStdout(), all.Data, time.Now())
 		},
-	})
-	return server
+	}
+	cmd.Flags().BoolVar(&silent, "silent", false, "only those that fell silent, or have tasks and were never seen: since when, and what they were doing")
+	return cmd
+}
+
+func (s *session) lostCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "lost SERVER", Short: "Give a silent server up: its tasks end as HOST_LOST",
+		Long: `Give a silent server up. What it had accepted ends FAILED with HOST_LOST; when it
+returns it does nothing more for these tasks, and what it says of them is shown
+as late. What it had not accepted of jobs whose servers wait for each other ends
+too, so that the next server begins.`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			lost, err := s.client.LoseServer(cmd.Context(), ids[0])
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return printJSON(cmd.OutOrStdout(), lost.Raw)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "server %s is given up, tasks ended: %d; query it when it returns\n", ids[0], lost.TasksEnded)
+			return err
+		},
+	}
+}
+
+// printSilent lists a line for every task that a silent server keeps waiting.
+func printSilent(out io.Writer, servers []client.Server, now time.Time) error {
+	if len(servers) == 0 {
+		_, err := fmt.Fprintln(out, "no server is silent")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tSTATE\tLAST SEEN\tPHASE\tJOB\tMESSAGE")
+	for _, s := range servers {
+		seen := ""
+		if s.LastSeen != 0 {
+			seen = s.LastSeen.Time().Format(time.RFC3339)
+		}
+		open := s.Open
+		if len(open) == 0 {
+			open = []client.OpenTask{{Message: "it has no tasks"}}
+		}
+		for _, t := range open {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, orDash(s.Name), serverState(s, now), orDash(seen),
+				orDash(string(t.Phase)), orDash(t.JobID), watch.Clean(t.Message))
+		}
+	}
+	return w.Flush()
 }
 
 func printServers(out io.Writer, servers []client.Server, now time.Time) error {

@@ -79,6 +79,9 @@ func (b *Bars) show(lines []string) {
 func frame(job client.Job, width, height int, style Style) []string {
 	tasks := job.Tasks
 	lines := []string{cut(fmt.Sprintf("%s  %s  %s", Clean(job.Name), Clean(job.Type), tally(tasks)), width-1)}
+	if held := job.Held(); held != "" && height > 2 {
+		lines = append(lines, style.paint(yellow, cut("  "+Clean(held), width-1)))
+	}
 	room := max(height-len(lines), 1)
 	left := 0
 	if len(tasks) > room {

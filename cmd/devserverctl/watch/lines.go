@@ -15,6 +15,7 @@ type Lines struct {
 	Out io.Writer
 
 	last    map[string]string // by task: what its last line said
+	held    string            // what the last line of the job said
 	trouble string
 }
 
@@ -23,6 +24,12 @@ func (l *Lines) Update(job client.Job, _ bool) {
 	l.trouble = ""
 	if l.last == nil {
 		l.last = map[string]string{}
+	}
+	if held := Clean(job.Held()); held != l.held {
+		if l.held = held; held == "" {
+			held = "goes on"
+		}
+		fmt.Fprintf(l.Out, "job %s: %s\n", Clean(job.Name), held)
 	}
 	wide := nameWidth(job.Tasks)
 	for _, t := range job.Tasks {

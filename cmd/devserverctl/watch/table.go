@@ -32,6 +32,9 @@ func WriteTable(out io.Writer, job client.Job, style Style) {
 		}
 	}
 	fmt.Fprintf(out, "\njob %s (%s) is %s: %s\n", Clean(job.Name), job.ID, job.Status, tally(job.Tasks))
+	if job.Message != "" {
+		fmt.Fprintln(out, Clean(job.Message))
+	}
 }
 
 // took is the time from a task's creation to its last change, as the control

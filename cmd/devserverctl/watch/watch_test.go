@@ -108,6 +108,42 @@ func TestDisplays(t *testing.T) {
 	}
 }
 
+// rolling is a job that rolls over four servers, is paused in the middle, goes
+// on and ends early.
+func rolling() []client.Job {
+	task := func(id string, state protocol.State, phase protocol.Phase, message string) client.Task {
+		return client.Task{ID: "t-" + id, ServerID: id, Status: state, Phase: phase, Message: message, CreatedAt: 10 * minute, UpdatedAt: 11 * minute}
+	}
+	const slot = "waits for a slot: the job may have 1 server at work at once"
+	failed := task("a2-1", protocol.Failed, protocol.Done, "the installer ended with 1")
+	job := client.Job{ID: "64e004ec", Name: "to-rc3", Type: "ASCEND_SOFTWARE_UPGRADE", Status: "PROCESSING", MaxConcurrent: 1, MaxFailures: 1}
+	begun, paused, on, end := job, job, job, job
+	begun.Tasks = []client.Task{task("a2-1", protocol.Processing, protocol.Running, "driver"), task("a2-2", protocol.Processing, "", slot)}
+	paused.Tasks, paused.Paused = begun.Tasks, &client.Order{Since: 11 * minute, By: "local", Reason: "lunch"}
+	paused.Message = "the job is paused since 1970-01-01T00:11:00Z by local: lunch; what runs goes on, 1 task waits"
+	on.Tasks = begun.Tasks
+	end.Tasks, end.Status, end.Halted = []client.Task{failed, task("a2-2", protocol.Deleted, protocol.Done, "never handed out")}, "FINISHED", true
+	end.Message = "ended early, because 1 task had failed (max_failures): 1 of 2 were never handed out, and nothing was started there"
+	return []client.Job{begun, paused, on, end}
+}
+
+func TestARollingJobSaysWhyItDoesNotGoOn(t *testing.T) {
+	for name, display := range map[string]func(*bytes.Buffer) Display{
+		"rolling-lines": func(out *bytes.Buffer) Display { return &Lines{Out: out} },
+		"rolling-bars":  func(out *bytes.Buffer) Display { return &Bars{Out: out, Size: func() (int, int) { return 100, 24 }} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			synctest.Test(t, func(t *testing.T) {
+				if _, err := Run(t.Context(), source(rolling()), display(&out)); err != nil {
+					t.Error(err)
+				}
+			})
+			golden(t, "testdata/"+name+".golden", strings.ReplaceAll(out.String(), "\x1b", "^["))
+		})
+	}
+}
+
 func TestBarsFitTheTerminal(t *testing.T) {
 	job := states(t)[1]
 	for i := range 40 {

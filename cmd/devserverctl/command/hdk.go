@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"devserver-agent/cmd/devserverctl/objects"
 	"devserver-agent/executors/hdk/repository"
 )
 
@@ -18,7 +19,7 @@ func (s *session) hdkCommand() *cobra.Command {
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	hdk.AddCommand(s.hdkIndexCommand())
+	hdk.AddCommand(s.hdkIndexCommand(), hdkPushCommand())
 	return hdk
 }
 
@@ -62,6 +63,31 @@ known, every firmware that may run with it: jobs then say firmware_version.`,
 			return printIndex(cmd.OutOrStdout(), index)
 		},
 	}
+}
+
+func hdkPushCommand() *cobra.Command {
+	var to objects.Broker
+	cmd := &cobra.Command{
+		Use: "push DIR BUCKET", Short: "Put a folder of HDK packages into a JetStream object store",
+		Long: `Put a folder of HDK packages and its index into a JetStream object store, for
+agents whose hdk.repository is object://BUCKET. What is there already is not sent
+again; the index goes last. This command speaks to the broker, with the
+credentials of somebody who may write there, and not to the control plane.`,
+		Args: args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			return objects.Push(cmd.Context(), to, given[1], os.DirFS(given[0]), func(name string, sent bool) {
+				state := "is there"
+				if sent {
+					state = "sent"
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, state)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&to.URL, "nats", "nats://127.0.0.1:4222", "URL of the broker")
+	cmd.Flags().StringVar(&to.CredentialsFile, "credentials", "", "`file` with NATS credentials")
+	cmd.Flags().StringVar(&to.CAFile, "ca", "", "PEM `file` of the authorities that may vouch for the broker")
+	return cmd
 }
 
 func printIndex(out io.Writer, index repository.Index) error {

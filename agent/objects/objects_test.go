@@ -1,0 +1,86 @@
+package objects_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"devserver-agent/agent/objects"
+	"devserver-agent/test/brokertest"
+)
+
+func TestObjectsAreReadFromAnOffset(t *testing.T) {
+	broker, err := brokertest.Start(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Stop)
+	conn, err := nats.Connect(broker.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	store, err := js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: "hdk"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.PutString(ctx, "24/a.run", "0123456789"); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := objects.New(objects.Options{ServerID: "srv-1", Servers: []string{broker.ClientURL()}}, "hdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for offset, want := range map[int64]string{0: "0123456789", 4: "456789", 10: ""} {
+		object, err := reader.Open(ctx, "24/a.run", offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(object)
+		if err != nil || string(got) != want {
+			t.Errorf("from %d: %q, %v", offset, got, err)
+		}
+		if err := object.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := reader.Open(ctx, "b.run", 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an object that is not there: %v", err)
+	}
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(10*time.Second)
+	defer tick.Stop()
+	for broker.NumClients() > 1 { // the test's own
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d connections are left", broker.NumClients()-1)
+		}
+	}
+}
+
+func TestAStoreNeedsABrokerAndAName(t *testing.T) {
+	if _, err := objects.New(objects.Options{}, "hdk"); err == nil {
+		t.Error("no broker")
+	}
+	if _, err := objects.New(objects.Options{Servers: []string{"nats://127.0.0.1:1"}}, ""); err == nil {
+		t.Error("no bucket")
+	}
+	store, err := objects.New(objects.Options{Servers: []string{"nats://127.0.0.1:1"}}, "hdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(context.Background(), "a.run", 0); err == nil {
+		t.Error("nobody is there")
+	}
+}

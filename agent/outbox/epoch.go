@@ -8,12 +8,16 @@ import (
 
 	"go.uber.org/zap"
 
+	"devserver-agent/agent/broker"
 	"devserver-agent/agent/journal"
 )
 
 // SawEpoch tells which broker answered. If it is not the one that has what the
-// tasks said, all of it is said again. It does not block.
+// tasks said, all of it is said again. "" says nothing. It does not block.
 func (o *Outbox) SawEpoch(epoch string) {
+	if epoch == "" {
+		return
+	}
 	select {
 	case <-o.epochs: // only the newest matters
 	default:
@@ -48,7 +52,10 @@ func (o *Outbox) repeatFor(ctx context.Context, epoch string) error {
 	if err != nil {
 		return err
 	}
-	if known != "" {
+	if len(ids) == 0 && epoch == broker.NoMailbox {
+		return nil // a host that has nothing to do
+	}
+	if known != "" && len(ids) > 0 {
 		o.opts.Log.Info("the broker is another one; saying everything again", zap.Int("tasks", len(ids)), zap.String("epoch", epoch))
 		if err := o.repeat(ctx, ids); err != nil {
 			return err
@@ -60,10 +67,12 @@ func (o *Outbox) repeatFor(ctx context.Context, epoch string) error {
 // repeat brings the tasks back one by one, open ones first: they are what
 // somebody waits for.
 func (o *Outbox) repeat(ctx context.Context, ids []string) error {
-	open := o.opts.Store.AllOpen()
 	said := map[string]bool{}
-	for _, t := range open {
+	for _, t := range o.opts.Store.AllOpen() {
 		said[t.ID()] = true
+		if t.Accepted().Local {
+			continue
+		}
 		if err := o.repeatOne(t.ID()); err != nil {
 			return err
 		}
@@ -86,9 +95,15 @@ func (o *Outbox) repeat(ctx context.Context, ids []string) error {
 	return nil
 }
 
+// repeatOne brings one task back. One that cannot be read keeps no other from
+// being said again; a full disk does, until there is room.
 func (o *Outbox) repeatOne(id string) error {
-	if err := o.opts.Store.Reopen(id); err != nil && !errors.Is(err, journal.ErrUnknown) {
+	err := o.opts.Store.Reopen(id)
+	if errors.Is(err, journal.ErrDiskFull) {
 		return err
+	}
+	if err != nil && !errors.Is(err, journal.ErrUnknown) {
+		o.opts.Log.Error("a task cannot be said again", zap.String("task", id), zap.Error(err))
 	}
 	return nil
 }

@@ -4,7 +4,7 @@
 //
 // Inside a task statuses go in order; between tasks those with a verdict go
 // first. Statuses and output have a sender each, so that a large output delays
-// no verdict.
+// no verdict, and a task whose messages the broker refuses delays no other.
 //
 // What happens when the process dies:
 //
@@ -15,17 +15,20 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"devserver-agent/agent/broker"
 	"devserver-agent/agent/journal"
 )
 
 // Publisher is the broker as the outbox needs it.
 type Publisher interface {
-	// Publish returns nil when the message is stored.
+	// Publish returns nil when the message is stored; broker.ErrAway when it may
+	// not be, broker.ErrRefused when it was refused.
 	Publish(ctx context.Context, subject, id string, data []byte) error
 	// Send publishes what may get lost.
 	Send(subject string, data []byte) error
@@ -35,7 +38,7 @@ type Publisher interface {
 // Options are the parts an Outbox works with.
 type Options struct {
 	Store     *journal.Store
-	Publisher Publisher // nil when there is no broker: local work only
+	Publisher Publisher // nil when there is no broker: local work is closed, no more
 	ServerID  string
 	// Spread is over how long everything is said again to a broker that forgot.
 	Spread time.Duration
@@ -52,8 +55,9 @@ const (
 // Outbox sends. Run it once.
 type Outbox struct {
 	opts     Options
-	statuses signal
-	outputs  signal
+	locals   sender
+	statuses sender
+	outputs  sender
 	latest   progress
 	notices  notices
 	epochs   chan string
@@ -64,34 +68,52 @@ func New(opts Options) *Outbox {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
-	o := &Outbox{opts: opts, statuses: newSignal(), outputs: newSignal(), epochs: make(chan string, 1)}
-	o.latest.changed, o.notices.changed = newSignal(), newSignal()
-	opts.Store.Listen(func(*journal.Task) { o.Wake() })
+	o := &Outbox{opts: opts, locals: newSender(), statuses: newSender(), outputs: newSender(), epochs: make(chan string, 1)}
+	o.latest.sender, o.notices.sender = newSender(), newSender()
+	opts.Store.Listen(func(t *journal.Task) {
+		if t.Accepted().Local {
+			o.locals.more.fire()
+			return
+		}
+		o.statuses.more.fire()
+		o.outputs.more.fire()
+	})
 	return o
 }
 
-// Wake has the outbox look for something to send, as after a connect.
+// Wake has the outbox try at once, as after a connect.
 func (o *Outbox) Wake() {
-	o.statuses.fire()
-	o.outputs.fire()
-	o.latest.changed.fire()
-	o.notices.changed.fire()
+	for _, s := range []sender{o.statuses, o.outputs, o.latest.sender, o.notices.sender} {
+		s.now.fire()
+	}
 }
 
 // Run sends until ctx ends. Where it is then does not matter.
 func (o *Outbox) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { o.loop(ctx, o.locals, o.closeLocal) })
+	if o.opts.Publisher == nil {
+		return
+	}
 	wg.Go(func() { o.loop(ctx, o.statuses, o.sendStatuses) })
 	wg.Go(func() { o.loop(ctx, o.outputs, o.sendOutputs) })
-	wg.Go(func() { o.loop(ctx, o.latest.changed, o.sendProgress) })
-	wg.Go(func() { o.loop(ctx, o.notices.changed, o.sendNotices) })
+	wg.Go(func() { o.loop(ctx, o.latest.sender, o.sendProgress) })
+	wg.Go(func() { o.loop(ctx, o.notices.sender, o.sendNotices) })
 	wg.Go(func() { o.watchEpoch(ctx) })
-	wg.Wait()
 }
+
+// sender is how one of the loops is woken up.
+type sender struct {
+	more signal // there may be something to send
+	now  signal // the broker is there again
+}
+
+func newSender() sender { return sender{make(signal, 1), make(signal, 1)} }
 
 // loop calls send whenever there may be something, and again after a growing
 // pause when it failed.
-func (o *Outbox) loop(ctx context.Context, wake signal, send func(context.Context) error) {
+func (o *Outbox) loop(ctx context.Context, s sender, send func(context.Context) error) {
 	retry := firstRetry
 	for {
 		err := send(ctx)
@@ -101,27 +123,52 @@ func (o *Outbox) loop(ctx context.Context, wake signal, send func(context.Contex
 		if err == nil {
 			retry = firstRetry
 			select {
-			case <-wake:
+			case <-s.more:
+			case <-s.now:
 			case <-ctx.Done():
 				return
 			}
 			continue
 		}
 		o.opts.Log.Warn("not sent yet", zap.Error(err))
-		// While the broker is away only its return is worth waking up for.
-		var again <-chan time.Time
-		if o.opts.Publisher == nil || o.opts.Publisher.Connected() {
-			timer := time.NewTimer(retry)
-			again = timer.C
+		if o.wait(ctx, s, retry, err) {
+			retry = firstRetry
+		} else {
 			retry = min(2*retry, maxRetry)
 		}
-		select {
-		case <-again:
-		case <-wake:
-		case <-ctx.Done():
-			return
-		}
 	}
+}
+
+// wait waits after a failure and reports whether the broker has come back
+// meanwhile. While it is away nothing else is worth waking up for; what it
+// refused keeps nothing else waiting.
+func (o *Outbox) wait(ctx context.Context, s sender, retry time.Duration, err error) (back bool) {
+	away := errors.Is(err, broker.ErrAway)
+	var again <-chan time.Time
+	if !away || o.opts.Publisher.Connected() {
+		timer := time.NewTimer(retry)
+		defer timer.Stop()
+		again = timer.C
+	}
+	var more <-chan struct{}
+	if !away {
+		pause := time.NewTimer(firstRetry) // a stream of news is not a stream of attempts
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return false
+		}
+		more = s.more
+	}
+	select {
+	case <-again:
+	case <-more:
+	case <-s.now:
+		return true
+	case <-ctx.Done():
+	}
+	return false
 }
 
 func (o *Outbox) publish(ctx context.Context, subject, id string, data []byte) error {
@@ -130,40 +177,46 @@ func (o *Outbox) publish(ctx context.Context, subject, id string, data []byte) e
 	return o.opts.Publisher.Publish(ctx, subject, id, data)
 }
 
+// closeLocal closes the local work that has ended; nobody is told of it.
+func (o *Outbox) closeLocal(context.Context) error {
+	var errs []error
+	for _, t := range o.opts.Store.AllOpen() {
+		if t.Accepted().Local && ended(t) {
+			errs = append(errs, o.opts.Store.Finish(t))
+		}
+	}
+	return joined(errs)
+}
+
 // finish closes a task of which the broker has everything.
 func (o *Outbox) finish(t *journal.Task) error {
-	if !t.Latest().Status.Terminal() {
-		return nil
-	}
-	if end, _ := t.Stuck(); end != nil {
-		return nil // its program still runs
-	}
-	if !t.Accepted().Local && !o.sent(t) {
+	if !ended(t) || !o.sent(t) {
 		return nil
 	}
 	return o.opts.Store.Finish(t)
 }
 
+// ended reports whether a task has its verdict and none of its programs runs.
+func ended(t *journal.Task) bool {
+	stuck, _ := t.Stuck()
+	return stuck == nil && t.Latest().Status.Terminal()
+}
+
 // sent reports whether the broker has all that a task said: its verdict, and
-// what its output holds now. That may be more than the verdict knew, if a program
-// ran on, or less, if the host was cut off before its disk had it.
+// what its output holds now, which is more than the verdict knew if a program
+// ran on.
 func (o *Outbox) sent(t *journal.Task) bool {
-	cursor, latest := t.Cursor(), t.Latest()
-	if cursor.Seq < latest.Seq {
-		return false
-	}
-	for i := range latest.Items {
+	cursor := t.Cursor()
+	for i := range t.Latest().Items {
 		if cursor.Sent(i) < t.OutputSize(i) {
 			return false
 		}
 	}
-	return true
+	return t.Delivered()
 }
 
 // signal is a wake-up that is not lost and not counted.
 type signal chan struct{}
-
-func newSignal() signal { return make(signal, 1) }
 
 func (s signal) fire() {
 	select {

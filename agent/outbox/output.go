@@ -3,8 +3,10 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
+	"devserver-agent/agent/broker"
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
 	"devserver-agent/protocol"
@@ -17,41 +19,60 @@ const liveLimit = protocol.OutputHead + protocol.OutputTail
 // sendOutputs sends the output of all open tasks, a few chunks of each at a
 // time.
 func (o *Outbox) sendOutputs(ctx context.Context) error {
-	if o.opts.Publisher == nil {
-		return nil
-	}
+	buf := make([]byte, protocol.MaxChunk)
+	refused := map[string]error{} // by task: left alone for this round
 	for more := true; more; {
 		more = false
 		for _, t := range o.opts.Store.AllOpen() {
-			task := t.Accepted().Task
-			if t.Accepted().Local || task == nil {
+			if refused[t.ID()] != nil {
 				continue
 			}
-			for i := range task.Items {
-				left, err := o.sendOutput(ctx, t, i)
-				if err != nil {
-					return fmt.Errorf("output of task %s: %w", t.ID(), err)
-				}
-				more = more || left
+			left, err := o.sendTaskOutput(ctx, t, buf)
+			more = more || left
+			if err != nil {
+				refused[t.ID()] = fmt.Errorf("output of task %s: %w", t.ID(), err)
 			}
-			if err := o.finish(t); err != nil {
-				return err
+			if errors.Is(err, broker.ErrAway) {
+				return refused[t.ID()] // the others would only wait for the same
 			}
 		}
 	}
-	return nil
+	var errs []error
+	for _, err := range refused {
+		errs = append(errs, err)
+	}
+	return joined(errs)
+}
+
+// sendTaskOutput sends one turn's chunks of each item and reports whether more
+// is left.
+func (o *Outbox) sendTaskOutput(ctx context.Context, t *journal.Task, buf []byte) (more bool, err error) {
+	task := t.Accepted().Task
+	if t.Accepted().Local || task == nil {
+		return false, nil
+	}
+	for i := range task.Items {
+		left, err := o.sendOutput(ctx, t, i, buf)
+		if err != nil {
+			return false, err
+		}
+		more = more || left
+	}
+	return more, o.finish(t)
 }
 
 // sendOutput sends up to one turn's chunks and reports whether more is left.
-func (o *Outbox) sendOutput(ctx context.Context, t *journal.Task, item int) (more bool, err error) {
+func (o *Outbox) sendOutput(ctx context.Context, t *journal.Task, item int, buf []byte) (more bool, err error) {
 	const turn = 16
-	buf := make([]byte, protocol.MaxChunk)
-	offset := t.Cursor().Sent(item)
-	done := t.Latest().Status.Terminal()
 	for range turn {
-		at, n, err := t.ReadOutput(item, offset, buf)
+		latest, cursor := t.Latest(), t.Cursor()
+		done, from := latest.Status.Terminal(), cursor.Sent(item)
+		at, n, err := t.ReadOutput(item, from, buf)
 		if err != nil {
 			return false, err
+		}
+		if n == 0 && done {
+			return false, o.giveUpOutput(t, cursor, item)
 		}
 		if n == 0 || !done && at >= liveLimit {
 			return false, nil
@@ -60,12 +81,32 @@ func (o *Outbox) sendOutput(ctx context.Context, t *journal.Task, item int) (mor
 			return false, err
 		}
 		failpoint.Hit(failpoint.OutputSent)
-		offset = at + int64(n)
-		if err := t.SetCursor(func(c *journal.Cursor) { c.SetSent(item, offset) }); err != nil {
+		if err := sentOutput(t, cursor, item, at+int64(n)); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// sentOutput moves the cursor past output that the broker has, unless it was
+// moved meanwhile, by a request to send it again.
+func sentOutput(t *journal.Task, before journal.Cursor, item int, to int64) error {
+	return t.SetCursor(func(c *journal.Cursor) {
+		if c.Round == before.Round && c.Sent(item) == before.Sent(item) {
+			c.SetSent(item, to)
+		}
+	})
+}
+
+// giveUpOutput passes over what the verdict counted and the disk has lost since:
+// nobody can send it any more, and the task has to be closed some day.
+func (o *Outbox) giveUpOutput(t *journal.Task, cursor journal.Cursor, item int) error {
+	items, size := t.Latest().Items, t.OutputSize(item)
+	if item >= len(items) || items[item].Bytes <= size || cursor.Sent(item) < size || cursor.Sent(item) >= items[item].Bytes {
+		return nil
+	}
+	o.opts.Log.Sugar().Warnf("output %d of task %s: the verdict counted %d bytes, the disk has only %d", item, t.ID(), items[item].Bytes, size)
+	return sentOutput(t, cursor, item, items[item].Bytes)
 }
 
 func (o *Outbox) sendChunk(ctx context.Context, t *journal.Task, item int, at int64, data []byte) error {

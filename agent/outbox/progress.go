@@ -11,21 +11,35 @@ import (
 
 // progress keeps the latest progress of each task until it is sent.
 type progress struct {
-	mu      sync.Mutex
-	byTask  map[string]protocol.Status
-	changed signal
+	mu     sync.Mutex
+	byTask map[string]protocol.Status
+	sender sender
 }
 
 // Progress takes the latest progress of a task. It does not block; what comes
-// faster than once a second is replaced by what follows it.
+// faster than once a second is replaced by what follows it. Nobody hears of that
+// of local work.
 func (o *Outbox) Progress(s protocol.Status) {
-	o.latest.mu.Lock()
-	if o.latest.byTask == nil {
-		o.latest.byTask = map[string]protocol.Status{}
+	if t := o.opts.Store.Open(s.TaskID); t == nil || t.Accepted().Local || o.opts.Publisher == nil {
+		return
 	}
-	o.latest.byTask[s.TaskID] = s
-	o.latest.mu.Unlock()
-	o.latest.changed.fire()
+	o.latest.put(map[string]protocol.Status{s.TaskID: s}, true)
+	o.latest.sender.more.fire()
+}
+
+// put keeps progress to be sent. What was taken before does not replace what
+// came since.
+func (p *progress) put(latest map[string]protocol.Status, newer bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byTask == nil {
+		p.byTask = map[string]protocol.Status{}
+	}
+	for task, s := range latest {
+		if _, known := p.byTask[task]; newer || !known {
+			p.byTask[task] = s
+		}
+	}
 }
 
 // said drops progress that a transition has overtaken.
@@ -43,19 +57,22 @@ func (p *progress) take() map[string]protocol.Status {
 	return taken
 }
 
+// sendProgress sends what is the latest, then waits until more may be sent.
 func (o *Outbox) sendProgress(ctx context.Context) error {
 	taken := o.latest.take()
-	if len(taken) == 0 || o.opts.Publisher == nil {
+	if len(taken) == 0 {
 		return nil
 	}
-	for _, s := range taken {
+	for task, s := range taken {
 		raw, err := json.Marshal(s)
 		if err != nil {
 			return err
 		}
 		if err := o.opts.Publisher.Send(protocol.StatusSubject(o.opts.ServerID), raw); err != nil {
-			return nil // newer progress will do
+			o.latest.put(taken, false) // until the broker is back, or something newer comes
+			return err
 		}
+		delete(taken, task)
 	}
 	select {
 	case <-time.After(progressPause):

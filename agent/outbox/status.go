@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/failpoint"
@@ -21,6 +22,9 @@ func (o *Outbox) sendStatuses(ctx context.Context) error {
 	})
 	var refused []error
 	for _, t := range tasks {
+		if t.Accepted().Local {
+			continue
+		}
 		err := o.sendTask(ctx, t)
 		if err == nil {
 			err = o.finish(t)
@@ -32,7 +36,19 @@ func (o *Outbox) sendStatuses(ctx context.Context) error {
 			break // the others would only wait for the same
 		}
 	}
-	return errors.Join(refused...)
+	return joined(refused)
+}
+
+// joined is what a round of sending came to. ErrAway is not hidden among
+// refusals, nor are there more lines than anybody reads.
+func joined(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	const shown = 4
+	if n := len(errs); n > shown {
+		more := fmt.Errorf("and %d tasks more", n-shown)
+		errs = append(errs[:shown-1:shown-1], more, errs[n-1])
+	}
+	return errors.Join(errs...)
 }
 
 func rank(t *journal.Task) int {
@@ -42,25 +58,38 @@ func rank(t *journal.Task) int {
 	return 1
 }
 
+// sendTask sends a task's statuses in order. The cursor may go back meanwhile,
+// when all is to be said again, so each time it says what is next.
 func (o *Outbox) sendTask(ctx context.Context, t *journal.Task) error {
-	if t.Accepted().Local || o.opts.Publisher == nil {
-		return nil
-	}
-	for _, rec := range t.Statuses() {
-		cursor := t.Cursor()
-		if rec.Status.Seq <= cursor.Seq {
-			continue
+	for {
+		cursor, statuses := t.Cursor(), t.Statuses()
+		next := slices.IndexFunc(statuses, func(r journal.StatusRecord) bool { return r.Status.Seq > cursor.Seq })
+		if next < 0 {
+			return nil
 		}
-		if err := o.sendStatus(ctx, t, rec, cursor.Round); err != nil {
+		if err := o.sendStatus(ctx, t, statuses[next], cursor.Round); err != nil {
 			return err
 		}
 		o.latest.said(t.ID())
 		failpoint.Hit(failpoint.StatusSent)
-		if err := t.Acknowledged(rec.Status); err != nil {
+		if err := acknowledged(t, statuses[next].Status, cursor.Round); err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// acknowledged moves the cursor past a status that the broker has, unless all
+// is to be said once more since it was sent.
+func acknowledged(t *journal.Task, status protocol.Status, round int) error {
+	return t.SetCursor(func(c *journal.Cursor) {
+		if c.Round != round {
+			return
+		}
+		c.Seq = max(c.Seq, status.Seq)
+		if status.Status.Terminal() {
+			c.VerdictAt = protocol.Millis(time.Now())
+		}
+	})
 }
 
 func (o *Outbox) sendStatus(ctx context.Context, t *journal.Task, rec journal.StatusRecord, round int) error {

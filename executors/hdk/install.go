@@ -45,14 +45,16 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 		}
 		restart = restart || j.Effect == pending
 	}
-	if ctx.Err() != nil {
-		return executors.Result{}, r.stopped(firm, "All that was to be installed is.")
-	}
 	if r.order.rollback {
 		return r.prove(ctx, firm, restart)
 	}
+	if ctx.Err() != nil {
+		return executors.Result{}, r.stopped(firm, allInstalled)
+	}
 	return r.leave(ctx, restart)
 }
+
+const allInstalled = "All that was to be installed is. The host was not restarted."
 
 // commit records that the upgrade went past a point, unless ctx ended before.
 func (r *run) commit(ctx context.Context, name string) error {
@@ -177,7 +179,7 @@ func (r *run) revive(ctx, firm context.Context, next install) error {
 	}
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, executors.ErrStopping) {
-			return r.stopped(firm, fmt.Sprintf("Driver %s was installed, %s was not begun.", r.plan.Target.Driver, next))
+			return r.stopped(firm, fmt.Sprintf("Driver %s was installed, %s was not begun. The host was not restarted.", r.plan.Target.Driver, next))
 		}
 		return err
 	}
@@ -216,9 +218,9 @@ func (r *run) now(ctx context.Context) string {
 }
 
 // stopped is the failure of an upgrade whose task was cancelled, or ran out of
-// time, meanwhile: it says what is there now, without a restart.
+// time, meanwhile: it says what is there now.
 func (r *run) stopped(ctx context.Context, done string) error {
-	return executors.Fail(protocol.TaskCancelled, "%s The host was not restarted. Now: %s. What is installed and does not run yet becomes active at the next restart.", done, r.now(ctx))
+	return executors.Fail(protocol.TaskCancelled, "%s Now: %s. What is installed and does not run yet becomes active at the next restart.", done, r.now(ctx))
 }
 
 // failed ends an upgrade whose installer failed, by a rollback if one is asked

@@ -74,7 +74,9 @@ func (r *run) makePlan(ctx context.Context) (plan, error) {
 	for _, f := range p.Findings {
 		r.host.Printf("%s\n", f)
 	}
-	r.host.Printf("plan: %s\n", p.outlook())
+	if !p.blocked() {
+		r.host.Printf("plan: %s\n", p.outlook())
+	}
 	return p, nil
 }
 

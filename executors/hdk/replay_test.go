@@ -185,6 +185,44 @@ func TestACancelIsObeyedBeforeTheFirstInstallerAndAfterTheLast(t *testing.T) {
 	}
 }
 
+// TestACancelOfAnUpgradeThatProvesItself is one with rollback: after its restart
+// a cancel ends nothing that is under way.
+func TestACancelOfAnUpgradeThatProvesItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		when     string
+		faults   []fault
+		restarts []string
+		steps    int
+		says     string // of an error; "" is none
+	}{
+		"before the restart":                 {"installing driver 24.1.0.3: 40%", nil, nil, 2, "All that was to be installed is. The host was not restarted."},
+		"after a restart that came out well": {"activate", nil, []string{"activate"}, 2, ""},
+		"after one that did not":             {"activate", one(fakehost.VersionStaysOld), []string{"activate"}, 2, "It was not rolled back."},
+		"while it is rolled back":            {"installing firmware 7.5.0.2.220", one(fakehost.VersionStaysOld), []string{"activate"}, 4, "was installed again and the host not restarted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fakehost.A2, fakehost.Options{})
+			r.spec = executors.Spec{"version": "24.1.0.3", "rollback": "true"}
+			r.set(c.faults...)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			r.host.OnProgress = func(p hosttest.Progress) {
+				if p.What == c.when || len(r.restarts) > 0 && r.restarts[0] == c.when {
+					cancel(executors.ErrCancelled)
+				}
+			}
+			_, err := (&mortal{Host: r.host, seen: map[string]bool{}}).toEnd(ctx, r)
+			_, message := verdictOf(executors.Result{}, err)
+			if (err != nil) != (c.says != "") || !strings.Contains(message, c.says) || len(r.started()) != c.steps {
+				t.Errorf("got %v, installers %v", err, r.started())
+			}
+			if diff := cmp.Diff(c.restarts, r.restarts); diff != "" {
+				t.Errorf("restarts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestProgressCountsTheWholeItem(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fakehost.A2, fakehost.Options{})

@@ -3,6 +3,7 @@ package hdk
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/hdk/repository"
@@ -20,6 +21,8 @@ func (r *run) prove(ctx, firm context.Context, restart bool) (executors.Result, 
 	switch err := r.host.Restart(ctx, "activate"); {
 	case errors.Is(err, executors.ErrNoRestart):
 		return result, nil
+	case ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping):
+		return executors.Result{}, r.stopped(firm, allInstalled)
 	case err != nil:
 		return executors.Result{}, err
 	}
@@ -83,6 +86,9 @@ func (r *run) rolledBack(ctx, firm context.Context, why string) error {
 	err := r.host.Restart(ctx, "rollback")
 	if errors.Is(err, executors.ErrNoRestart) {
 		return executors.Fail(protocol.HDKRolledBack, "%s %s was installed again. Now: %s. It becomes active after a restart of the host, which this task does not allow.", why, capital(r.plan.Former.String()), r.now(firm))
+	}
+	if ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping) {
+		return r.stopped(firm, fmt.Sprintf("%s %s was installed again and the host not restarted.", why, capital(r.plan.Former.String())))
 	}
 	if err != nil {
 		return err

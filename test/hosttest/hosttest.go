@@ -108,13 +108,16 @@ func (h *Host) Root() string { return h.root }
 func (h *Host) Files() fs.FS { return h.files }
 
 // Restart calls OnRestart once for each name and returns ErrStopping; in the
-// replays after that it returns nil. Without OnRestart there is no restart.
-func (h *Host) Restart(_ context.Context, name string) error {
+// replays after that it returns nil. Without OnRestart, or after ctx ended, there
+// is no restart.
+func (h *Host) Restart(ctx context.Context, name string) error {
 	switch {
 	case h.restarted[name]:
 		return nil
 	case h.OnRestart == nil:
 		return executors.ErrNoRestart
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	h.restarted[name] = true
 	h.OnRestart(name)

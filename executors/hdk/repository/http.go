@@ -65,7 +65,7 @@ func (h *HTTP) Open(ctx context.Context, name string, offset int64) (io.ReadClos
 	if offset > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	reply, err := h.client.Do(request)
+	reply, err := h.client.Do(request) //nolint:bodyclose // steadyBody closes it
 	if err != nil {
 		cancel(nil)
 		return nil, err

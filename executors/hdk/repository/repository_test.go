@@ -165,8 +165,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if from > 0 {
 			w.WriteHeader(http.StatusPartialContent)
 		}
-		w.Write(s.data[from : from+1000])
-		w.(http.Flusher).Flush()
+		if _, err := w.Write(s.data[from : from+1000]); err == nil {
+			w.(http.Flusher).Flush()
+		}
 		panic(http.ErrAbortHandler)
 	}
 	http.ServeContent(w, r, "a.run", time.Time{}, bytes.NewReader(s.data))

@@ -128,7 +128,6 @@ func (v *View) applyTerminal(t *task, s protocol.Status, at time.Time) (Outcome,
 		e.awaited = v.deal(t.job, verdict.At)
 		if t.job.halting() && !halted {
 			e.halted = t.job.record.ID
-			e.changed = append(e.changed, openServers(t.job)...)
 		}
 		if t.job.ended(time.Now()) && len(t.job.record.Verdicts) == 0 {
 			e.ended = t.job.record.ID

@@ -130,9 +130,8 @@ func (v *View) Stopped() *jobs.Order {
 	return v.fleet.Stopped
 }
 
-// sameOrders reports whether two records of a job say the same about what may be
-// handed out.
+// sameOrders reports whether operators have said the same in two records of a
+// job.
 func sameOrders(a, b jobs.Record) bool {
-	return a.DeletedAt == b.DeletedAt && (a.Paused == nil) == (b.Paused == nil) &&
-		(a.Cancelled == nil) == (b.Cancelled == nil) && (a.Halted == nil) == (b.Halted == nil)
+	return a.DeletedAt == b.DeletedAt && (a.Paused == nil) == (b.Paused == nil) && (a.Cancelled == nil) == (b.Cancelled == nil)
 }

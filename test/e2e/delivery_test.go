@@ -305,8 +305,8 @@ func TestDeliveryOfTenThousandEntries(t *testing.T) {
 		want  protocol.Code
 	}{
 		{"that nobody signed", func(r *rig, n int) protocol.Envelope {
-			e := r.seal(r.task(fmt.Sprintf("forged-%d", n), r.trial("forged:ok")))
-			e.Signatures = nil
+			e, err := protocol.Seal(nil, r.task(fmt.Sprintf("forged-%d", n), r.trial("forged:ok")))
+			r.must(err)
 			return e
 		}, protocol.NoticeUnsigned},
 		{"that are all good", func(r *rig, n int) protocol.Envelope {
@@ -318,11 +318,13 @@ func TestDeliveryOfTenThousandEntries(t *testing.T) {
 			r := newRig(t, roomy)
 			r.binary = program(t, trialBinary) // without race detector: its memory counts
 			r.start()
+			var entries []protocol.Envelope
+			for n := range 10_000 {
+				entries = append(entries, c.entry(r, n))
+			}
 			r.give("good", "good:gate")
 			r.accepted("good")
-			for n := range 10_000 {
-				r.box.Statements = append(r.box.Statements, c.entry(r, n))
-			}
+			r.box.Statements = append(r.box.Statements, entries...)
 			r.deliver()
 			r.notice(c.want)
 			r.deliver()

@@ -99,7 +99,7 @@ func (h *host) edit(name string, change func([]byte) []byte) {
 	h.must(os.WriteFile(path, changed, 0o600))
 }
 
-func TestStateThatCannotBeWrittenIsRefused(t *testing.T) {
+func TestStateThatCannotBeMadeIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	// A folder that nobody can make anything in, root included.
@@ -107,22 +107,50 @@ func TestStateThatCannotBeWrittenIsRefused(t *testing.T) {
 	r.refuses("state directory")
 }
 
-func TestStateOnAFullDisk(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	disk := tmpfs(t, 4<<20)
-	state := filepath.Join(disk, "state")
+// onDisk is a rig whose state directory is on a disk of its own.
+func onDisk(t *testing.T, bytes int) (*rig, *disk) {
+	r, d := newRig(t), newDisk(t, bytes)
+	state := filepath.Join(d.path, "state")
 	r.must(os.Symlink(state, r.stateDir()))
 	r.writeConfig(state, r.path("root"), r.path("boot_id"), r.net.url(), r.trust())
+	return r, d
+}
+
+func TestStateThatTurnsReadOnly(t *testing.T) {
+	t.Parallel()
+	r, d := onDisk(t, 8<<20)
+	r.start()
+	r.give("task-1", "a:gate", "b:ok")
+	r.awaitProgram("a")
+	r.accepted("task-1")
+	r.kill() // what it has open for writing keeps the disk writable
+	r.open("a")
+	until(t, "nothing of the host runs", func() error {
+		if len(r.running()) > 0 {
+			return fmt.Errorf("%+v runs", r.running())
+		}
+		return nil
+	})
+	d.remount("ro")
+	r.refuses("read-only file system")
+	d.remount("rw")
+	r.start()
+	r.ends("task-1", protocol.Success, "")
+	r.wantStarts(map[string]int{"a": 1, "b": 1})
+}
+
+func TestStateOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	r, d := onDisk(t, 4<<20)
 	r.start()
 	r.give("task-1", "a:gate", "b:ok", "c:ok")
 	r.awaitProgram("a")
-	first := fill(t, disk)
+	first := d.fill()
 	r.open("a")
 	if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 1 {
 		t.Errorf("an end could not be recorded: %s", v.Message)
 	}
-	second := fill(t, disk) // what the task gave back
+	second := d.fill() // what the task gave back
 	r.give("task-2", "d:ok")
 	r.notice(protocol.NoticeDiskFull)
 	if said := r.of("task-2"); len(said) > 0 {

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// disk is a small file system of its own. Who is not root gets it in a namespace
+// of its own and sees it through the process that holds it.
+type disk struct {
+	t       testing.TB
+	dir     string // where it is mounted
+	path    string // where this process and its children see it
+	command []string
+}
+
+// newDisk makes a disk of some bytes.
+func newDisk(t testing.TB, bytes int) *disk {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e-disk-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) }) // it is empty by then
+	d := &disk{t: t, dir: dir, path: dir}
+	options := fmt.Sprintf("size=%d", bytes)
+	if syscall.Mount("none", dir, "tmpfs", 0, options) == nil {
+		t.Cleanup(func() {
+			if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		return d
+	}
+	holder := exec.Command("unshare", "--user", "--map-root-user", "--mount",
+		"sh", "-c", fmt.Sprintf("mount -t tmpfs -o %s none %s && exec sleep 3600", options, dir))
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = holder.Process.Kill()
+		_ = holder.Wait()
+	})
+	pid := strconv.Itoa(holder.Process.Pid)
+	d.path = filepath.Join("/proc", pid, "root", dir)
+	d.command = []string{"nsenter", "--target", pid, "--user", "--mount", "--preserve-credentials"}
+	until(t, "the disk is there", func() error {
+		mounts, err := os.ReadFile(filepath.Join("/proc", pid, "mounts"))
+		if err == nil && !strings.Contains(string(mounts), dir) {
+			err = fmt.Errorf("it is not in %s", mounts)
+		}
+		return err
+	})
+	return d
+}
+
+// remount changes the disk's options: ro or rw.
+func (d *disk) remount(option string) {
+	d.t.Helper()
+	argv := append(d.command, "mount", "-o", "remount,"+option, d.dir)
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		d.t.Fatalf("%q: %v\n%s", argv, err, out)
+	}
+}
+
+// fill leaves no room and returns the file to remove.
+func (d *disk) fill() string {
+	d.t.Helper()
+	file, err := os.CreateTemp(d.path, "filler")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer file.Close()
+	for size := 64 << 10; size > 0; {
+		if _, err := file.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return file.Name()
+}

@@ -50,7 +50,7 @@ func (e Executor) Describe() protocol.ItemType {
 		return protocol.Param{Name: name, Required: required, Pattern: ".*", Description: "see package trial"}
 	}
 	return protocol.ItemType{
-		Template: "COMMON", Description: "Takes the steps it is told to.", Exclusive: !e.Shared, TimeoutSeconds: 120,
+		Template: "COMMON", Description: "Takes the steps it is told to.", Exclusive: !e.Shared, TimeoutSeconds: 1800,
 		Params: []protocol.Param{text("program", true), text("starts", true), text("steps", true), text("policy", false), text("result", false), text("memo", false)},
 	}
 }
@@ -84,7 +84,7 @@ func take(ctx context.Context, host executors.Host, spec executors.Spec, step st
 	name, kind, _ := strings.Cut(step, ":")
 	cmd := executors.Command{
 		Step: name, Argv: []string{spec["program"], Arg, spec["starts"], name, kind},
-		Kill: executors.KillTree, Timeout: time.Minute, Grace: time.Second,
+		Kill: executors.KillTree, Timeout: 20 * time.Minute, Grace: time.Second,
 	}
 	if strings.HasPrefix(kind, "stubborn") {
 		cmd.Kill = executors.KillNever

@@ -292,6 +292,13 @@ func TestEverythingIsSaidAgainSpreadOverTime(t *testing.T) {
 		}
 		sleep(time.Second)
 		got[protocol.Status](t, s, protocol.StatusSubject(server))
+		for _, epoch := range []string{"", "e1", ""} { // nothing new
+			b.out.SawEpoch(epoch)
+			sleep(10 * time.Minute)
+		}
+		if statuses, _ := got[protocol.Status](t, s, protocol.StatusSubject(server)); len(statuses) > 0 {
+			t.Errorf("%d statuses were said again to the same broker", len(statuses))
+		}
 		began := time.Now()
 		b.out.SawEpoch("e2")
 		sleep(10 * time.Second)
@@ -301,7 +308,7 @@ func TestEverythingIsSaidAgainSpreadOverTime(t *testing.T) {
 		sleep(10 * time.Minute)
 		statuses, at := got[protocol.Status](t, s, protocol.StatusSubject(server))
 		if len(statuses) != 60 {
-			t.Errorf("%d statuses were said again", len(statuses))
+			t.Fatalf("%d statuses were said again", len(statuses))
 		}
 		if took := at[len(at)-1].Sub(began); took < 30*time.Second || took > 4*time.Minute {
 			t.Errorf("it was spread over %s", took)

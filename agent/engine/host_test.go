@@ -1,0 +1,149 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"devserver-agent/agent/engine"
+	"devserver-agent/agent/journal"
+	"devserver-agent/agent/step"
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+)
+
+// tool puts a script where the host's tools are looked for.
+func (b *bed) tool(name, script string) {
+	b.t.Helper()
+	dir := filepath.Join(filepath.Dir(b.dir), "root", "usr", "bin")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o700)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bed) root(o *engine.Options) {
+	o.Tools = step.Tools{Root: filepath.Join(filepath.Dir(b.dir), "root")}
+}
+
+func TestASurveyLooksAndDoesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.tool("npu-smi", "echo driver $1\n")
+	b.change = func(o *engine.Options) {
+		b.root(o)
+		o.Survey = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+			_, acted := host.Command(ctx, b.command("never", "ok"))
+			host.Progress(50, "nothing")
+			host.Printf("nothing")
+			driver, err := executors.Memo(ctx, host, "driver", func(ctx context.Context) (string, error) {
+				reply, err := host.Query(ctx, "npu-smi", "24.1")
+				return string(reply.Output), err
+			})
+			_, missing := host.Query(ctx, "hccn_tool")
+			return executors.Result{Message: fmt.Sprintf("%q, acted: %v, missing: %v", driver, acted == nil, errors.Is(missing, executors.ErrNotFound))}, err
+		}}
+	}
+	b.run()
+	b.engine.Submit(b.admit("t1", []string{"ONE"}, func(a *journal.AcceptRecord) { a.Replaced = "other" }))
+	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.HostReplaced, `The host now: "driver 24.1\n", acted: false, missing: true`)
+	b.wantCount("never", 0)
+}
+
+func TestAVerdictWaitsForItsSurvey(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	asked := make(chan struct{}, 1)
+	b.change = func(o *engine.Options) {
+		o.Survey = script{execute: func(ctx context.Context, _ executors.Host) (executors.Result, error) {
+			asked <- struct{}{}
+			<-ctx.Done()
+			return executors.Result{}, context.Cause(ctx)
+		}}
+	}
+	b.run()
+	b.engine.Submit(b.admit("t1", []string{"ONE"}, func(a *journal.AcceptRecord) { a.Replaced = "other" }))
+	<-asked
+	b.halt() // at once, although the survey has time
+	b.change = withSurvey("all is well")
+	b.run()
+	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.HostReplaced, "The host now: all is well")
+}
+
+func TestAnExecutorReadsItsHost(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.tool("npu-smi", "echo driver $1; exit 3\n")
+	b.change = b.root
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		reply, err := host.Query(ctx, "npu-smi", "24.1")
+		if err != nil {
+			return executors.Result{}, err
+		}
+		_, fileErr := host.Files().Open("usr/bin/npu-smi")
+		return executors.Result{Message: fmt.Sprintf("%s%d %v", reply.Output, reply.Code, fileErr)}, nil
+	}}
+	b.run()
+	task := b.submit("t1", "ONE")
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Success, "")
+	if verdict.Message != "driver 24.1\n3 <nil>" || verdict.Attempts != 0 {
+		t.Errorf("verdict is %q after %d attempts", verdict.Message, verdict.Attempts)
+	}
+	if n := len(task.Starts()); n > 0 {
+		t.Errorf("a query was recorded as %d starts", n)
+	}
+}
+
+func TestAShimThatCannotBeStartedStartsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.change = func(o *engine.Options) { o.Surroundings = step.Process{Shim: []string{"/no/such/agent"}} }
+	b.types["ONE"] = script{execute: b.steps(b.command("flash", "ok"))}
+	b.run()
+	task := b.submit("t1", "ONE")
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Failed, protocol.ExecutorFailed, "/no/such/agent")
+	if verdict.Attempts != 0 {
+		t.Errorf("verdict counts %d attempts", verdict.Attempts)
+	}
+	wantEnded(t, task)
+	b.wantCount("flash", 0)
+}
+
+func TestATypeThatTheAgentHasNoMoreEndsItsTaskAfterItsProgram(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.types["ONE"] = script{execute: b.steps(b.command("step", "gate"))}
+	b.types["TWO"] = script{execute: b.steps(b.command("two", "ok"))}
+	b.run()
+	b.engine.Submit(b.admit("t1", []string{"ONE", "TWO"}, func(a *journal.AcceptRecord) { a.Task.TimeoutSeconds = 600 }))
+	b.begun("step", 1)
+	b.halt()
+	delete(b.types, "ONE")
+	b.run()
+	b.openGate("step")
+	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.TypeUnknown, "no executor for ONE any more")
+	wantEnded(t, b.store.Open("t1"))
+	b.wantCount("two", 0)
+}
+
+func TestWhoHadTheHostGetsItBackFirst(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.types["ONE"] = script{execute: b.steps(b.command("one", "ok"))}
+	b.types["TWO"] = script{execute: b.steps(b.command("two", "gate"))}
+	b.run()
+	b.admit("earlier", []string{"ONE"}) // accepted, and the agent dies before it runs
+	b.submit("later", "TWO")
+	b.begun("two", 1)
+	b.restart()
+	if state := b.queue.State(); len(state.Running) != 1 || state.Running[0] != "later" || len(state.Waiting) != 1 {
+		t.Errorf("the queue is %+v", state)
+	}
+	b.openGate("two")
+	wantVerdict(t, b.verdict("earlier"), protocol.Success, "")
+	wantVerdict(t, b.verdict("later"), protocol.Success, "")
+}

@@ -20,7 +20,7 @@ func TestAStuckProgramKeepsTheHostClosedToExclusiveWork(t *testing.T) {
 	b.types["EXCLUSIVE"] = script{execute: b.steps(b.command("exclusive", "ok"))}
 	b.types["SHARED"] = script{shared: true, execute: b.steps(b.command("shared", "ok"))}
 	b.run()
-	task := b.submit("t1", "FLASH")
+	b.submit("t1", "FLASH")
 	b.submit("waits", "EXCLUSIVE")
 	verdict := b.verdict("t1")
 	wantVerdict(t, verdict, protocol.Failed, protocol.StepStuck, "flash", "still running, not killed", "closed to exclusive work")
@@ -37,7 +37,7 @@ func TestAStuckProgramKeepsTheHostClosedToExclusiveWork(t *testing.T) {
 		b.submit(id, "SHARED")
 		wantVerdict(t, b.verdict(id), protocol.Success, "")
 	}
-	task = b.store.Open("t1")
+	task := b.store.Open("t1")
 	if err := b.store.Finish(task); err == nil {
 		t.Error("the task was closed while its program runs")
 	}

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/basic"
@@ -91,8 +92,8 @@ func TestHuaweisSDKReadsTemplatesAndErrors(t *testing.T) {
 		}
 	}
 	_, err = client.GetDevServerJob(&model.GetDevServerJobRequest{Id: "none"})
-	failed, ok := err.(*sdkerr.ServiceResponseError)
-	if !ok || failed.StatusCode != 404 || failed.ErrorCode != "ModelArts.5058" || failed.ErrorMessage == "" || failed.RequestId == "" {
+	var failed *sdkerr.ServiceResponseError
+	if !errors.As(err, &failed) || failed.StatusCode != 404 || failed.ErrorCode != "ModelArts.5058" || failed.ErrorMessage == "" || failed.RequestId == "" {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -134,8 +134,10 @@ func TestAFloodOfBadStatementsIsCounted(t *testing.T) {
 	t.Parallel()
 	var statements []any
 	for n := range 300 {
-		e := seal(t, task(fmt.Sprintf("t%d", n)))
-		e.Signatures = nil
+		e, err := protocol.Seal(nil, task(fmt.Sprintf("t%d", n)))
+		if err != nil {
+			t.Fatal(err)
+		}
 		statements = append(statements, e)
 	}
 	b := newBed(t, nil)

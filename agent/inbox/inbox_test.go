@@ -111,12 +111,21 @@ func cancel(id string) protocol.Cancel {
 	return protocol.Cancel{TaskID: id, ServerID: server, ExpiresAt: protocol.Millis(time.Now().Add(time.Hour)), Reason: "job deleted"}
 }
 
+// sealed keeps what was sealed before: with the race detector a signature takes
+// many milliseconds.
+var sealed sync.Map
+
 func seal(t testing.TB, statement any) protocol.Envelope {
 	t.Helper()
+	key := fmt.Sprintf("%T %+v", statement, statement)
+	if e, ok := sealed.Load(key); ok {
+		return e.(protocol.Envelope)
+	}
 	e, err := protocol.Seal(trusted, statement)
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealed.Store(key, e)
 	return e
 }
 

@@ -118,7 +118,7 @@ func readCursor(dir string) (Cursor, error) {
 	var c Cursor
 	if json.Unmarshal(raw, &c) != nil {
 		// Not synced, so a power cut may leave anything: begin again.
-		return Cursor{}, nil
+		return Cursor{}, nil //nolint:nilerr // see above
 	}
 	return c, nil
 }

@@ -93,6 +93,7 @@ type EndRecord struct {
 // Outcome tells the ends of an attempt apart.
 type Outcome string
 
+// The ends of an attempt.
 const (
 	Exited      Outcome = "exited"      // it ended by itself or by a signal
 	TimedOut    Outcome = "timed-out"   // it was ended at its deadline

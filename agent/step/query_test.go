@@ -14,7 +14,7 @@ import (
 	"devserver-agent/executors"
 )
 
-func ask(t *testing.T, timeout time.Duration, script string) (executors.Reply, error, time.Duration) {
+func ask(t *testing.T, timeout time.Duration, script string) (executors.Reply, error, time.Duration) { //nolint:staticcheck // ST1008: how a query ended belongs to its reply
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), timeout, executors.ErrTimeout)
 	defer cancel()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -47,8 +48,8 @@ func TestWhatItCannotDoIsASentenceAndExitCode1(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := program(t, test.args...).CombinedOutput()
-			exit, ok := err.(*exec.ExitError)
-			if !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), test.says) {
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), test.says) {
 				t.Errorf("%v: %s", err, out)
 			}
 		})

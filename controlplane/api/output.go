@@ -41,7 +41,7 @@ func (a *api) output(w http.ResponseWriter, r *http.Request, b *Backend) error {
 	events := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	s := &outputStream{api: a, backend: b, job: j.ID, task: task, only: only, seen: map[int]*output.Ranges{}}
 	if s.sink, err = newSink(w, events, follow); err != nil {
-		return nil // the client is gone
+		return nil //nolint:nilerr // the client is gone
 	}
 	if follow || events {
 		return s.follow(r.Context())

@@ -10,6 +10,7 @@ import (
 // Outcome says what a status was good for.
 type Outcome string
 
+// What a status may be good for.
 const (
 	Taken     Outcome = "taken"     // it moved its task on, or is its verdict
 	Repeated  Outcome = "repeated"  // it was known

@@ -84,7 +84,7 @@ func TestNodeNamesTheToolAndWhatItSaid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := host(t, c.script)
-			if c.want == executors.ErrTimeout {
+			if errors.Is(c.want, executors.ErrTimeout) {
 				h.QueryTimeout = 50 * time.Millisecond
 			}
 			_, err := ascend.NewNode(h).Cards(context.Background())

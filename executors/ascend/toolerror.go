@@ -100,7 +100,7 @@ func refusal(tool string, reply executors.Reply, parsing error) *ToolError {
 		e.DCMI = code
 	}
 	e.Said, e.Err = said, means
-	if means != nil && means != ErrFailed {
+	if means != nil && !errors.Is(means, ErrFailed) {
 		return e
 	}
 	switch {

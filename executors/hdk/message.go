@@ -113,26 +113,26 @@ func why(err error) string {
 	if !errors.As(err, &tool) {
 		return err.Error()
 	}
-	switch tool.Err {
-	case executors.ErrNotFound:
+	switch means := func(err error) bool { return errors.Is(tool.Err, err) }; {
+	case means(executors.ErrNotFound):
 		return "npu-smi not found"
-	case executors.ErrTimeout:
+	case means(executors.ErrTimeout):
 		return "npu-smi did not answer in time"
-	case executors.ErrFlood:
+	case means(executors.ErrFlood):
 		return fmt.Sprintf("npu-smi printed more than %d MiB", executors.QueryLimit>>20)
-	case ascend.ErrDriverDown:
+	case means(ascend.ErrDriverDown):
 		return "driver not running: " + dcmi(tool)
-	case ascend.ErrInUse:
+	case means(ascend.ErrInUse):
 		return "device in use: " + dcmi(tool)
-	case ascend.ErrNoCards:
+	case means(ascend.ErrNoCards):
 		return "npu-smi finds no NPU card"
-	case ascend.ErrNoCard:
+	case means(ascend.ErrNoCard):
 		return fmt.Sprintf("lost (npu-smi: %s)", words(tool))
-	case ascend.ErrUnsupported:
+	case means(ascend.ErrUnsupported):
 		return fmt.Sprintf("not told by npu-smi (%s)", words(tool))
-	case ascend.ErrGarbled:
+	case means(ascend.ErrGarbled):
 		return fmt.Sprintf("npu-smi's answer %v", tool.Why)
-	case ascend.ErrFailed:
+	case means(ascend.ErrFailed):
 		return fmt.Sprintf("npu-smi failed (%s)", words(tool))
 	}
 	return fmt.Sprintf("npu-smi: %v", tool.Err)

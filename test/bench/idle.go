@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	historyTasks = 2000 // a busy month: more than 60 tasks a day
+	historyTasks = 2000             // a busy month: more than 60 tasks a day
 	settle       = 40 * time.Second // what the start needed is given back by then
 	watched      = 60 * time.Second
 )

@@ -22,7 +22,7 @@ func (r *rig) closed(task string) {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
-		return fmt.Errorf("it is open (%v)", err)
+		return fmt.Errorf("it is open (%w)", err)
 	})
 }
 

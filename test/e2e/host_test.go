@@ -229,14 +229,6 @@ func (h *host) sweep() {
 	})
 }
 
-func (h *host) log() string {
-	raw, err := os.ReadFile(h.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	return string(raw)
-}
-
 // close ends everything and looks for what no agent may ever say.
 func (h *host) close() {
 	h.kill()

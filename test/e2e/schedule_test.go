@@ -176,10 +176,10 @@ func (s *schedule) settle() {
 			}
 		}
 		open, err := os.ReadDir(s.stateDir() + "/open")
-		if err != nil || len(open) > 0 {
-			return fmt.Errorf("these are open: %v, %v", open, err)
+		if len(open) > 0 {
+			return fmt.Errorf("these are open: %v", open)
 		}
-		return nil
+		return err
 	})
 	s.note("settled")
 	s.stop()

@@ -26,10 +26,13 @@ const help = `usage: fakehost COMMAND
   packages --out DIR [--model M] [--arch A] [--pad BYTES]   HDK packages of all releases of the model
 `
 
+// errUsage is a wrong command line.
+var errUsage = errors.New(help) //nolint:staticcheck // ST1005: the help ends with a newline
+
 // run does one command and returns the exit status.
 func run(args []string) (int, error) {
 	if len(args) == 0 {
-		return 2, errors.New(help)
+		return 2, errUsage
 	}
 	if args[0] == "tool" {
 		return runTool(args[1:])
@@ -41,7 +44,7 @@ func run(args []string) (int, error) {
 	}
 	command, known := commands[args[0]]
 	if !known {
-		return 2, errors.New(help)
+		return 2, errUsage
 	}
 	if err := command(args[1:]); err != nil {
 		return 1, fmt.Errorf("fakehost %s: %w", args[0], err)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -63,9 +64,11 @@ type Agent struct {
 	queue  *queue.Queue
 	engine *engine.Engine
 	outbox *outbox.Outbox
-	inbox  *inbox.Inbox // nil without a broker
-	conn   *broker.Conn // nil without a broker
-	facts  *reporter
+	inbox  *inbox.Inbox
+	// conn holds nil until the agent connects, and where work runs on the host
+	// alone; a nil connection is a broker that is away.
+	conn  atomic.Pointer[broker.Conn]
+	facts *reporter
 	// started is when this agent was made.
 	started time.Time
 	fatal   chan error
@@ -118,9 +121,17 @@ func (a *Agent) assemble() {
 		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
 		Restart:  a.restarter(power.Restarter{Command: c.Host.RebootCommand, Delay: c.Host.RebootDelay.Std(), Tools: tools}),
 		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),
+		// A clock that is behind must not keep expired work alive.
+		Now: func() time.Time { return a.inbox.Now() },
 	})
 	a.outbox = outbox.New(outbox.Options{
 		Store: a.store, Publisher: link{a}, ServerID: c.ServerID, Spread: c.NATS.Spread.Std(), Log: a.opts.Log.Named("outbox"),
+	})
+	a.inbox = inbox.New(inbox.Options{
+		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
+		CanRestart: len(c.Host.RebootCommand) > 0,
+		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
+		Log: a.opts.Log.Named("inbox"),
 	})
 }
 
@@ -133,7 +144,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.connect(); err != nil {
 		return err
 	}
-	defer a.conn.Close()
+	defer a.conn.Load().Close()
 	server, err := local.Listen(SocketPath(a.opts.Config), a)
 	if err != nil {
 		return err
@@ -169,18 +180,12 @@ func (a *Agent) report(err error) {
 	}
 }
 
-// connect makes inbox and connection, which know each other.
+// connect makes the connection, which feeds the inbox.
 func (a *Agent) connect() error {
 	c := a.opts.Config
 	if c.Trust.AllowUnsigned {
 		a.opts.Log.Warn("trust.allow_unsigned is set: whoever can write to the broker runs tasks here as root")
 	}
-	a.inbox = inbox.New(inbox.Options{
-		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
-		CanRestart: len(c.Host.RebootCommand) > 0,
-		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
-		Log: a.opts.Log.Named("inbox"),
-	})
 	conn, err := broker.Connect(broker.Options{
 		ServerID: c.ServerID, Version: a.opts.Version, Servers: c.NATS.Servers, CredentialsFile: c.NATS.CredentialsFile,
 		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile, MaxDelay: c.NATS.Spread.Std(),
@@ -191,7 +196,7 @@ func (a *Agent) connect() error {
 	if err != nil {
 		return err
 	}
-	a.conn = conn
+	a.conn.Store(conn)
 	return nil
 }
 
@@ -235,30 +240,18 @@ func (a *Agent) held() bool {
 const holdFile = "hold"
 
 // link is the connection as outbox and inbox need it, who are made before it.
-// Work on the host alone never has one.
 type link struct{ a *Agent }
 
 func (l link) Publish(ctx context.Context, subject, id string, data []byte) error {
-	if l.a.conn == nil {
-		return broker.ErrAway
-	}
-	return l.a.conn.Publish(ctx, subject, id, data)
+	return l.a.conn.Load().Publish(ctx, subject, id, data)
 }
 
-func (l link) Send(subject string, data []byte) error {
-	if l.a.conn == nil {
-		return broker.ErrAway
-	}
-	return l.a.conn.Send(subject, data)
-}
+func (l link) Send(subject string, data []byte) error { return l.a.conn.Load().Send(subject, data) }
 
-func (l link) Connected() bool { return l.a.conn != nil && l.a.conn.Connected() }
+func (l link) Connected() bool { return l.a.conn.Load().Connected() }
 
 func (l link) Fetch(ctx context.Context) ([]byte, time.Time, error) {
-	if l.a.conn == nil {
-		return nil, time.Time{}, broker.ErrAway
-	}
-	return l.a.conn.Fetch(ctx)
+	return l.a.conn.Load().Fetch(ctx)
 }
 
 // ExitConfig is the exit code for what no restart mends (sysexits.h,

@@ -27,9 +27,7 @@ func (a *Agent) Status() local.Status {
 		Version: a.opts.Version, StartedAt: protocol.Millis(a.started), Queue: a.queue.State(),
 		Open: len(a.store.AllOpen()), DiskFull: a.store.Full(), Unsigned: a.opts.Config.Trust.AllowUnsigned,
 	}
-	if a.conn != nil {
-		s.Broker = a.conn.State()
-	}
+	s.Broker = a.conn.Load().State()
 	return s
 }
 

@@ -21,7 +21,7 @@ func (a *Agent) serveMetrics(ctx context.Context, listen string) error {
 	set.NewGauge("devserver_agent_tasks_open", func() float64 { return float64(len(a.store.AllOpen())) })
 	set.NewGauge("devserver_agent_tasks_running", func() float64 { return float64(len(a.queue.State().Running)) })
 	set.NewGauge("devserver_agent_tasks_waiting", func() float64 { return float64(len(a.queue.State().Waiting)) })
-	set.NewGauge("devserver_agent_broker_connected", func() float64 { return flag(a.conn.Connected()) })
+	set.NewGauge("devserver_agent_broker_connected", func() float64 { return flag(a.conn.Load().Connected()) })
 	set.NewGauge("devserver_agent_disk_full", func() float64 { return flag(a.store.Full()) })
 	set.NewGauge("devserver_agent_held", func() float64 { return flag(a.queue.State().Held) })
 	mux := http.NewServeMux()

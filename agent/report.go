@@ -54,7 +54,7 @@ func (r *reporter) run(ctx context.Context) {
 			return
 		}
 		again = nil
-		if !r.tell(ctx) && r.agent.conn.Connected() {
+		if !r.tell(ctx) && r.agent.conn.Load().Connected() {
 			// A broker that has only just started may not have its streams yet.
 			again = time.After(factsRetry/2 + rand.N(factsRetry))
 		}
@@ -78,7 +78,7 @@ func (r *reporter) tell(ctx context.Context) bool {
 		raw, err = json.Marshal(f)
 	}
 	if err == nil {
-		err = r.agent.conn.Publish(ctx, protocol.FactsSubject(f.ServerID), "", raw)
+		err = r.agent.conn.Load().Publish(ctx, protocol.FactsSubject(f.ServerID), "", raw)
 	}
 	if err != nil {
 		r.agent.opts.Log.Debug("facts not told yet", zap.Error(err))
@@ -123,7 +123,7 @@ func (r *reporter) beat() {
 		BootID: a.boot, AgentVersion: a.opts.Version, Open: open, At: protocol.Millis(time.Now()),
 	})
 	if err == nil {
-		err = a.conn.Send(protocol.PresenceSubject(a.opts.Config.ServerID), raw)
+		err = a.conn.Load().Send(protocol.PresenceSubject(a.opts.Config.ServerID), raw)
 	}
 	if err != nil {
 		a.opts.Log.Debug("no heartbeat", zap.Error(err)) // the broker is away

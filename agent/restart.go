@@ -27,14 +27,14 @@ func (a *Agent) restarter(p power.Restarter) func(context.Context, *journal.Task
 }
 
 func (a *Agent) awaitTold(ctx context.Context, t *journal.Task) {
-	if t.Accepted().Local || a.conn == nil {
+	if t.Accepted().Local {
 		return
 	}
 	limit := time.NewTimer(tellFirst)
 	defer limit.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for a.conn.Connected() && t.Cursor().Seq < t.Latest().Seq {
+	for a.conn.Load().Connected() && t.Cursor().Seq < t.Latest().Seq {
 		select {
 		case <-tick.C:
 		case <-limit.C:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -49,8 +50,16 @@ func TestCrash03APreparedStepThatNeverStartedIsAbandoned(t *testing.T) {
 	r.wantStarts(map[string]int{})
 	r.start()
 	r.awaitProgram("b")
-	if _, err := os.Stat(filepath.Join(r.stateDir(), "tasks", "task-1", "steps", "0", "01-a", "abandoned")); err != nil {
+	steps := filepath.Join(r.stateDir(), "tasks", "task-1", "steps", "0")
+	if _, err := os.Stat(filepath.Join(steps, "01-a", "abandoned")); err != nil {
 		t.Errorf("the first attempt was not abandoned: %v", err)
+	}
+	// A shim that comes late, for an attempt that was given up or that has ended,
+	// starts nothing.
+	for _, attempt := range []string{"01-a", "02-a"} {
+		if out, err := exec.Command(r.binary, "step", filepath.Join(steps, attempt)).CombinedOutput(); err != nil {
+			t.Errorf("shim of %s: %v\n%s", attempt, err, out)
+		}
 	}
 	r.open("b")
 	if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 1 {

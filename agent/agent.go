@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -107,8 +106,8 @@ func Open(opts Options) (*Agent, error) {
 	a.queue.Hold(a.held())
 	// The host's memory belongs to training jobs: what work needed is given
 	// back when there is none.
-	rest := time.AfterFunc(restAfter, debug.FreeOSMemory)
-	store.Listen(func(*journal.Task) { rest.Reset(restAfter) })
+	idle := time.AfterFunc(restAfter, rest)
+	store.Listen(func(*journal.Task) { idle.Reset(restAfter) })
 	return a, nil
 }
 

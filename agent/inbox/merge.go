@@ -151,7 +151,6 @@ func (m *merge) admit(a journal.Admission) error {
 		return err
 	}
 	m.room--
-	failpoint.Hit(failpoint.Accepted)
 	if !a.First.Status.Terminal() {
 		m.opts.Accepted(t)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
 )
 
@@ -36,6 +37,7 @@ func (s *Store) Admit(a Admission) (*Task, error) {
 		}
 		return nil, fmt.Errorf("accept task %.80s: %w", a.ID, err)
 	}
+	failpoint.Hit(failpoint.Accepted) // before anybody is told
 	s.changed(t)
 	return t, nil
 }

@@ -63,7 +63,14 @@ func (l *log) rewind() error {
 	return l.file.Sync()
 }
 
-func (l *log) close() error { return l.file.Close() }
+// close may be called again: a task that was being finished when the agent
+// stopped has closed its log already.
+func (l *log) close() error {
+	if err := l.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // writeFile puts a file in place as a whole and for good: written beside it,
 // synced, renamed, and the folder synced.

@@ -35,16 +35,17 @@ type process struct {
 // newHost makes a host in a short-named folder: sockets have short names.
 func newHost(t testing.TB, server string) *host {
 	t.Helper()
+	binary := program(t, agentBinary)
 	dir, err := os.MkdirTemp("", "e2e-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{t: t, dir: dir, server: server, binary: program(t, agentBinary)}
+	h := &host{t: t, dir: dir, server: server, binary: binary}
+	t.Cleanup(h.close)
 	for _, sub := range []string{"root", "run"} {
 		h.must(os.Mkdir(h.path(sub), 0o700))
 	}
 	h.newBoot()
-	t.Cleanup(h.close)
 	return h
 }
 

@@ -19,7 +19,7 @@ func until(t testing.TB, what string, ok func() error) {
 // soon asks ok until it returns nil or time is up, and returns its last answer.
 func soon(within time.Duration, ok func() error) error {
 	deadline := time.Now().Add(within)
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := ok()

@@ -69,7 +69,7 @@ func (d *delivery) receive(t *rapid.T) {
 
 func (d *delivery) receiveAnOldOne(t *rapid.T) {
 	if len(d.past) == 0 {
-		t.Skip("there is none")
+		t.Skip("there is none") // rapid draws another action
 	}
 	d.deliver(rapid.SampledFrom(d.past).Draw(t, "old mailbox"))
 }
@@ -120,7 +120,7 @@ func (d *delivery) pick(t *rapid.T, fits func(*model) bool) string {
 		}
 	}
 	if len(ids) == 0 {
-		t.Skip("there is none")
+		t.Skip("there is none") // rapid draws another action
 	}
 	return rapid.SampledFrom(ids).Draw(t, "id")
 }

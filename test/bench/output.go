@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"devserver-agent/protocol"
-	"devserver-agent/test/brokertest"
 	"devserver-agent/test/trial"
 )
 
@@ -20,19 +19,11 @@ const outputBytes = 100 << 20
 func output(ctx context.Context, b bench) ([]figure, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	broker, err := brokertest.Start(filepath.Join(b.dir, "broker"))
+	broker, m, bootID, err := b.stage()
 	if err != nil {
 		return nil, err
 	}
 	defer broker.Stop()
-	m, err := newMailer(broker.ClientURL())
-	if err != nil {
-		return nil, err
-	}
-	bootID := filepath.Join(b.dir, "boot_id")
-	if err := os.WriteFile(bootID, []byte("bench-boot\n"), 0o600); err != nil {
-		return nil, err
-	}
 	program := filepath.Join(b.bin, "e2e-agent")
 	floor, err := b.writeAlone(ctx, program)
 	if err != nil {

@@ -77,25 +77,34 @@ func (m *mailer) await(ctx context.Context, sub *nats.Subscription, ok func(prot
 	}
 }
 
+// stage is what a measurement of one agent needs: a broker, who plays the control
+// plane on it, and the file of the host's boot id.
+func (b bench) stage() (broker *brokertest.Broker, m *mailer, bootID string, err error) {
+	bootID = filepath.Join(b.dir, "boot_id")
+	if err := os.WriteFile(bootID, []byte("bench-boot\n"), 0o600); err != nil {
+		return nil, nil, "", err
+	}
+	if broker, err = brokertest.Start(filepath.Join(b.dir, "broker")); err != nil {
+		return nil, nil, "", err
+	}
+	if m, err = newMailer(broker.ClientURL()); err != nil {
+		broker.Stop()
+		return nil, nil, "", err
+	}
+	return broker, m, bootID, nil
+}
+
 // start measures from the start of the process to the first task accepted,
 // which is later than the first mailbox read: the task is on disk and told. The
 // floor is a program of the same language that connects and reads the mailbox.
 func start(ctx context.Context, b bench) ([]figure, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	broker, err := brokertest.Start(filepath.Join(b.dir, "broker"))
+	broker, m, bootID, err := b.stage()
 	if err != nil {
 		return nil, err
 	}
 	defer broker.Stop()
-	m, err := newMailer(broker.ClientURL())
-	if err != nil {
-		return nil, err
-	}
-	bootID := filepath.Join(b.dir, "boot_id")
-	if err := os.WriteFile(bootID, []byte("bench-boot\n"), 0o600); err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

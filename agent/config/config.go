@@ -75,7 +75,7 @@ type Tools struct {
 type Host struct {
 	Root          string   `yaml:"root" check:"path" default:"/" doc:"Folder that every file of the host is read under: /usr/local/Ascend, /etc, /proc, /sys, /dev and tools that are looked up. What is not there counts as not found."`
 	BootIDFile    string   `yaml:"boot_id_file" check:"path" default:"/proc/sys/kernel/random/boot_id" doc:"File whose content changes with every boot. Taken as it is, not under root."`
-	RebootCommand []string `yaml:"reboot_command" empty:"systemd-logind is asked" example:"/usr/sbin/shutdown" doc:"Program and arguments that restart the host. The program is an absolute path."`
+	RebootCommand []string `yaml:"reboot_command" empty:"the host is never restarted; tasks with is_reboot are refused" example:"/usr/sbin/shutdown" doc:"Program and arguments that restart the host. The program is an absolute path."`
 	RebootDelay   Duration `yaml:"reboot_delay" default:"0s" doc:"How long to wait between announcing a restart and asking for it."`
 }
 
@@ -87,7 +87,7 @@ type HDK struct {
 // Executors says what kinds of work the host takes.
 type Executors struct {
 	Allow     []string `yaml:"allow" check:"type" empty:"all" example:"HDK_QUERY" doc:"The only item types this host runs."`
-	PluginDir string   `yaml:"plugin_dir" check:"path" empty:"no plug-ins" example:"/usr/lib/devserver-agent/plugins" doc:"Folder of further executors."`
+	PluginDir string   `yaml:"plugin_dir" check:"path" empty:"no plug-ins" example:"/usr/lib/devserver-agent/plugins" doc:"Folder of further executors. This version runs none yet."`
 }
 
 // Log says what is logged and how.

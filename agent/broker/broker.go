@@ -44,7 +44,9 @@ type Options struct {
 	KeyFile         string
 	// MaxDelay bounds the pause between two attempts to connect; 0 is 2 min.
 	MaxDelay time.Duration
-	Log      *zap.Logger
+	// AnswerTimeout bounds the wait for an answer; 0 is 10 s.
+	AnswerTimeout time.Duration
+	Log           *zap.Logger
 
 	// OnPush takes the live copy of the mailbox and when the broker stored it.
 	OnPush func(mailbox []byte, stored time.Time)
@@ -54,7 +56,9 @@ type Options struct {
 }
 
 // Conn is the connection; nil is one that is away. All methods may be called
-// concurrently. None but Close waits for a broker that is away.
+// concurrently. None but Close waits for a broker that is away: what was asked
+// on a connection ends with it, and no answer is waited for for longer than
+// Options.AnswerTimeout, whatever the caller's context allows.
 type Conn struct {
 	opts   Options
 	ctx    context.Context // ends with Close
@@ -62,8 +66,9 @@ type Conn struct {
 	done   chan struct{} // closed when nothing of the connection is left
 
 	mu         sync.Mutex
-	nc         *nats.Conn // nil until there is one
-	connected  bool
+	nc         *nats.Conn      // nil until there is one
+	session    context.Context // ends when this connect is lost; nil while not connected
+	end        context.CancelFunc
 	since      time.Time // connected, or lost
 	server     string    // while connected
 	attempts   int       // since the last connect
@@ -89,6 +94,9 @@ func Connect(opts Options) (*Conn, error) {
 	}
 	if opts.MaxDelay <= 0 {
 		opts.MaxDelay = 2 * time.Minute
+	}
+	if opts.AnswerTimeout <= 0 {
+		opts.AnswerTimeout = 10 * time.Second
 	}
 	c := &Conn{opts: opts, done: make(chan struct{}), since: time.Now()}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -168,18 +176,19 @@ func stamp(m *nats.Msg) time.Time {
 	return t
 }
 
-// live is the client's connection while it is connected. While it is not, every
-// call of the client waits for an attempt to connect that may be going on.
-func (c *Conn) live() (*nats.Conn, error) {
+// live is the client's connection while it is connected, and a context that ends
+// when it no longer is. While it is not, every call of the client waits for an
+// attempt to connect that may be going on.
+func (c *Conn) live() (*nats.Conn, context.Context, error) {
 	if c == nil {
-		return nil, fmt.Errorf("%w: no broker is connected to", ErrAway)
+		return nil, nil, fmt.Errorf("%w: no broker is connected to", ErrAway)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.connected {
-		return nil, fmt.Errorf("%w: not connected", ErrAway)
+	if c.session == nil {
+		return nil, nil, fmt.Errorf("%w: not connected", ErrAway)
 	}
-	return c.nc, nil
+	return c.nc, c.session, nil
 }
 
 // Fetch asks for the stored mailbox. ErrNoMailbox: the broker has none, which
@@ -201,16 +210,29 @@ func (c *Conn) Fetch(ctx context.Context) ([]byte, time.Time, error) {
 	}
 }
 
+var (
+	errNoAnswer = errors.New("no answer in time")
+	errLost     = errors.New("the connection was lost before the answer came")
+)
+
 func (c *Conn) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
-	nc, err := c.live()
+	nc, session, err := c.live()
 	if err != nil {
 		return nil, err
 	}
+	// The client itself waits on for an answer that a broker took with it.
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.AnswerTimeout, errNoAnswer)
+	defer cancel()
+	ctx, lose := context.WithCancelCause(ctx)
+	defer context.AfterFunc(session, func() { lose(errLost) })()
 	reply, err := nc.RequestMsgWithContext(ctx, m)
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	case err != nil:
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return nil, fmt.Errorf("%w: %w", ErrAway, err)
 	}
 	return reply, nil
@@ -255,7 +277,7 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) err
 // Send publishes what nobody stores or waits for. It is dropped while the
 // broker is away.
 func (c *Conn) Send(subject string, data []byte) error {
-	nc, err := c.live()
+	nc, _, err := c.live()
 	if err == nil {
 		if err = nc.Publish(subject, data); err != nil {
 			err = fmt.Errorf("%w: %w", ErrAway, err)
@@ -269,7 +291,7 @@ func (c *Conn) Send(subject string, data []byte) error {
 
 // Connected reports whether the broker is reached at the moment.
 func (c *Conn) Connected() bool {
-	_, err := c.live()
+	_, _, err := c.live()
 	return err == nil
 }
 
@@ -281,7 +303,7 @@ func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return State{
-		Connected: c.connected, Server: c.server, Since: protocol.Millis(c.since),
+		Connected: c.session != nil, Server: c.server, Since: protocol.Millis(c.since),
 		LastError: c.lastError, Violations: append([]string(nil), c.violations...),
 	}
 }
@@ -291,7 +313,7 @@ func (c *Conn) Close() {
 	if c == nil {
 		return
 	}
-	if nc, err := c.live(); err == nil {
+	if nc, _, err := c.live(); err == nil {
 		// What is not acknowledged stays in the journal, so nothing waits for long.
 		_ = nc.FlushTimeout(time.Second)
 	}

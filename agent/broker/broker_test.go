@@ -84,6 +84,16 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// settled returns when the broker has all that the agent said so far: what is
+// stored from now on is pushed to it.
+func settled(t *testing.T, a *agent) {
+	t.Helper()
+	receive(t, "the connect", a.connects)
+	if _, _, err := a.Fetch(ask(t)); err != nil && !errors.Is(err, broker.ErrNoMailbox) {
+		t.Fatal(err)
+	}
+}
+
 func ask(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
@@ -202,12 +212,12 @@ func TestTheConnectionIsMadeAgainAndAgain(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
 		b := start(t, dir, func(o *server.Options) { o.Port = port })
-		receive(t, "the connect", a.connects)
 		until(t, "it is connected", a.Connected)
+		settled(t, a)
 		if s := a.State(); !s.Connected || s.LastError != "" || !strings.Contains(s.Server, fmt.Sprint(port)) {
 			t.Errorf("state is %+v", s)
 		}
-		// The subscription is there before anybody is told of the connect.
+		// The subscription is there before the mailbox can be read.
 		put(t, streams(t, b.ClientURL()), protocol.MailboxSubject(id), "after a connect")
 		receive(t, "the push", a.pushes)
 		b.Stop()
@@ -257,9 +267,16 @@ func TestTheConnectionOutlivesAClientThatGaveUp(t *testing.T) {
 // talk is a broker that takes a client and soon tells it something odd.
 func talk(c net.Conn) {
 	defer c.Close()
+	listen(c, "SUB ")
+	fmt.Fprint(c, "-ERR 'The Moon Is Full'\r\n")
+	_, _ = c.Read(make([]byte, 4096)) // until the client has gone
+}
+
+// listen shakes hands with a client and reads until it says something.
+func listen(c net.Conn, until string) {
 	fmt.Fprint(c, "INFO {\"server_id\":\"x\",\"max_payload\":1048576,\"headers\":true}\r\n")
 	buf, seen := make([]byte, 4096), ""
-	for !strings.Contains(seen, "SUB ") {
+	for !strings.Contains(seen, until) {
 		n, err := c.Read(buf)
 		if err != nil {
 			return
@@ -269,8 +286,55 @@ func talk(c net.Conn) {
 			fmt.Fprint(c, "PONG\r\n")
 		}
 	}
-	fmt.Fprint(c, "-ERR 'The Moon Is Full'\r\n")
-	_, _ = c.Read(buf) // until the client has gone
+}
+
+// A broker that dies takes the answers with it that it still owes. Whoever waits
+// for one without a deadline of his own must not wait for ever.
+func TestAnAnswerThatIsOwedIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	asked := make(chan net.Conn, 10)
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			go func() {
+				listen(c, protocol.FactsSubject(id))
+				asked <- c
+				listen(c, protocol.FactsSubject(id)) // answers pings, and nothing else
+			}()
+		}
+	}()
+	for name, c := range map[string]struct {
+		timeout time.Duration
+		broker  func(net.Conn)
+		says    string
+	}{
+		"the broker dies":         {time.Hour, func(c net.Conn) { _ = c.Close() }, "the connection was lost"},
+		"the broker never does":   {50 * time.Millisecond, func(net.Conn) {}, "no answer in time"},
+		"the connection is ended": {time.Hour, nil, "the connection was lost"},
+	} {
+		a := connect(t, broker.Options{Servers: []string{"nats://" + listener.Addr().String()}, AnswerTimeout: c.timeout})
+		receive(t, "the connect", a.connects)
+		answer := make(chan error, 1)
+		go func() { answer <- a.Publish(t.Context(), protocol.FactsSubject(id), "", []byte("{}")) }()
+		link := receive(t, "the question", asked)
+		if c.broker == nil {
+			a.Close()
+		} else {
+			c.broker(link)
+		}
+		if err := receive(t, "the end of the wait", answer); !errors.Is(err, broker.ErrAway) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want one that says %q", name, err, c.says)
+		}
+	}
 }
 
 func TestAPushThatGotLostHasTheMailboxRead(t *testing.T) {
@@ -279,7 +343,7 @@ func TestAPushThatGotLostHasTheMailboxRead(t *testing.T) {
 	js := streams(t, b.ClientURL())
 	release := make(chan struct{})
 	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}, OnPush: func([]byte, time.Time) { <-release }})
-	receive(t, "the connect", a.connects)
+	settled(t, a)
 	for n := range 40 {
 		put(t, js, protocol.MailboxSubject(id), fmt.Sprint(n))
 	}

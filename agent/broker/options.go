@@ -161,7 +161,9 @@ func (c *Conn) delay(attempt int) time.Duration {
 func (c *Conn) onConnect(nc *nats.Conn) {
 	server := c.redact(nc.ConnectedUrlRedacted())
 	c.mu.Lock()
-	c.attempts, c.connected, c.since, c.server = 0, true, time.Now(), server
+	c.endSession() // of which the loss was not told
+	c.session, c.end = context.WithCancel(c.ctx)
+	c.attempts, c.since, c.server = 0, time.Now(), server
 	c.lastError, c.violations = "", nil
 	c.mu.Unlock()
 	c.opts.Log.Info("connected to the broker", zap.String("server", server))
@@ -181,8 +183,17 @@ func (c *Conn) onDisconnect(_ *nats.Conn, err error) {
 func (c *Conn) lost() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.connected {
-		c.connected, c.server, c.since = false, "", time.Now()
+	if c.session != nil {
+		c.endSession()
+		c.server, c.since = "", time.Now()
+	}
+}
+
+// endSession has everything that waits for an answer stop waiting. c.mu is held.
+func (c *Conn) endSession() {
+	if c.session != nil {
+		c.end()
+		c.session, c.end = nil, nil
 	}
 }
 

@@ -60,7 +60,7 @@ func TestTheListOfPermissionsIsEnoughAndAViolationIsShown(t *testing.T) {
 	b := start(t, t.TempDir(), restricted(t))
 	js := streams(t, b.ClientURL())
 	a := connect(t, broker.Options{Servers: []string{strings.Replace(b.ClientURL(), "://", "://"+id+":s3cr3t-pass@", 1)}})
-	receive(t, "the connect", a.connects)
+	settled(t, a)
 	put(t, js, protocol.MailboxSubject(id), "box")
 	receive(t, "the push", a.pushes)
 	if _, _, err := a.Fetch(ask(t)); err != nil {

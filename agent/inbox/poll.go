@@ -14,15 +14,15 @@ import (
 
 // Fetcher is the broker as the inbox needs it.
 type Fetcher interface {
-	// Fetch returns the stored mailbox; broker.ErrNoMailbox, broker.ErrAway.
+	// Fetch returns the stored mailbox; broker.ErrNoMailbox, broker.ErrAway. It
+	// does not wait for ever.
 	Fetch(ctx context.Context) ([]byte, time.Time, error)
 }
 
 const (
-	fetchTimeout = 5 * time.Second
-	firstRetry   = 250 * time.Millisecond
-	maxRetry     = 30 * time.Second
-	sweep        = 5 * time.Minute // plus or minus half of it
+	firstRetry = 250 * time.Millisecond
+	maxRetry   = 30 * time.Second
+	sweep      = 5 * time.Minute // plus or minus half of it
 	// backlogPause is how often it is seen whether there is room for the tasks
 	// that wait in the mailbox.
 	backlogPause = 2 * time.Second
@@ -86,9 +86,7 @@ func sweepPause() time.Duration { return sweep/2 + rand.N(sweep) }
 // asking begins again.
 func (i *Inbox) read(ctx context.Context) error {
 	for retry := firstRetry; ; retry = min(2*retry, maxRetry) {
-		fetchCtx, cancel := context.WithTimeout(ctx, fetchTimeout)
-		raw, stored, err := i.opts.Fetcher.Fetch(fetchCtx)
-		cancel()
+		raw, stored, err := i.opts.Fetcher.Fetch(ctx)
 		switch {
 		case err == nil:
 			return i.Receive(raw, stored)

@@ -136,7 +136,7 @@ func (o *Outbox) sendNotices(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = o.publish(ctx, protocol.NoticeSubject(o.opts.ServerID), "", raw)
+		err = o.opts.Publisher.Publish(ctx, protocol.NoticeSubject(o.opts.ServerID), "", raw)
 		if errors.Is(err, broker.ErrRefused) {
 			// It is in the log; it must not keep the others back.
 			o.opts.Log.Warn("notice refused", zap.String("code", string(n.Code)), zap.Error(err))

@@ -28,7 +28,7 @@ import (
 // Publisher is the broker as the outbox needs it.
 type Publisher interface {
 	// Publish returns nil when the message is stored; broker.ErrAway when it may
-	// not be, broker.ErrRefused when it was refused.
+	// not be, broker.ErrRefused when it was refused. It does not wait for ever.
 	Publish(ctx context.Context, subject, id string, data []byte) error
 	// Send publishes what may get lost.
 	Send(subject string, data []byte) error
@@ -46,7 +46,6 @@ type Options struct {
 }
 
 const (
-	ackTimeout    = 10 * time.Second
 	firstRetry    = 250 * time.Millisecond
 	maxRetry      = 30 * time.Second
 	progressPause = time.Second
@@ -169,12 +168,6 @@ func (o *Outbox) wait(ctx context.Context, s sender, retry time.Duration, err er
 	case <-ctx.Done():
 	}
 	return false
-}
-
-func (o *Outbox) publish(ctx context.Context, subject, id string, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
-	defer cancel()
-	return o.opts.Publisher.Publish(ctx, subject, id, data)
 }
 
 // closeLocal closes the local work that has ended; nobody is told of it.

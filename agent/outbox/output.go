@@ -117,5 +117,5 @@ func (o *Outbox) sendChunk(ctx context.Context, t *journal.Task, item int, at in
 	if err != nil {
 		return err
 	}
-	return o.publish(ctx, protocol.OutputSubject(o.opts.ServerID, t.ID()), "", raw)
+	return o.opts.Publisher.Publish(ctx, protocol.OutputSubject(o.opts.ServerID, t.ID()), "", raw)
 }

@@ -108,5 +108,5 @@ func (o *Outbox) sendStatus(ctx context.Context, t *journal.Task, rec journal.St
 	// An answer to a broker that forgot must not be dropped by what it still
 	// remembers of the ids.
 	id := fmt.Sprintf("%s.%d", rec.MsgID, round)
-	return o.publish(ctx, protocol.StatusSubject(o.opts.ServerID), id, data)
+	return o.opts.Publisher.Publish(ctx, protocol.StatusSubject(o.opts.ServerID), id, data)
 }

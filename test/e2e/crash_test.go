@@ -15,7 +15,7 @@ import (
 func TestCrash01BeforeAcceptTheMailboxStillHasTheTask(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.BeforeAccept))
+	r.start(failpoint.BeforeAccept)
 	r.give("task-1", "a:ok")
 	r.dies()
 	if _, err := os.Stat(filepath.Join(r.stateDir(), "tasks", "task-1")); !errors.Is(err, os.ErrNotExist) {
@@ -29,7 +29,7 @@ func TestCrash01BeforeAcceptTheMailboxStillHasTheTask(t *testing.T) {
 func TestCrash02AcceptedAndNotSentIsSent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.Accepted))
+	r.start(failpoint.Accepted)
 	r.give("task-1", "a:ok")
 	r.dies()
 	if said := r.of("task-1"); len(said) > 0 {
@@ -44,7 +44,7 @@ func TestCrash02AcceptedAndNotSentIsSent(t *testing.T) {
 func TestCrash03APreparedStepThatNeverStartedIsAbandoned(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.StepPrepared))
+	r.start(failpoint.StepPrepared)
 	r.give("task-1", "a:ok", "b:gate")
 	r.dies()
 	r.wantStarts(map[string]int{})
@@ -71,7 +71,7 @@ func TestCrash03APreparedStepThatNeverStartedIsAbandoned(t *testing.T) {
 func TestCrash04ARunningStepIsAttachedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.StepStarted))
+	r.start(failpoint.StepStarted)
 	r.give("task-1", "a:gate", "b:ok")
 	r.dies()
 	program := r.awaitProgram("a")
@@ -90,7 +90,7 @@ func TestCrash04ARunningStepIsAttachedAgain(t *testing.T) {
 func TestCrash05AnEndThatWasNotRecordedIsCollected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.StepEnded))
+	r.start(failpoint.StepEnded)
 	r.give("task-1", "a:ok", "b:ok")
 	r.dies()
 	r.wantStarts(map[string]int{"a": 1})
@@ -102,7 +102,7 @@ func TestCrash05AnEndThatWasNotRecordedIsCollected(t *testing.T) {
 func TestCrash08AVerdictOnDiskIsSent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.Verdict))
+	r.start(failpoint.Verdict)
 	r.give("task-1", "a:gate")
 	r.awaitProgram("a")
 	r.net.become(down)
@@ -123,7 +123,7 @@ func TestCrash09AStatusThatWasSentAndNotAcknowledgedIsDeduplicated(t *testing.T)
 		t.Run(fmt.Sprintf("status %d", n), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.start(armed(fmt.Sprintf("%s:%d", failpoint.StatusSent, n)))
+			r.start(fmt.Sprintf("%s:%d", failpoint.StatusSent, n))
 			r.give("task-1", "a:ok")
 			r.dies()
 			if said := r.of("task-1"); len(said) != n {

@@ -143,8 +143,8 @@ func (f *fleet) key() protocol.Key {
 func (f *fleet) add(server string, model fakehost.Model, o fakehost.Options) *npuHost {
 	f.t.Helper()
 	h := &npuHost{newHost(f.t, server), fakehost.ForTest(f.t, model, o)}
-	h.writeConfig(h.stateDir(), h.fake.Root(), h.fake.BootIDFile(), "nats://"+f.nats, f.key(),
-		"server_name: name-of-"+server)
+	machine := fmt.Sprintf("{root: %s, boot_id_file: %s}", h.fake.Root(), h.fake.BootIDFile())
+	h.writeConfig(h.stateDir(), machine, "nats://"+f.nats, f.key(), "server_name: name-of-"+server)
 	f.hosts[server] = h
 	return h
 }

@@ -42,7 +42,7 @@ func newHost(t testing.TB, server string) *host {
 	}
 	h := &host{t: t, dir: dir, server: server, binary: binary}
 	t.Cleanup(h.close)
-	for _, sub := range []string{"root", "run"} {
+	for _, sub := range []string{"root", "run", "fuses"} {
 		h.must(os.Mkdir(h.path(sub), 0o700))
 	}
 	h.newBoot()
@@ -64,31 +64,50 @@ func (h *host) logFile() string         { return h.path("agent.log") }
 // configure writes the agent's configuration.
 func (h *host) configure(url string, key protocol.Key, more ...string) {
 	h.t.Helper()
-	h.writeConfig(h.stateDir(), h.path("root"), h.path("boot_id"), url, key, more...)
+	h.configureIn(h.stateDir(), url, key, more...)
 }
 
-func (h *host) writeConfig(state, root, bootID, url string, key protocol.Key, more ...string) {
+// configureIn is configure with another state directory.
+func (h *host) configureIn(state, url string, key protocol.Key, more ...string) {
+	h.t.Helper()
+	h.writeConfig(state, fmt.Sprintf("{root: %s, boot_id_file: %s}", h.path("root"), h.path("boot_id")), url, key, more...)
+}
+
+// writeConfig writes the agent's configuration; machine is its section "host".
+func (h *host) writeConfig(state, machine, url string, key protocol.Key, more ...string) {
 	h.t.Helper()
 	text := fmt.Sprintf(`server_id: %s
 state_dir: %s
 run_dir: %s
 nats: {servers: ["%s"], spread: 200ms}
 trust: {keys: ["%s"]}
-host: {root: %s, boot_id_file: %s}
+host: %s
 log: {level: debug}
-`, h.server, state, h.path("run"), url, key, root, bootID)
+`, h.server, state, h.path("run"), url, key, machine)
 	h.must(os.WriteFile(h.path("config.yaml"), []byte(text+strings.Join(more, "\n")), 0o600))
 }
 
 // command is a call of the agent's program.
 func (h *host) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(h.binary, append(args, "--config", h.path("config.yaml"))...)
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), h.env()...)
 	return cmd
 }
 
-// start starts the agent; env arms fail points.
-func (h *host) start(env ...string) {
+// env is what an agent of this host has in its environment besides.
+func (h *host) env() []string {
+	return []string{"GORACE=atexit_sleep_ms=0", "E2E_FUSES=" + h.path("fuses")}
+}
+
+// arm has the next process of a verb of the agent's program (run, step) kill
+// itself at a fail point.
+func (h *host) arm(verb, point string) {
+	h.t.Helper()
+	h.must(os.WriteFile(filepath.Join(h.path("fuses"), verb), []byte(point), 0o600))
+}
+
+// start starts the agent, armed with a fail point if one is given.
+func (h *host) start(point ...string) {
 	h.t.Helper()
 	if h.alive() {
 		h.t.Fatal("the agent is started while it runs")
@@ -97,9 +116,11 @@ func (h *host) start(env ...string) {
 	h.must(err)
 	defer log.Close()
 	h.starts++
-	fmt.Fprintf(log, "=== start %d %v\n", h.starts, env)
+	for _, p := range point {
+		h.arm("run", p)
+	}
+	fmt.Fprintf(log, "=== start %d %v\n", h.starts, point)
 	cmd := h.command("run")
-	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	h.must(cmd.Start())
 	p := &process{cmd: cmd, done: make(chan struct{})}
@@ -108,17 +129,6 @@ func (h *host) start(env ...string) {
 		close(p.done)
 	}()
 	h.agent = p
-}
-
-// armed is the environment that makes the agent kill itself at a fail point.
-func armed(point string) string { return "DEVSERVER_AGENT_FAILPOINT=" + point }
-
-// armedShim is the environment that makes the next shim do so.
-func (h *host) armedShim(point string) []string {
-	h.t.Helper()
-	fuse := h.path("fuse")
-	h.must(os.WriteFile(fuse, nil, 0o600))
-	return []string{"E2E_SHIM_FAILPOINT=" + point, "E2E_SHIM_FUSE=" + fuse}
 }
 
 func (h *host) alive() bool {

@@ -25,7 +25,8 @@ func TestCrashOfTheShim(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.start(r.armedShim(c.point)...)
+			r.arm("step", c.point)
+			r.start()
 			r.give("task-1", "a:ok", "b:ok")
 			if v := r.ends("task-1", protocol.Success, ""); v.Attempts != 2 || allowedStarts(v, "a") != 2 {
 				t.Errorf("the verdict says %d attempts: %s", v.Attempts, v.Message)
@@ -86,7 +87,7 @@ func TestCrashWhileAProgramWritesLosesNoOutput(t *testing.T) {
 		t.Run("at "+point, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.start(armed(point))
+			r.start(point)
 			const bytes = 8 << 20
 			r.give("task-1", "a:slow:300", fmt.Sprintf("b:chatty:%d", bytes), "c:ok")
 			if point == "" {
@@ -112,7 +113,7 @@ func TestCrashWhileAProgramWritesLosesNoOutput(t *testing.T) {
 func TestCrashAfterAMemoWasReadReadsItAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.MemoRead))
+	r.start(failpoint.MemoRead)
 	r.give("task-1", "a:ok")
 	r.dies()
 	r.start()
@@ -126,7 +127,7 @@ func TestCrashBeforeACancelIsObeyed(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.start(armed(failpoint.CancelPending))
+			r.start(failpoint.CancelPending)
 			r.give("task-1", "a:"+kind, "b:ok")
 			r.awaitProgram("a")
 			r.list(r.cancel("task-1"))

@@ -145,15 +145,12 @@ func (s *schedule) startArmed() {
 	s.note("agent starts armed with %q", s.point)
 	point, forShim := strings.CutPrefix(s.point, shimPrefix)
 	s.point = ""
-	switch {
-	case forShim:
+	if forShim {
 		s.cut = true
-		s.rig.start(s.armedShim(point)...)
-	case point != "":
-		s.rig.start(armed(point))
-	default:
-		s.rig.start()
+		s.arm("step", point)
+		point = ""
 	}
+	s.rig.start(point)
 }
 
 // settle mends everything, has all statements delivered and waits until the host

@@ -103,7 +103,7 @@ func TestStateThatCannotBeMadeIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	// A folder that nobody can make anything in, root included.
-	r.writeConfig("/proc/self/e2e-state", r.path("root"), r.path("boot_id"), r.net.url(), r.trust())
+	r.configureIn("/proc/self/e2e-state", r.net.url(), r.trust())
 	r.refuses("state directory")
 }
 
@@ -112,7 +112,7 @@ func onDisk(t *testing.T, bytes int) (*rig, *disk) {
 	r, d := newRig(t), newDisk(t, bytes)
 	state := filepath.Join(d.path, "state")
 	r.must(os.Symlink(state, r.stateDir()))
-	r.writeConfig(state, r.path("root"), r.path("boot_id"), r.net.url(), r.trust())
+	r.configureIn(state, r.net.url(), r.trust())
 	return r, d
 }
 
@@ -184,7 +184,7 @@ func (r *rig) notice(code protocol.Code) (found protocol.Notice) {
 func TestStateWithATornLastRecord(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.start(armed(failpoint.StepEnded))
+	r.start(failpoint.StepEnded)
 	r.give("task-1", "a:ok", "b:ok")
 	r.dies()
 	r.edit("tasks/task-1/log", func(raw []byte) []byte {
@@ -210,7 +210,7 @@ func TestStateWithADamagedRecordEndsThatTaskOnly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.start(armed(failpoint.StepEnded + ":2"))
+			r.start(failpoint.StepEnded + ":2")
 			r.list(r.task("task-1", r.trial("a:ok", "b:ok", "c:ok")))
 			r.give("task-2", "d:ok")
 			r.dies()

@@ -1,11 +1,12 @@
 // Command agent is devserver-agent with the trial executors added, for the tests
 // of package e2e. It is also the program that these executors start, and it can
-// arm a fail point for one shim only.
+// arm a fail point for one process only.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"devserver-agent/agent/config"
@@ -15,18 +16,16 @@ import (
 	"devserver-agent/test/trial"
 )
 
-// The fail point that the next shim is armed with, and the file that it takes
-// away so that no other one is.
-const (
-	shimPoint = "E2E_SHIM_FAILPOINT"
-	shimFuse  = "E2E_SHIM_FUSE"
-)
+// fuses is a folder. The next process of a verb (run, step) is armed with the
+// fail point that the file of that name holds, and takes the file away so that
+// no other one is.
+const fuses = "E2E_FUSES"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == trial.Arg {
 		os.Exit(trial.Program(os.Args[2:]))
 	}
-	if err := armShim(); err != nil {
+	if err := arm(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -48,15 +47,24 @@ func registry(c config.Config) executors.Registry {
 	return trial.Registry(all)
 }
 
-// armShim starts a shim anew with a fail point, which is read before main runs.
-func armShim() error {
-	point := os.Getenv(shimPoint)
-	if len(os.Args) < 2 || os.Args[1] != "step" || point == "" || os.Remove(os.Getenv(shimFuse)) != nil {
+// arm starts this process anew with its fail point, which is read before main
+// runs.
+func arm() error {
+	dir := os.Getenv(fuses)
+	if dir == "" || len(os.Args) < 2 {
+		return nil
+	}
+	fuse := filepath.Join(dir, os.Args[1])
+	point, err := os.ReadFile(fuse)
+	if err != nil || os.Remove(fuse) != nil {
 		return nil //nolint:nilerr // without its fuse there is nothing to arm
 	}
 	self, err := os.Executable()
+	if err == nil {
+		err = os.Setenv("DEVSERVER_AGENT_FAILPOINT", string(point))
+	}
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(self, os.Args, append(os.Environ(), "DEVSERVER_AGENT_FAILPOINT="+point))
+	return syscall.Exec(self, os.Args, os.Environ())
 }

@@ -51,6 +51,7 @@ var (
 	// plainAgent is the agent as it is shipped, for what is measured.
 	plainAgent   = built("devserver-agent", "devserver-agent/cmd/devserver-agent")
 	controlPlane = built("devserver-controlplane", "devserver-agent/cmd/devserver-controlplane")
+	brokerBinary = built("broker", "devserver-agent/test/e2e/broker")
 	ctlBinary    = built("devserverctl", "devserver-agent/cmd/devserverctl")
 )
 

@@ -14,21 +14,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 )
 
-// fleet is a control plane process with the broker in it, and fake Ascend hosts
-// with an agent each. It is driven by devserverctl.
+// fleet is a control plane process and fake Ascend hosts with an agent each. It
+// is driven by devserverctl. The broker is in the control plane or a process of
+// its own.
 type fleet struct {
 	t         testing.TB
 	dir       string
 	api, nats string // addresses, the same after each start
-	plane     *exec.Cmd
-	ended     chan struct{} // closed when plane has
+	plane     *daemon
+	broker    *daemon // nil: in the plane
 	hosts     map[string]*npuHost
 }
 
@@ -36,28 +34,53 @@ type fleet struct {
 type npuHost struct {
 	*host
 	fake *fakehost.Host
+	net  *proxy // between it and the broker
+
+	machine   *fakehost.Machine // once it was booted
+	restarted int               // restarts that no agent asked for
 }
 
-// newFleet starts a control plane.
+// newFleet starts a control plane with the broker in it.
 func newFleet(t testing.TB) *fleet {
+	t.Helper()
+	f := fleetOf(t)
+	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats,
+		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	f.startPlane()
+	return f
+}
+
+// newApartFleet starts a broker and a control plane.
+func newApartFleet(t testing.TB) *fleet {
+	t.Helper()
+	f := fleetOf(t)
+	_, port, err := net.SplitHostPort(f.nats)
+	f.must(err)
+	f.broker = f.daemon("broker", brokerBinary, "--dir", filepath.Join(f.dir, "store"), "--port", port)
+	f.broker.start()
+	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats", "nats://"+f.nats,
+		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	f.startPlane()
+	return f
+}
+
+func fleetOf(t testing.TB) *fleet {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e-fleet-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir, api: freeAddress(t), nats: freeAddress(t), hosts: map[string]*npuHost{}}
 	t.Cleanup(func() {
-		f.killPlane()
-		log, _ := os.ReadFile(f.logFile()) // it may not be there
-		if t.Failed() {
-			t.Logf("control plane's log (the end of %d bytes):\n%s", len(log), log[max(0, len(log)-8000):])
-		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
-	f.startPlane()
-	return f
+	return &fleet{t: t, dir: dir, api: freeAddress(t), nats: freeAddress(t), hosts: map[string]*npuHost{}}
+}
+
+func (f *fleet) daemon(name string, binary func() (string, error), args ...string) *daemon {
+	f.t.Helper()
+	return newDaemon(f.t, filepath.Join(f.dir, name+".log"), append([]string{program(f.t, binary)}, args...)...)
 }
 
 // freeAddress is one of the loopback that nobody listens on.
@@ -78,25 +101,12 @@ func (f *fleet) must(err error) {
 	}
 }
 
-func (f *fleet) data() string    { return filepath.Join(f.dir, "data") }
-func (f *fleet) logFile() string { return filepath.Join(f.dir, "controlplane.log") }
+func (f *fleet) data() string { return filepath.Join(f.dir, "data") }
 
 // startPlane starts the control plane and waits until it answers.
 func (f *fleet) startPlane() {
 	f.t.Helper()
-	log, err := os.OpenFile(f.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	f.must(err)
-	defer log.Close()
-	f.plane = exec.Command(program(f.t, controlPlane), "--listen", f.api, "--nats-listen", f.nats,
-		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
-	f.plane.Stdout, f.plane.Stderr = log, log
-	f.must(f.plane.Start())
-	plane, ended := f.plane, make(chan struct{})
-	go func() {
-		_ = plane.Wait() // its log tells
-		close(ended)
-	}()
-	f.ended = ended
+	f.plane.start()
 	until(f.t, "the control plane answers", func() error {
 		_, err := f.ctl("server", "list")
 		return err
@@ -104,12 +114,7 @@ func (f *fleet) startPlane() {
 }
 
 // killPlane is kill -9 of the control plane and the broker in it.
-func (f *fleet) killPlane() {
-	if f.plane != nil {
-		_ = f.plane.Process.Kill() // it may have ended
-		<-f.ended
-	}
-}
+func (f *fleet) killPlane() { f.plane.kill() }
 
 // ctl runs devserverctl and returns what it printed on standard output.
 func (f *fleet) ctl(args ...string) ([]byte, error) {
@@ -140,11 +145,12 @@ func (f *fleet) key() protocol.Key {
 }
 
 // add adds a host whose agent is configured and not started.
-func (f *fleet) add(server string, model fakehost.Model, o fakehost.Options) *npuHost {
+func (f *fleet) add(server string, model fakehost.Model, o fakehost.Options, more ...string) *npuHost {
 	f.t.Helper()
-	h := &npuHost{newHost(f.t, server), fakehost.ForTest(f.t, model, o)}
-	machine := fmt.Sprintf("{root: %s, boot_id_file: %s}", h.fake.Root(), h.fake.BootIDFile())
-	h.writeConfig(h.stateDir(), machine, "nats://"+f.nats, f.key(), "server_name: name-of-"+server)
+	h := &npuHost{host: newHost(f.t, server), fake: fakehost.ForTest(f.t, model, o), net: newProxy(f.t)}
+	h.net.lead(f.nats)
+	machine := fmt.Sprintf("{root: %s, boot_id_file: %s, reboot_command: [%s]}", h.fake.Root(), h.fake.BootIDFile(), h.fake.RebootCommand()[0])
+	h.writeConfig(h.stateDir(), machine, h.net.url(), f.key(), append(more, "server_name: name-of-"+server)...)
 	f.hosts[server] = h
 	return h
 }
@@ -242,22 +248,7 @@ func (f *fleet) begun(id string) {
 // server that is not in want is in good order.
 func (f *fleet) finished(id string, want map[string]string) job {
 	f.t.Helper()
-	var j job
-	until(f.t, "the job is FINISHED", func() (err error) {
-		if j, err = f.job(id); err == nil && j.Status != "FINISHED" {
-			err = fmt.Errorf("it is %+v", j)
-		}
-		for _, task := range j.Tasks {
-			if task.ServerName != "name-of-"+task.ServerID && err == nil {
-				err = fmt.Errorf("%s is called %q", task.ServerID, task.ServerName)
-			}
-		}
-		return err
-	})
-	f.must(json.Unmarshal(f.mustCtl("job", "get", "--json", id), &j))
-	if j.Type != "ASCEND_SOFTWARE_QUERY" || len(j.Tasks) == 0 {
-		f.t.Errorf("the job is %+v", j)
-	}
+	j := f.ended(id)
 	for _, task := range j.Tasks {
 		message, named := want[task.ServerID]
 		if !named {
@@ -280,12 +271,8 @@ func (f *fleet) finished(id string, want map[string]string) job {
 // task in it, even if the broker forgot meanwhile.
 func (f *fleet) said(check func([]protocol.Status) []error) {
 	f.t.Helper()
-	conn, err := nats.Connect("nats://" + f.nats)
-	f.must(err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	f.must(err)
-	h := &hub{t: f.t, conn: conn, js: js, read: map[string]uint64{}}
+	js := f.admin()
+	h := &hub{t: f.t, conn: js.Conn(), js: js, read: map[string]uint64{}}
 	byTask := map[string][]protocol.Status{}
 	for _, s := range h.statuses() {
 		byTask[s.TaskID] = append(byTask[s.TaskID], s)
@@ -298,6 +285,27 @@ func (f *fleet) said(check func([]protocol.Status) []error) {
 			f.t.Error(err)
 		}
 	}
+}
+
+// ended waits for the end of a job.
+func (f *fleet) ended(id string) (j job) {
+	f.t.Helper()
+	until(f.t, "the job is FINISHED", func() (err error) {
+		if j, err = f.job(id); err == nil && j.Status != "FINISHED" {
+			err = fmt.Errorf("it is %+v", j)
+		}
+		for _, task := range j.Tasks {
+			if task.ServerName != "name-of-"+task.ServerID && err == nil {
+				err = fmt.Errorf("%s is called %q", task.ServerID, task.ServerName)
+			}
+		}
+		return err
+	})
+	f.must(json.Unmarshal(f.mustCtl("job", "get", "--json", id), &j))
+	if len(j.Tasks) == 0 {
+		f.t.Errorf("the job is %+v", j)
+	}
+	return j
 }
 
 // answered is nil when one server's task has its verdict.

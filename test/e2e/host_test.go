@@ -60,6 +60,7 @@ func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
 func (h *host) stateDir() string        { return h.path("state") }
 func (h *host) startsFile() string      { return h.path("starts") }
 func (h *host) logFile() string         { return h.path("agent.log") }
+func (h *host) fuse(verb string) string { return filepath.Join(h.path("fuses"), verb) }
 
 // configure writes the agent's configuration.
 func (h *host) configure(url string, key protocol.Key, more ...string) {
@@ -103,7 +104,7 @@ func (h *host) env() []string {
 // itself at a fail point.
 func (h *host) arm(verb, point string) {
 	h.t.Helper()
-	h.must(os.WriteFile(filepath.Join(h.path("fuses"), verb), []byte(point), 0o600))
+	h.must(os.WriteFile(h.fuse(verb), []byte(point), 0o600))
 }
 
 // start starts the agent, armed with a fail point if one is given.

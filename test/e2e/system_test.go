@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 )
@@ -43,7 +40,9 @@ func TestSystemAQueryIsAnswered(t *testing.T) {
 	t.Parallel()
 	f, servers := threeHosts(t)
 	f.openTools()
-	f.finished(f.query(servers...), nil)
+	if j := f.finished(f.query(servers...), nil); j.Type != "ASCEND_SOFTWARE_QUERY" {
+		t.Errorf("the job is %+v", j)
+	}
 	f.said(checkStatuses)
 }
 
@@ -115,17 +114,13 @@ func TestSystemWithAHostThatRestarts(t *testing.T) {
 	f := newFleet(t)
 	h := f.add("host-1", fakehost.A2, fakehost.Options{})
 	h.gateTool()
-	machine, err := h.fake.Boot(t.Context(), fakehost.Command{Argv: h.command("run").Args})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.boots()
 	id := f.query("host-1")
 	f.begun(id)
-	h.must(h.fake.Reboot())
+	h.restarts()
 	h.openTool()
 	f.finished(id, nil)
 	f.said(checkStatuses)
-	h.must(machine.Stop())
 }
 
 func TestSystemWithStreamsDeleted(t *testing.T) {
@@ -137,11 +132,7 @@ func TestSystemWithStreamsDeleted(t *testing.T) {
 	f.closeTools()
 	id := f.query(servers...)
 	f.begun(id)
-	conn, err := nats.Connect("nats://" + f.nats)
-	f.must(err)
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	f.must(err)
+	js := f.admin()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, stream := range []string{protocol.MailboxStream, protocol.StatusStream} {

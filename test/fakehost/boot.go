@@ -25,6 +25,10 @@ type Command struct {
 	// Grace is how long a reboot or a poweroff waits between SIGTERM and SIGKILL; if
 	// zero, everything is killed at once.
 	Grace time.Duration
+	// Delay is how long a reboot takes to begin after whoever asked for it was
+	// answered, as a service manager takes; if zero, the answer comes when the host is
+	// up again.
+	Delay time.Duration
 }
 
 // Machine is a host that runs: its init is a child process of the caller.
@@ -49,7 +53,7 @@ func (h *Host) Boot(ctx context.Context, c Command) (*Machine, error) {
 		return nil, err
 	}
 	defer console.Close()
-	args := []string{"boot", "--dir", h.dir, "--until-eof", fmt.Sprintf("--restart=%t", !c.NoRestart), "--grace", c.Grace.String(), "--"}
+	args := []string{"boot", "--dir", h.dir, "--until-eof", fmt.Sprintf("--restart=%t", !c.NoRestart), "--grace", c.Grace.String(), "--delay", c.Delay.String(), "--"}
 	cmd := exec.Command(h.binaryPath(), append(args, c.Argv...)...)
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = console, console

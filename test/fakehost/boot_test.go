@@ -219,3 +219,20 @@ func TestStoppingInitLeavesNoProcessAndTheNextInitIsANewBoot(t *testing.T) {
 		t.Errorf("the second init runs boot %d, want 2", s.Boots)
 	}
 }
+
+func TestADelayedRebootIsAnsweredFirstAndBeginsOnce(t *testing.T) {
+	h := fakehost.ForTest(t, fakehost.P310, fakehost.Options{})
+	argv, notes := agent(t, h)
+	boot(t, h, fakehost.Command{Argv: argv, Delay: 300 * time.Millisecond})
+	first, _ := started(t, notes, 1)
+	for range 2 {
+		must(t, h.Reboot())
+		if !alive(first) || state(t, h).Boots != 1 {
+			t.Errorf("the agent lives: %v, in boot %d", alive(first), state(t, h).Boots)
+		}
+	}
+	started(t, notes, 2)
+	if got := state(t, h).Boots; alive(first) || got != 2 {
+		t.Errorf("the first agent lives: %v, in boot %d", alive(first), got)
+	}
+}

@@ -35,6 +35,9 @@ type Options struct {
 	// Grace is how long a reboot or poweroff waits after SIGTERM before it kills; if
 	// zero there is no SIGTERM.
 	Grace time.Duration
+	// Delay is how long a reboot takes to begin after it was asked for and answered; if
+	// zero it begins at once and is answered at its end.
+	Delay time.Duration
 	// Until ends init when it is at its end; nil is no such end.
 	Until io.Reader
 }
@@ -57,6 +60,7 @@ type machine struct {
 	since   time.Time
 	backoff time.Duration
 	again   *time.Timer // fires when the command is to be started again
+	falling *time.Timer // fires when a reboot that was asked for is to begin; nil: none was
 }
 
 type request struct {
@@ -109,6 +113,11 @@ func (m *machine) loop(requests <-chan request, stop <-chan os.Signal) error {
 			m.reap()
 		case <-m.again.C:
 			if err := m.start(); err != nil {
+				return err
+			}
+		case <-m.begins():
+			m.falling = nil
+			if err := m.reboot(); err != nil {
 				return err
 			}
 		case r := <-requests:
@@ -166,9 +175,13 @@ func (m *machine) obey(verb string) error {
 	case "ping":
 		return nil
 	case "reboot":
-		m.record("reboot", fakehost.KindPower, "")
-		m.down(grace)
-		return errors.Join(m.host.StartBoot(verb), m.start())
+		if m.options.Delay > 0 {
+			if m.falling == nil {
+				m.falling = time.NewTimer(m.options.Delay)
+			}
+			return nil
+		}
+		return m.reboot()
 	case "power-cut":
 		grace = 0
 		fallthrough
@@ -184,9 +197,24 @@ func (m *machine) obey(verb string) error {
 	return fmt.Errorf("init does not know %q", verb)
 }
 
+// begins is when a reboot is to begin.
+func (m *machine) begins() <-chan time.Time {
+	if m.falling == nil {
+		return nil
+	}
+	return m.falling.C
+}
+
+func (m *machine) reboot() error {
+	m.record("reboot", fakehost.KindPower, "")
+	m.down(m.options.Grace)
+	return errors.Join(m.host.StartBoot("reboot"), m.start())
+}
+
 // down ends every process of the host and keeps the command from coming back.
 func (m *machine) down(grace time.Duration) {
 	m.again.Stop()
+	m.falling = nil
 	m.pid = 0
 	m.killAll(grace)
 	m.backoff = 0

@@ -17,7 +17,7 @@ import (
 
 const help = `usage: fakehost COMMAND
   create --dir D --model M [--server-id S] [--driver V] [--firmware V] [--arch A] [--bare] [--hot-reset] [--pace 200ms]
-  boot --dir D [--restart=false] [--grace 0s] [--until-eof] -- CMD ARGS...   the host's init
+  boot --dir D [--restart=false] [--grace 0s] [--delay 0s] [--until-eof] -- CMD ARGS...   the host's init
   reboot|poweroff|poweron|power-cut --dir D
   show --dir D                      the state as JSON
   events --dir D                    the journal, one JSON object a line

@@ -17,6 +17,7 @@ func boot(args []string) error {
 	h, argv, err := parse("boot", args, func(f *flag.FlagSet) {
 		f.BoolVar(&restart, "restart", true, "start the command again when it ended by itself")
 		f.DurationVar(&o.Grace, "grace", time.Duration(0), "time between SIGTERM and SIGKILL at a reboot")
+		f.DurationVar(&o.Delay, "delay", time.Duration(0), "how long a reboot takes to begin")
 		f.BoolVar(&untilEOF, "until-eof", false, "end with the standard input")
 	})
 	if err != nil {

@@ -18,9 +18,10 @@ type disk struct {
 	dir     string // where it is mounted
 	path    string // where this process and its children see it
 	command []string
+	bytes   int
 }
 
-// newDisk makes a disk of some bytes.
+// newDisk makes a disk of some bytes, which are no more than what is on it.
 func newDisk(t testing.TB, bytes int) *disk {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e-disk-")
@@ -28,7 +29,7 @@ func newDisk(t testing.TB, bytes int) *disk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(dir) }) // it is empty by then
-	d := &disk{t: t, dir: dir, path: dir}
+	d := &disk{t: t, dir: dir, path: dir, bytes: bytes}
 	options := fmt.Sprintf("size=%d", bytes)
 	if syscall.Mount("none", dir, "tmpfs", 0, options) == nil {
 		t.Cleanup(func() {
@@ -60,13 +61,25 @@ func newDisk(t testing.TB, bytes int) *disk {
 	return d
 }
 
-// remount changes the disk's options: ro or rw.
+// remount changes the disk's options: ro, rw or its size.
 func (d *disk) remount(option string) {
 	d.t.Helper()
 	argv := append(d.command, "mount", "-o", "remount,"+option, d.dir)
 	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 		d.t.Fatalf("%q: %v\n%s", argv, err, out)
 	}
+}
+
+// choke leaves no room, at once however large the disk is, and returns what gives
+// it back.
+func (d *disk) choke() (relieve func()) {
+	d.t.Helper()
+	var now syscall.Statfs_t
+	if err := syscall.Statfs(d.path, &now); err != nil {
+		d.t.Fatal(err)
+	}
+	d.remount(fmt.Sprintf("size=%d", max(1, now.Blocks-now.Bfree)*uint64(now.Bsize)))
+	return func() { d.remount(fmt.Sprintf("size=%d", d.bytes)) }
 }
 
 // fill leaves no room and returns the file to remove.

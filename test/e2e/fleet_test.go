@@ -57,7 +57,7 @@ func newApartFleet(t testing.TB) *fleet {
 	_, port, err := net.SplitHostPort(f.nats)
 	f.must(err)
 	f.broker = f.daemon("broker", brokerBinary, "--dir", filepath.Join(f.dir, "store"), "--port", port)
-	f.broker.start()
+	f.startBroker()
 	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats", "nats://"+f.nats,
 		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
 	f.startPlane()
@@ -102,6 +102,24 @@ func (f *fleet) must(err error) {
 }
 
 func (f *fleet) data() string { return filepath.Join(f.dir, "data") }
+
+// startBroker starts the broker and waits until it answers.
+func (f *fleet) startBroker() {
+	f.t.Helper()
+	f.broker.start()
+	f.awaitBroker()
+}
+
+func (f *fleet) awaitBroker() {
+	f.t.Helper()
+	until(f.t, "the broker answers", func() error {
+		conn, _, err := f.admin()
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
 
 // startPlane starts the control plane and waits until it answers.
 func (f *fleet) startPlane() {
@@ -196,16 +214,18 @@ type job struct {
 	Type     string `json:"type"`
 	Status   string `json:"status"`
 	Abnormal int    `json:"abnormal_count"`
-	Tasks    []struct {
-		ID         string           `json:"id"`
-		ServerID   string           `json:"server_id"`
-		ServerName string           `json:"server_name"`
-		Status     protocol.State   `json:"status"`
-		Message    string           `json:"message"`
-		Code       protocol.Code    `json:"code"`
-		Phase      protocol.Phase   `json:"phase"`
-		Late       []map[string]any `json:"late"`
-	} `json:"tasks"`
+	Tasks    []task `json:"tasks"`
+}
+
+type task struct {
+	ID         string           `json:"id"`
+	ServerID   string           `json:"server_id"`
+	ServerName string           `json:"server_name"`
+	Status     protocol.State   `json:"status"`
+	Message    string           `json:"message"`
+	Code       protocol.Code    `json:"code"`
+	Phase      protocol.Phase   `json:"phase"`
+	Late       []map[string]any `json:"late"`
 }
 
 // query creates a query job for servers and returns its id.
@@ -271,8 +291,10 @@ func (f *fleet) finished(id string, want map[string]string) job {
 // task in it, even if the broker forgot meanwhile.
 func (f *fleet) said(check func([]protocol.Status) []error) {
 	f.t.Helper()
-	js := f.admin()
-	h := &hub{t: f.t, conn: js.Conn(), js: js, read: map[string]uint64{}}
+	conn, js, err := f.admin()
+	f.must(err)
+	defer conn.Close()
+	h := &hub{t: f.t, conn: conn, js: js, read: map[string]uint64{}}
 	byTask := map[string][]protocol.Status{}
 	for _, s := range h.statuses() {
 		byTask[s.TaskID] = append(byTask[s.TaskID], s)

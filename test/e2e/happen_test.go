@@ -9,15 +9,15 @@ import (
 func (s *schedule) happen(e event) {
 	switch e.what {
 	case give:
-		s.giveTask(e.task)
+		s.giveTask(e.on)
 	case cancel:
-		id := s.tasks[e.task].TaskID
+		id := s.tasks[e.on].TaskID
 		s.spared[id] = s.spared[id] || !s.listed[id]
 		s.cancelled[id] = true
 		s.list(s.rig.cancel(id))
 		s.tell()
 	case change:
-		s.changeTask(e.task)
+		s.changeTask(e.on)
 	case repeat:
 		s.tell()
 	case older, restore:

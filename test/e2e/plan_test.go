@@ -29,7 +29,7 @@ type plannedTask struct {
 type event struct {
 	after time.Duration
 	what  happening
-	task  int           // give, cancel, change
+	on    int           // which task; in an upgrade which host
 	point string        // fail point that the next agent is armed with, or ""
 	lasts time.Duration // of what is to end again
 	sky   weather
@@ -72,7 +72,7 @@ func (e event) String() string {
 	text := fmt.Sprintf("after %v %s", e.after, e.what)
 	switch e.what {
 	case give, cancel, change:
-		text += fmt.Sprintf(" task-%d", e.task)
+		text += fmt.Sprintf(" task-%d", e.on)
 	case killAgent, stopAgent, powerCycle:
 		text += fmt.Sprintf(", start it after %v armed with %q", e.lasts, e.point)
 	case stopBroker:
@@ -103,10 +103,10 @@ func newPlan(seed uint64) plan {
 		p.tasks = append(p.tasks, drawTask(r, n))
 	}
 	for n := range p.tasks {
-		p.events = append(p.events, event{what: give, task: n})
+		p.events = append(p.events, event{what: give, on: n})
 	}
 	for range 2 + r.IntN(7) {
-		p.events = append(p.events, drawTrouble(r, len(p.tasks)))
+		p.events = append(p.events, drawEvent(r, troubles, points, len(p.tasks)))
 	}
 	r.Shuffle(len(p.events), func(i, j int) { p.events[i], p.events[j] = p.events[j], p.events[i] })
 	for i := range p.events {
@@ -115,9 +115,10 @@ func newPlan(seed uint64) plan {
 	return p
 }
 
-func drawTrouble(r *rand.Rand, tasks int) event {
+// drawEvent draws what happens to one of so many tasks or hosts.
+func drawEvent(r *rand.Rand, troubles []happening, points []string, of int) event {
 	e := event{
-		what: troubles[r.IntN(len(troubles))], task: r.IntN(tasks),
+		what: troubles[r.IntN(len(troubles))], on: r.IntN(of),
 		lasts: time.Duration(r.IntN(700)) * time.Millisecond,
 		sky:   firstFoul + weather(r.IntN(int(weathers-firstFoul))),
 	}

@@ -132,7 +132,9 @@ func TestSystemWithStreamsDeleted(t *testing.T) {
 	f.closeTools()
 	id := f.query(servers...)
 	f.begun(id)
-	js := f.admin()
+	conn, js, err := f.admin()
+	f.must(err)
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, stream := range []string{protocol.MailboxStream, protocol.StatusStream} {

@@ -1,16 +1,12 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
@@ -169,48 +165,18 @@ func TestUpgradeCrash12NothingComesBack(t *testing.T) {
 	h.boots()
 	id := f.upgrade(goalP310, h.server)
 	h.altering("firmware")
-	older := f.mailbox(h.server)
+	older, err := f.mailbox(h.server)
+	f.must(err)
 	var box protocol.Mailbox
 	if err := json.Unmarshal(older, &box); err != nil || len(box.Statements) != 1 {
 		t.Fatalf("the mailbox is %s (%v)", older, err)
 	}
 	f.finished(id, map[string]string{h.server: goalP310.message()})
 	for _, subject := range []string{protocol.PushSubject(h.server), protocol.MailboxSubject(h.server)} {
-		f.publish(subject, older)
+		f.must(f.publish(subject, older))
 		h.killAgent()
 		f.finished(f.query(h.server), nil)
 	}
 	h.reached(goalP310, goalP310.inOrder(), 1)
 	f.said(checkStatuses)
-}
-
-// admin is a connection of somebody who may do everything.
-func (f *fleet) admin() jetstream.JetStream {
-	f.t.Helper()
-	conn, err := nats.Connect("nats://" + f.nats)
-	f.must(err)
-	f.t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	f.must(err)
-	return js
-}
-
-// mailbox is a server's as it is stored.
-func (f *fleet) mailbox(server string) []byte {
-	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
-	defer cancel()
-	stream, err := f.admin().Stream(ctx, protocol.MailboxStream)
-	f.must(err)
-	m, err := stream.GetLastMsgForSubject(ctx, protocol.MailboxSubject(server))
-	f.must(err)
-	return m.Data
-}
-
-// publish sends a message and waits until the broker has it.
-func (f *fleet) publish(subject string, data []byte) {
-	f.t.Helper()
-	conn := f.admin().Conn()
-	f.must(conn.Publish(subject, data))
-	f.must(conn.FlushTimeout(patience))
 }

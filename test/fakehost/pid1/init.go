@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,11 +61,13 @@ type machine struct {
 	since   time.Time
 	backoff time.Duration
 	again   *time.Timer // fires when the command is to be started again
+	boot    *atomic.Int64 // counts what init has booted
 	falling *time.Timer // fires when a reboot that was asked for is to begin; nil: none was
 }
 
 type request struct {
 	verb string
+	boot int64 // when it was made
 	conn net.Conn
 }
 
@@ -86,7 +89,7 @@ func Run(h *fakehost.Host, o Options) error {
 		return err
 	}
 	defer listener.Close()
-	m := &machine{host: h, options: o, program: program, ended: make(chan os.Signal, 1), again: time.NewTimer(0)}
+	m := &machine{host: h, options: o, program: program, ended: make(chan os.Signal, 1), again: time.NewTimer(0), boot: new(atomic.Int64)}
 	<-m.again.C
 	signal.Notify(m.ended, unix.SIGCHLD)
 	stop := make(chan os.Signal, 1)
@@ -98,7 +101,7 @@ func Run(h *fakehost.Host, o Options) error {
 		}()
 	}
 	requests := make(chan request)
-	go accept(listener, requests)
+	go accept(listener, m.boot, requests)
 	defer m.killAll(0)
 	if err := m.powerUp(); err != nil {
 		return err
@@ -122,7 +125,7 @@ func (m *machine) loop(requests <-chan request, stop <-chan os.Signal) error {
 			}
 		case r := <-requests:
 			answer := "done"
-			if err := m.obey(r.verb); err != nil {
+			if err := m.obey(r); err != nil {
 				answer = err.Error()
 			}
 			// Nobody listens any more when the asker was on the host.
@@ -135,19 +138,20 @@ func (m *machine) loop(requests <-chan request, stop <-chan os.Signal) error {
 }
 
 // accept reads one word from each connection; it ends with the listener.
-func accept(l net.Listener, requests chan<- request) {
+func accept(l net.Listener, boot *atomic.Int64, requests chan<- request) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
+		made := boot.Load()
 		go func() {
 			line, err := bufio.NewReader(conn).ReadString('\n')
 			if err != nil {
 				conn.Close()
 				return
 			}
-			requests <- request{verb: strings.TrimSpace(line), conn: conn}
+			requests <- request{verb: strings.TrimSpace(line), boot: made, conn: conn}
 		}()
 	}
 }
@@ -169,12 +173,15 @@ func (m *machine) powerUp() error {
 	return m.start()
 }
 
-func (m *machine) obey(verb string) error {
+func (m *machine) obey(r request) error {
 	grace := m.options.Grace
-	switch verb {
+	switch verb := r.verb; verb {
 	case "ping":
 		return nil
 	case "reboot":
+		if r.boot != m.boot.Load() {
+			return nil // the host has restarted since
+		}
 		if m.options.Delay > 0 {
 			if m.falling == nil {
 				m.falling = time.NewTimer(m.options.Delay)
@@ -187,6 +194,7 @@ func (m *machine) obey(verb string) error {
 		fallthrough
 	case "poweroff":
 		m.down(grace)
+		m.boot.Add(1)
 		return m.host.StopBoot(verb)
 	case "poweron":
 		if err := m.host.StartBoot(verb); err != nil {
@@ -194,7 +202,7 @@ func (m *machine) obey(verb string) error {
 		}
 		return m.start()
 	}
-	return fmt.Errorf("init does not know %q", verb)
+	return fmt.Errorf("init does not know %q", r.verb)
 }
 
 // begins is when a reboot is to begin.
@@ -208,7 +216,9 @@ func (m *machine) begins() <-chan time.Time {
 func (m *machine) reboot() error {
 	m.record("reboot", fakehost.KindPower, "")
 	m.down(m.options.Grace)
-	return errors.Join(m.host.StartBoot("reboot"), m.start())
+	err := m.host.StartBoot("reboot")
+	m.boot.Add(1)
+	return errors.Join(err, m.start())
 }
 
 // down ends every process of the host and keeps the command from coming back.

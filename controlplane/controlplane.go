@@ -37,7 +37,7 @@ type Options struct {
 
 	LostAfter    time.Duration // silence after which an accepted task's host is lost
 	SilentAfter  time.Duration // silence after which a task's message says so
-	HaltGrace    time.Duration // after a job was halted, for hosts to say that they accepted what they were handed
+	HaltGrace    time.Duration // after a job was called off, for hosts to say that they accepted what they were handed
 	Expires      time.Duration // how long a job may be accepted
 	EpochGrace   time.Duration // after streams were made anew, until absence means something; zero: 30 min
 	WatchEvery   time.Duration // between looks at the streams; zero: 2 s

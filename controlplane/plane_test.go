@@ -33,7 +33,7 @@ func testOptions(t testing.TB) Options {
 	return Options{
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Broker: broker.Options{Listen: "127.0.0.1:0"},
 		WatchEvery: 50 * time.Millisecond,
-		JudgeEvery: 50 * time.Millisecond, AuditAfter: 50 * time.Millisecond,
+		JudgeEvery: 50 * time.Millisecond, HaltGrace: 300 * time.Millisecond, AuditAfter: 50 * time.Millisecond,
 		Log: zaptest.NewLogger(t),
 	}
 }

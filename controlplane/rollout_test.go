@@ -154,9 +154,7 @@ func TestAfterTooManyFailuresNothingMoreIsHandedOut(t *testing.T) {
 }
 
 func TestWhatWasHandedOutBeforeAHaltIsHeardFirst(t *testing.T) {
-	opts := testOptions(t)
-	opts.HaltGrace = 300 * time.Millisecond
-	p := startPlane(t, opts)
+	p := startPlane(t, testOptions(t))
 	release, ready := make(chan struct{}), make(chan struct{})
 	p.host("server-00", func(h *host, task protocol.Task) { <-release; succeed(h, task) })
 	p.host("server-01", func(h *host, task protocol.Task) { <-ready; failing(h, task) })

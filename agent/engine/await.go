@@ -79,11 +79,16 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	}
 }
 
-// watch waits for a program's end as long as the agent lives.
+// watch waits for a program's end as long as the agent lives. That one never
+// began is written down, for which the reserve is there too.
 func (e *Engine) watch(a step.Attempt, gone <-chan struct{}) <-chan ending {
 	ended := make(chan ending, 1)
 	e.wg.Go(func() {
-		exit, err := a.Wait(e.life, gone)
+		var exit step.Exit
+		err := e.opts.Store.Write(func() (err error) {
+			exit, err = a.Wait(e.life, gone)
+			return err
+		})
 		ended <- ending{exit, err}
 	})
 	return ended
@@ -103,7 +108,7 @@ func (h *host) ended(end journal.EndRecord, hastened journal.Outcome, got ending
 		}
 		end.Outcome = journal.Abandoned
 	case got.err != nil:
-		return end, got.err
+		return end, h.record(got.err)
 	case got.exit.Error != "":
 		h.Printf("%s\n", got.exit.Error)
 	case hastened != "":

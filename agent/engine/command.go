@@ -139,8 +139,15 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 		return nil, nil, err
 	}
 	failpoint.Hit(failpoint.StepPrepared)
-	gone, err := opts.Surroundings.Start(a.Dir, cmd.Kill)
-	if err != nil {
+	var gone <-chan struct{}
+	err = opts.Store.Write(func() (err error) {
+		gone, err = opts.Surroundings.Start(a.Dir, cmd.Kill)
+		return err
+	})
+	switch {
+	case errors.Is(err, journal.ErrDiskFull):
+		return nil, nil, h.record(err)
+	case err != nil:
 		return nil, nil, errors.Join(err, h.abandon(start, a))
 	}
 	failpoint.Hit(failpoint.StepStarted)
@@ -164,8 +171,12 @@ func (h *host) mayStart(ctx context.Context) error {
 
 // abandon closes an attempt whose shim could not be started.
 func (h *host) abandon(start journal.StartRecord, a step.Attempt) error {
-	if _, _, err := a.Look(); !errors.Is(err, step.ErrAbandoned) {
+	err := h.run.engine.opts.Store.Write(func() error {
+		_, _, err := a.Look()
 		return err
+	})
+	if !errors.Is(err, step.ErrAbandoned) {
+		return h.record(err)
 	}
 	return h.record(h.run.task.PutEnd(journal.EndRecord{
 		Item: start.Item, Step: start.Step, Attempt: start.Attempt, Outcome: journal.Abandoned,

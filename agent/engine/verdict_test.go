@@ -208,6 +208,42 @@ func TestATaskGoesOnWhenThereIsRoomAgain(t *testing.T) {
 	b.wantCount("second", 1)
 }
 
+// A shim that finds the disk full ends without having begun, and that the
+// attempt is given up has to be written down too.
+func TestAnAttemptIsGivenUpWhenThereIsRoomAgain(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.types["ONE"] = script{execute: b.steps(b.command("first", "ok"))}
+	working := b.self
+	b.self = filepath.Join(t.TempDir(), "shim")
+	becomes := func(program string) {
+		if err := errors.Join(os.Symlink(program, b.self+".new"), os.Rename(b.self+".new", b.self)); err != nil {
+			t.Error(err)
+		}
+	}
+	becomes("/bin/false")
+	b.run()
+	task := b.admit("t1", []string{"ONE"})
+	dir := filepath.Join(task.Dir(), "steps", "0", "01-first")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(dir, "abandoned")); err != nil {
+		t.Fatal(err)
+	}
+	b.engine.Submit(task)
+	b.until("the reserve is given up", func() bool {
+		_, err := os.Stat(filepath.Join(b.dir, "reserve"))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	becomes(working)
+	if err := os.Remove(filepath.Join(dir, "abandoned")); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "")
+	b.wantCount("first", 1)
+}
+
 func TestAJournalThatCannotBeWrittenStopsTheAgent(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})

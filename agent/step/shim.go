@@ -1,7 +1,6 @@
 package step
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,9 +48,6 @@ func Shim(dir string) error {
 	}
 	self, err := inspect(os.Getpid())
 	if err != nil {
-		return fmt.Errorf("step: %w", err)
-	}
-	if err := reserveExit(dir); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
 	started := Started{PID: self.pid, Ticks: self.ticks, Boot: spec.Boot, Uptime: uptime()}
@@ -148,21 +144,6 @@ func ended(status syscall.WaitStatus) (code int, sig string) {
 		return 128 + int(status.Signal()), status.Signal().String()
 	}
 	return status.ExitStatus(), ""
-}
-
-// exitRoom is what the record of an end takes on the disk, in bytes.
-const exitRoom = 2048
-
-// reserveExit takes the room for the record of the end before there is anything
-// to record: on a disk that is full by then the end of an action must not be
-// lost, which would make it an interrupted one.
-func reserveExit(dir string) error {
-	file, err := os.OpenFile(filepath.Join(dir, exitFile+".new"), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(bytes.Repeat([]byte{' '}, exitRoom))
-	return errors.Join(err, file.Sync(), file.Close())
 }
 
 // writeExit writes into the room that reserveExit took. What is left of it stays

@@ -26,6 +26,7 @@
 package step
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,12 +83,35 @@ const (
 	shimLogFile   = "shim.log"
 )
 
-// Prepare writes an attempt's folder. Nothing is started yet.
+// Prepare writes an attempt's folder, with the room on the disk that the record of
+// its end will take. Nothing is started yet.
 func Prepare(dir string, spec Spec) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = reserveExit(dir)
+	}
+	if err == nil {
+		err = writeJSON(dir, specFile, spec, os.O_TRUNC)
+	}
+	if err != nil {
 		return fmt.Errorf("prepare step: %w", err)
 	}
-	return writeJSON(dir, specFile, spec, os.O_TRUNC)
+	return nil
+}
+
+// exitRoom is what the record of an end takes on the disk, in bytes.
+const exitRoom = 2048
+
+// reserveExit takes the room for the record of the end before there is anything
+// to record: on a disk that is full by then the end of an action must not be
+// lost, which would make it an interrupted one.
+func reserveExit(dir string) error {
+	file, err := os.OpenFile(filepath.Join(dir, exitFile+".new"), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(bytes.Repeat([]byte{' '}, exitRoom))
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
 func readSpec(dir string) (spec Spec, err error) {

@@ -3,8 +3,10 @@
 //
 // The control plane gives a verdict in three cases: a task was never accepted
 // and has expired, its job was deleted, cancelled or halted before anybody
-// accepted it, or its host accepted it and is lost. Each is published on condition that nothing newer of
-// the host is in the stream, so an acceptance on its way wins.
+// accepted it, or its host accepted it and is lost. Each is published on
+// condition that nothing newer of the host is in the stream, so an acceptance on
+// its way wins. A host that may have a task of a job that is called off has
+// HaltGrace to say so: with a link that is down it may have begun.
 package verdict
 
 import (
@@ -32,8 +34,9 @@ type Options struct {
 	// tell again what they accepted before.
 	Born  time.Time
 	Grace time.Duration
-	// HaltGrace is how long after its job was halted a host has to say that it
-	// had accepted its task; zero: 1 min. Listed tells whether its mailbox has it.
+	// HaltGrace is how long after its job was halted, cancelled or deleted a host
+	// has to say that it had accepted its task; zero: 1 min. Listed tells whether
+	// its mailbox has it.
 	HaltGrace time.Duration
 	Listed    func(ctx context.Context, server, task string) (bool, error)
 	// Every is the time between two looks; zero: 10 s.

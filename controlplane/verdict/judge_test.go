@@ -32,7 +32,7 @@ func deletedJob(t *testing.T) (*broker.Broker, *Judge, *view.View, jobs.Record) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.DeletedAt = r.CreatedAt
+	r.DeletedAt = time.Now().Add(-time.Hour).UnixMilli()
 	v := view.New(view.Options{})
 	v.ApplyRecord(r, 1)
 	j, err := New(t.Context(), Options{JS: b.JS, View: v})

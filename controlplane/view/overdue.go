@@ -26,8 +26,8 @@ const HaltSettle = 2 * time.Second
 type Rules struct {
 	// LostAfter is how long an accepted task's host may be silent.
 	LostAfter time.Duration
-	// HaltGrace is how long after its job was halted a host has to say that it
-	// had accepted what its mailbox lists.
+	// HaltGrace is how long after its job was halted, cancelled or deleted a host
+	// has to say that it had accepted what it may have been handed.
 	HaltGrace time.Duration
 	// Born is when the stream of statuses was made, and Trusted from when on it
 	// shows by saying nothing that a task older than itself was never accepted:
@@ -63,7 +63,7 @@ func (v *View) overdue(t *task, now time.Time, rules Rules) (Overdue, bool) {
 	case now.Before(rules.Trusted) && t.job.record.Created().Before(rules.Born):
 		return Overdue{}, false
 	}
-	if o, ok := t.revoked(); ok {
+	if o, ok := t.revoked(now, rules.HaltGrace); ok {
 		return o, ok
 	}
 	if o, ok := t.halted(now, rules.HaltGrace); ok {
@@ -78,8 +78,9 @@ func (v *View) overdue(t *task, now time.Time, rules Rules) (Overdue, bool) {
 }
 
 // revoked ends a task that nobody accepted before its job was deleted or
-// cancelled.
-func (t *task) revoked() (Overdue, bool) {
+// cancelled. The mailbox of a task that had its turn has a cancel by now, which
+// does not tell whether it had the task before: the host is heard first.
+func (t *task) revoked(now time.Time, grace time.Duration) (Overdue, bool) {
 	at, why := t.job.record.Revoked()
 	switch {
 	case at == 0:
@@ -87,7 +88,7 @@ func (t *task) revoked() (Overdue, bool) {
 	case !t.turn:
 		return t.overdue(protocol.Deleted, protocol.TaskWithheld, why+" before the task's turn came; it was never handed out and nothing was started"), true
 	}
-	return t.overdue(protocol.Deleted, protocol.TaskCancelled, why+" before the host accepted the task; nothing was started"), true
+	return t.unheard(why), now.Sub(time.UnixMilli(at)) > grace
 }
 
 // halted ends a task that nobody accepted before its job was halted. A host that
@@ -98,21 +99,20 @@ func (t *task) halted(now time.Time, grace time.Duration) (Overdue, bool) {
 		return Overdue{}, false
 	}
 	failed := count(t.job.record.MaxFailures, "task")
+	age := now.Sub(time.UnixMilli(halt.At))
+	if t.place < halt.Window && age > grace {
+		return t.unheard(failed + " of the job had failed (max_failures)"), true
+	}
 	o := t.overdue(protocol.Deleted, protocol.TaskWithheld, fmt.Sprintf(
 		"never handed out, because %s of the job had failed (max_failures); nothing was started", failed))
-	age := now.Sub(time.UnixMilli(halt.At))
-	switch {
-	case t.place >= halt.Window:
-		return o, true
-	case age > grace:
-		o.Code, o.Message = protocol.TaskCancelled, fmt.Sprintf(
-			"%s of the job had failed (max_failures) before the host accepted the task; if the host has taken it all the same, it stops before its next action and what it says is shown as late", failed)
-		return o, true
-	case age > HaltSettle:
-		o.Unlisted = true
-		return o, true
-	}
-	return Overdue{}, false
+	o.Unlisted = t.place < halt.Window
+	return o, !o.Unlisted || age > HaltSettle
+}
+
+// unheard ends a task that its host may have had and did not speak of in time.
+func (t *task) unheard(why string) Overdue {
+	return t.overdue(protocol.Deleted, protocol.TaskCancelled, why+
+		" before the host accepted the task; if the host has taken it all the same, it stops before its next action and what it says is shown as late")
 }
 
 // whyNot says what kept a task from being accepted.

@@ -67,7 +67,10 @@ func (j *job) howMany(are func(*task) bool) (n int) {
 // waiting says what a task that nobody has accepted waits for, besides its host.
 func (v *View) waiting(t *task) string {
 	why := v.held(t.job)
+	revoked, revocation := t.job.record.Revoked()
 	switch {
+	case revoked != 0:
+		return revocation + "; the host is asked whether it had accepted the task"
 	case why != "":
 		return "not handed out: " + why
 	case !t.turn:

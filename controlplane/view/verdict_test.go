@@ -151,7 +151,7 @@ func TestALateVerdictIsNotCountedForEver(t *testing.T) {
 }
 
 func TestWhatTheControlPlaneEnds(t *testing.T) {
-	const lostAfter = 24 * time.Hour
+	const lostAfter, heard = 24 * time.Hour, 10 * time.Second
 	after, before := start.Add(time.Second), start.Add(-time.Second)
 	expired := start.Add(time.Hour + protocol.ExpiryGrace + time.Second)
 	deleted := record
@@ -172,7 +172,8 @@ func TestWhatTheControlPlaneEnds(t *testing.T) {
 		"what is younger than the stream, at once": {nil, expired, before, expired.Add(time.Second), map[string]protocol.Code{"server-a": protocol.TaskExpired, "server-b": protocol.TaskExpired}},
 		"not what was accepted":                    {[]func(*View){hear, accept}, expired, after, start, map[string]protocol.Code{"server-b": protocol.TaskExpired}},
 		"not what a mailbox says was accepted":     {[]func(*View){hear, func(v *View) { v.ApplyAcceptance(jobs.TaskID(record.ID, "server-b"), "i") }, accept}, expired, after, start, nil},
-		"what is deleted and was never accepted":   {[]func(*View){hear, accept, func(v *View) { v.ApplyRecord(deleted, 2) }}, start.Add(time.Minute), after, start, map[string]protocol.Code{"server-b": protocol.TaskCancelled}},
+		"not what was deleted just now":            {[]func(*View){hear, accept, func(v *View) { v.ApplyRecord(deleted, 2) }}, start.Add(time.Minute + heard), after, start, nil},
+		"what is deleted and was never accepted":   {[]func(*View){hear, accept, func(v *View) { v.ApplyRecord(deleted, 2) }}, start.Add(time.Minute + heard + 1), after, start, map[string]protocol.Code{"server-b": protocol.TaskCancelled}},
 		"a host that is silent for too long":       {[]func(*View){hear, accept}, start.Add(lostAfter), after, start.Add(48 * time.Hour), map[string]protocol.Code{"server-a": protocol.HostLost}},
 		"not a host that could not be heard":       {[]func(*View){accept, func(v *View) { v.SetHearing(start.Add(time.Hour)) }}, start.Add(lostAfter), after, start.Add(48 * time.Hour), nil},
 	} {
@@ -182,7 +183,7 @@ func TestWhatTheControlPlaneEnds(t *testing.T) {
 				prepare(v)
 			}
 			got := map[string]protocol.Code{}
-			for _, o := range v.Overdue(test.now, Rules{LostAfter: lostAfter, Born: test.born, Trusted: test.trusted}) {
+			for _, o := range v.Overdue(test.now, Rules{LostAfter: lostAfter, HaltGrace: heard, Born: test.born, Trusted: test.trusted}) {
 				got[o.ServerID] = o.Code
 				if o.Message == "" || !v.StillOpen(o) {
 					t.Errorf("overdue is %+v", o)

@@ -64,21 +64,31 @@ func newDisk(t testing.TB, bytes int) *disk {
 // remount changes the disk's options: ro, rw or its size.
 func (d *disk) remount(option string) {
 	d.t.Helper()
-	argv := append(d.command, "mount", "-o", "remount,"+option, d.dir)
-	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-		d.t.Fatalf("%q: %v\n%s", argv, err, out)
+	if err := d.tryRemount(option); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
+func (d *disk) tryRemount(option string) error {
+	argv := append(d.command, "mount", "-o", "remount,"+option, d.dir)
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%q: %w\n%s", argv, err, out)
+	}
+	return nil
+}
+
 // choke leaves no room, at once however large the disk is, and returns what gives
-// it back.
+// it back. Who writes meanwhile makes it try again: a file system cannot be made
+// smaller than what is on it.
 func (d *disk) choke() (relieve func()) {
 	d.t.Helper()
-	var now syscall.Statfs_t
-	if err := syscall.Statfs(d.path, &now); err != nil {
-		d.t.Fatal(err)
-	}
-	d.remount(fmt.Sprintf("size=%d", max(1, now.Blocks-now.Bfree)*uint64(now.Bsize)))
+	until(d.t, "the disk is full", func() error {
+		var now syscall.Statfs_t
+		if err := syscall.Statfs(d.path, &now); err != nil {
+			return err
+		}
+		return d.tryRemount(fmt.Sprintf("size=%d", max(1, now.Blocks-now.Bfree)*uint64(now.Bsize)))
+	})
 	return func() { d.remount(fmt.Sprintf("size=%d", d.bytes)) }
 }
 

@@ -13,8 +13,11 @@
 //	TestDelivery...  mailboxes that come twice, late, damaged, forged, too large
 //	TestSchedules    random tasks and troubles from a seed; see scheduleCount
 //	TestSystem...    from devserverctl to the tools of fake hosts and back
+//	TestUpgrade...   the same lines and random troubles while hosts are upgraded,
+//	                 where hosts, control plane and broker are processes too
 //	TestScripts      the agent's commands, testdata/script/*.txtar
 //
-// Environment: E2E_SCHEDULES (how many, default 200), E2E_SEED (of the first
-// one; the following ones count up), E2E_KEEP=1 (leave the folders).
+// Environment: E2E_SCHEDULES (how many, default 200), E2E_UPGRADES (the same of
+// upgrades, default 300), E2E_SEED (of the first one; the following ones count
+// up), E2E_KEEP=1 (leave the folders). scripts/nightly runs far more of them.
 package e2e

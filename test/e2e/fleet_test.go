@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,10 +84,16 @@ func (f *fleet) daemon(name string, binary func() (string, error), args ...strin
 	return newDaemon(f.t, filepath.Join(f.dir, name+".log"), append([]string{program(f.t, binary)}, args...)...)
 }
 
-// freeAddress is one of the loopback that nobody listens on.
+var addresses atomic.Uint32
+
+// freeAddress is one of the loopback that nobody listens on, nor will: a port of
+// 127.0.0.1 might be given to another process before a fleet takes it, and while
+// it is down. So it is on an address of its own.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	own := net.IPv4(127, byte(1+pid>>8%250), byte(pid), byte(1+addresses.Add(1)%250))
+	listener, err := net.Listen("tcp", net.JoinHostPort(own.String(), "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

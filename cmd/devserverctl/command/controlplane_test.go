@@ -30,8 +30,9 @@ func startControlPlane(ts *testscript.TestScript, _ bool, _ []string) {
 	defer cancel()
 	c, err := controlplane.Start(ctx, controlplane.Options{
 		Listen: "127.0.0.1:0", DataDir: filepath.Join(ts.Getenv("WORK"), "controlplane"),
-		Broker:     broker.Options{Listen: "127.0.0.1:0"},
-		EpochGrace: time.Millisecond, // a deleted job of an idle host ends at once
+		Broker: broker.Options{Listen: "127.0.0.1:0"},
+		// A deleted job of an idle host ends at once.
+		EpochGrace: time.Millisecond, HaltGrace: time.Millisecond, JudgeEvery: 50 * time.Millisecond,
 	})
 	ts.Check(err)
 	ts.Defer(c.Close)

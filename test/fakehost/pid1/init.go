@@ -60,9 +60,9 @@ type machine struct {
 	pid     int // of the command, 0 while it is down
 	since   time.Time
 	backoff time.Duration
-	again   *time.Timer // fires when the command is to be started again
+	again   *time.Timer   // fires when the command is to be started again
 	boot    *atomic.Int64 // counts what init has booted
-	falling *time.Timer // fires when a reboot that was asked for is to begin; nil: none was
+	falling *time.Timer   // fires when a reboot that was asked for is to begin; nil: none was
 }
 
 type request struct {

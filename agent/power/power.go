@@ -49,8 +49,8 @@ func (r Restarter) Ask(ctx context.Context) error {
 	}
 	reply, err := step.Query(ctx, path, r.Command, r.Tools.Environ())
 	switch {
-	case errors.Is(err, executors.ErrTimeout):
-		return nil // some only return when the host is down
+	case errors.Is(err, executors.ErrTimeout), errors.Is(err, executors.ErrFlood):
+		return nil // it was cut and may have asked; some only return when the host is down
 	case err != nil:
 		return fmt.Errorf("restart the host: %w", err)
 	case reply.Code != 0:

@@ -158,7 +158,7 @@ func (r *rig) keepOnly(version string) {
 
 func (r *rig) withIndex(change func(*repository.Index)) {
 	r.Helper()
-	index, err := repository.ReadIndex(context.Background(), repository.Folder(repo(r.T)))
+	index, err := r.upgrade.Cache.Index(context.Background(), repository.Folder(repo(r.T)))
 	if err != nil {
 		r.Fatal(err)
 	}

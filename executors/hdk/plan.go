@@ -140,7 +140,7 @@ func (r *run) index(ctx context.Context) (repository.Index, error) {
 	if r.Source == nil {
 		return repository.Index{}, repository.ErrNone
 	}
-	return repository.ReadIndex(ctx, r.Source)
+	return r.Cache.Index(ctx, r.Source)
 }
 
 func (p *plan) lacksIndex(err error) {

@@ -32,8 +32,8 @@ type Cache struct {
 	// Limit is how many bytes are kept, those linked elsewhere not counted; 0: 8 GiB.
 	// A single package may be larger.
 	Limit int64
-	// Pause is the first pause before a download that was cut is resumed, doubled
-	// with each that brought nothing; 0: 1 s.
+	// Pause is the first pause before a source that failed is tried again, doubled
+	// with each try that brought nothing; 0: 1 s.
 	Pause time.Duration
 
 	mu sync.Mutex
@@ -42,10 +42,31 @@ type Cache struct {
 // ErrDamaged says that a package is not what the index declares.
 var ErrDamaged = errors.New("not what the index declares")
 
-const (
-	defaultLimit = 8 << 30
-	maxCuts      = 6 // downloads in a row that brought nothing
-)
+const defaultLimit = 8 << 30
+
+// Index reads the index of a repository, with the patience that Fetch has for
+// packages: a server that is being restarted has not lost it. Errors are as
+// Fetch's, and those of ParseIndex.
+func (c *Cache) Index(ctx context.Context, source Source) (Index, error) {
+	for patience := newPatience(c.Pause); ; {
+		data, err := readIndex(ctx, source)
+		if err == nil {
+			return ParseIndex(data)
+		}
+		if err := patience.after(ctx, err); err != nil {
+			return Index{}, fmt.Errorf("read %s: %w", IndexFile, err)
+		}
+	}
+}
+
+func readIndex(ctx context.Context, source Source) ([]byte, error) {
+	file, err := source.Open(ctx, IndexFile, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, MaxIndex+1))
+}
 
 // Fetch puts a package of source into the cache, unless it is there, and links
 // it into dir as its own file, executable by its owner only. What it returns was
@@ -178,28 +199,17 @@ func (c *Cache) try(ctx context.Context, source Source, p Package, kept string, 
 
 // fill downloads what is missing, as often as it takes while something comes.
 func (c *Cache) fill(ctx context.Context, source Source, p Package, got *tally, to io.Writer) error {
-	pause := cmp.Or(c.Pause, time.Second)
-	for cuts := 0; got.size < p.Size; {
+	for patience := newPatience(c.Pause); got.size < p.Size; {
 		before := got.size
 		err := piece(ctx, source, p, got, to)
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrDamaged), errors.Is(err, syscall.ENOSPC):
-			return err
-		case err == nil:
+		if got.size > before {
+			patience.renew()
+		}
+		if err == nil {
 			continue
-		case got.size > before:
-			cuts, pause = 0, cmp.Or(c.Pause, time.Second)
 		}
-		if cuts++; cuts == maxCuts {
+		if err := patience.after(ctx, err); err != nil {
 			return err
-		}
-		select {
-		case <-time.After(pause):
-			pause *= 2
-		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
 	return nil

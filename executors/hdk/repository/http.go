@@ -32,10 +32,10 @@ type HTTP struct {
 func NewHTTP(base string) (*HTTP, error) {
 	u, err := url.Parse(base)
 	if err != nil {
-		return nil, fmt.Errorf("repository: %w", err)
+		return nil, fmt.Errorf("repository: its URL: %w", bare(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("repository %s is no http or https URL", u.Redacted())
+		return nil, fmt.Errorf("repository %s is no http or https URL", printable(u))
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = headerTimeout
@@ -43,13 +43,28 @@ func NewHTTP(base string) (*HTTP, error) {
 	client := &http.Client{Transport: transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		switch {
 		case next.URL.Scheme != u.Scheme:
-			return fmt.Errorf("redirect from %s to %s is refused", u.Scheme, next.URL.Scheme)
+			return refusal{fmt.Errorf("redirect from %s to %s is refused", u.Scheme, next.URL.Scheme)}
 		case len(via) > maxRedirects:
-			return fmt.Errorf("more than %d redirects", maxRedirects)
+			return refusal{fmt.Errorf("more than %d redirects", maxRedirects)}
 		}
 		return nil
 	}}
 	return &HTTP{base: u, client: client, stall: stallTimeout}, nil
+}
+
+// printable is a URL without what may be secret: its user, its query.
+func printable(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// bare is an error without the URL that net/url and net/http put before it, with
+// all that is secret in it.
+func bare(err error) error {
+	var full *url.Error
+	if errors.As(err, &full) {
+		return full.Err
+	}
+	return err
 }
 
 // Open implements Source with a range request. A server that knows no ranges is
@@ -68,11 +83,11 @@ func (h *HTTP) Open(ctx context.Context, name string, offset int64) (io.ReadClos
 	reply, err := h.client.Do(request) //nolint:bodyclose // steadyBody closes it
 	if err != nil {
 		cancel(nil)
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", printable(file), bare(err))
 	}
 	body := &steadyBody{body: reply.Body, limit: h.stall, ctx: ctx, cancel: cancel}
 	if err := body.position(reply, offset); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", file.Redacted(), err), body.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", printable(file), err), body.Close())
 	}
 	return body, nil
 }
@@ -103,6 +118,9 @@ func (b *steadyBody) position(reply *http.Response, offset int64) error {
 		return nil
 	case http.StatusNotFound, http.StatusGone:
 		return fmt.Errorf("%s: %w", reply.Status, fs.ErrNotExist)
+	}
+	if !passing(reply.StatusCode) {
+		return refusal{errors.New(reply.Status)}
 	}
 	return errors.New(reply.Status)
 }

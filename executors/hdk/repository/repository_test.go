@@ -252,6 +252,72 @@ func TestADownloadGivesUpAndEndsWithItsTask(t *testing.T) {
 	}
 }
 
+func TestAnIndexIsAskedForAgainWhereThatHelps(t *testing.T) {
+	const index = `{"releases":[{"version":"24.1.0"}]}`
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+	}
+	for name, c := range map[string]struct {
+		first http.HandlerFunc // what the first two requests get
+		asked int
+		says  string // "": the third is answered
+	}{
+		"a server that is being restarted": {status(http.StatusServiceUnavailable), 3, ""},
+		"one that is asked too often":      {status(http.StatusTooManyRequests), 3, ""},
+		"a connection that is cut":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 3, ""},
+		"an answer that is cut": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, index)
+		}, 3, ""},
+		"no such file":       {status(http.StatusNotFound), 1, "404"},
+		"not without a name": {status(http.StatusUnauthorized), 1, "401"},
+		"not for this one":   {status(http.StatusForbidden), 1, "403"},
+		"no index":           {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, 1, "invalid character"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if asked++; asked <= 2 {
+					c.first(w, r)
+					return
+				}
+				fmt.Fprint(w, index)
+			}))
+			defer web.Close()
+			source, err := repository.NewHTTP(strings.Replace(web.URL, "http://", "http://operator:hidden@", 1) + "?token=hidden")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := cache(t).Index(context.Background(), source)
+			if (err == nil) != (c.says == "") || err != nil && (!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hidden")) {
+				t.Errorf("error is %v", err)
+			}
+			if asked != c.asked || err == nil && len(got.Releases) != 1 {
+				t.Errorf("asked %d times, got %+v", asked, got)
+			}
+		})
+	}
+}
+
+func TestAnIndexThatCannotBeHadIsGivenUp(t *testing.T) {
+	web := httptest.NewServer(nil)
+	web.Close() // nobody listens there
+	source, err := repository.NewHTTP(strings.Replace(web.URL, "http://", "http://operator:hidden@", 1) + "?token=hidden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = cache(t).Index(context.Background(), source)
+	if err == nil || !strings.Contains(err.Error(), "connection refused (tried 6 times)") || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("error is %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stopped := errors.New("stopped")
+	cancel(stopped)
+	if _, err := cache(t).Index(ctx, source); !errors.Is(err, stopped) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestRedirectsKeepTheirScheme(t *testing.T) {
 	data, p := content("a.run", 1000)
 	plain := httptest.NewServer(&server{data: data})

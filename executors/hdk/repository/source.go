@@ -46,7 +46,9 @@ func Locate(location string, objects func(bucket string) (Source, error)) (Sourc
 type Broken struct{ Err error }
 
 // Open implements Source.
-func (b Broken) Open(context.Context, string, int64) (io.ReadCloser, error) { return nil, b.Err }
+func (b Broken) Open(context.Context, string, int64) (io.ReadCloser, error) {
+	return nil, refusal{b.Err}
+}
 
 // Folder is a repository in a folder.
 type Folder string
@@ -66,18 +68,4 @@ func (f Folder) Open(_ context.Context, name string, offset int64) (io.ReadClose
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
-}
-
-// ReadIndex reads the index of a repository.
-func ReadIndex(ctx context.Context, source Source) (Index, error) {
-	file, err := source.Open(ctx, IndexFile, 0)
-	if err != nil {
-		return Index{}, fmt.Errorf("read %s: %w", IndexFile, err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, MaxIndex+1))
-	if err != nil {
-		return Index{}, fmt.Errorf("read %s: %w", IndexFile, err)
-	}
-	return ParseIndex(data)
 }

@@ -1,0 +1,72 @@
+package hdk
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// complete is a host on which no warning is due.
+func complete() fstest.MapFS {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	return fstest.MapFS{
+		"proc/sys/kernel/osrelease": file("5.10.0-60.18.0.50.oe2203.aarch64\n"),
+		"usr/sbin/dkms":             file(""),
+		"usr/bin/gcc":               file(""),
+		"usr/bin/make":              file(""),
+		"usr/sbin/lspci":            file(""),
+		"sbin/ifconfig":             file(""),
+		"boot/grub2/grubenv":        file("# GRUB Environment Block\nsaved_entry=openEuler (5.10.0-60.18.0.50.oe2203.aarch64) 22.03 LTS\n"),
+		"run/systemd/system":        {Mode: 0o755 | 1<<31},
+		"var/lib/dpkg/updates":      {Mode: 0o755 | 1<<31},
+		"lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile":              file(""),
+		"etc/systemd/system/multi-user.target.wants/devserver-agent.service":       file(""),
+		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": file("\x06\x00\x00\x00\x00"),
+	}
+}
+
+func TestWarningsNameWhatOftenGoesWrong(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	without := func(names ...string) func(fstest.MapFS) {
+		return func(files fstest.MapFS) {
+			for _, name := range names {
+				delete(files, name)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(fstest.MapFS)
+		says   string // of the only warning; "": there is none
+	}{
+		"a host that has all":    {without(), ""},
+		"no tools":               {without("usr/sbin/dkms", "sbin/ifconfig"), "the installer may need what is not here: dkms, ifconfig"},
+		"no kernel headers":      {without("lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile"), "not here: kernel headers of 5.10.0-60.18.0.50.oe2203.aarch64"},
+		"another kernel is next": {func(f fstest.MapFS) { f["boot/grub2/grubenv"] = file("saved_entry=openEuler (5.10.0-216.0.0) 22.03\n") }, "the default boot entry is openEuler (5.10.0-216.0.0) 22.03, the running kernel 5.10.0-60"},
+		"the entry is a number":  {func(f fstest.MapFS) { f["boot/grub2/grubenv"] = file("saved_entry=0\n") }, ""},
+		"no environment of grub": {without("boot/grub2/grubenv"), ""},
+		"Secure Boot": {func(f fstest.MapFS) {
+			f["sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"] = file("\x06\x00\x00\x00\x01")
+		}, "Secure Boot is on"},
+		"no EFI":                   {without("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"), ""},
+		"dpkg was interrupted":     {func(f fstest.MapFS) { f["var/lib/dpkg/updates/0001"] = file("Package: dkms\n") }, "a transaction of the package manager is not finished"},
+		"yum was interrupted":      {func(f fstest.MapFS) { f["var/lib/yum/transaction-all.2026-11-22.10:00.00"] = file("") }, "a transaction of the package manager is not finished"},
+		"the agent is not enabled": {without("etc/systemd/system/multi-user.target.wants/devserver-agent.service"), "devserver-agent.service is not enabled"},
+		"no systemd, no service":   {without("run/systemd/system", "etc/systemd/system/multi-user.target.wants/devserver-agent.service"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := complete()
+			c.change(files)
+			var said []string
+			for _, f := range append(installWarnings(files), restartWarnings(files)...) {
+				if f.Blocks {
+					t.Errorf("%+v keeps the upgrade from being begun", f)
+				}
+				said = append(said, f.What)
+			}
+			switch {
+			case c.says == "" && len(said) > 0, c.says != "" && (len(said) != 1 || !strings.Contains(said[0], c.says)):
+				t.Errorf("warned of %q, want %q", said, c.says)
+			}
+		})
+	}
+}

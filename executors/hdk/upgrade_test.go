@@ -208,6 +208,10 @@ func TestUpgrade(t *testing.T) {
 			model: fakehost.P310, spec: executors.Spec{"version": "25.3.rc1", "firmware_version": "7.8.0.2.212"},
 			started:  []string{"firmware 7.8.0.2.212 --upgrade --quiet", "driver 25.3.rc1 --upgrade --quiet"},
 			restarts: []string{"final"}, want: "Driver: 25.3.rc1 | Firmware: 7.8.0.2.212"},
+		"of a 310B": {
+			model: fakehost.B310, spec: executors.Spec{"version": "24.1.0"},
+			started:  []string{"firmware 7.5.0.2.220 --upgrade --quiet", "driver 24.1.0 --upgrade --quiet"},
+			restarts: []string{"final"}, want: oldA2},
 		"with the firmware that is installed": {
 			model: fakehost.P310, spec: executors.Spec{"version": "24.1.1.1"},
 			started: []string{"driver 24.1.1.1 --upgrade --quiet"}, restarts: []string{"final"},
@@ -220,6 +224,14 @@ func TestUpgrade(t *testing.T) {
 			model: fakehost.A2, options: fakehost.Options{Bare: true}, spec: executors.Spec{"version": "24.1.0.3"},
 			started:  []string{"driver 24.1.0.3 --full --quiet", "firmware 7.5.0.5.220 --full --quiet"},
 			restarts: []string{"final"}, want: newA2},
+		"of a host whose driver lost its version.info, installed for all users as before": {
+			model: fakehost.A2, options: fakehost.Options{InstallForAll: true}, faults: []fault{{fakehost.VersionInfoMissing, []string{"kind=driver"}}}, spec: executors.Spec{"version": "24.1.0.3"},
+			started:  []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --full --quiet --install-for-all"},
+			restarts: []string{"final"}, want: "Driver: missing (no version.info) | Firmware: 7.5.0.5.220 | running: driver 24.1.0.3, firmware 7.5.0.5.220"},
+		"of such a 310B, whose packages know no installation for all": {
+			model: fakehost.B310, options: fakehost.Options{InstallForAll: true}, faults: []fault{{fakehost.VersionInfoMissing, []string{"kind=driver"}}}, spec: executors.Spec{"version": "24.1.0"},
+			started:  []string{"firmware 7.5.0.2.220 --upgrade --quiet", "driver 24.1.0 --full --quiet"},
+			restarts: []string{"final"}, want: "Driver: missing (no version.info) | Firmware: 7.5.0.2.220 | running: driver 24.1.0, firmware 7.5.0.2.220"},
 		"of a driver that is down: driver, restart, firmware, restart": {
 			model: fakehost.A2, faults: []fault{{fakehost.DriverDown, []string{"until=install"}}}, spec: executors.Spec{"version": "24.1.0.3"},
 			started:  []string{"driver 24.1.0.3 --upgrade --quiet", "firmware 7.5.0.5.220 --upgrade --quiet"},

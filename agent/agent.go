@@ -38,9 +38,10 @@ type Options struct {
 	Config   config.Config
 	Registry executors.Registry
 	Version  string
-	// Shim is the argv that runs step.Shim, without the step's folder: this
-	// program and its "step" command.
-	Shim []string
+	// Surroundings start the shims of steps, which outlive the agent.
+	Surroundings step.Surroundings
+	// Play answers queries on a simulated host; nil: its programs are run.
+	Play func(ctx context.Context, argv []string) (executors.Reply, error)
 	// Survey is asked for the host's state where a verdict has to say it; nil
 	// if nobody can.
 	Survey executors.Executor
@@ -113,10 +114,10 @@ func Open(opts Options) (*Agent, error) {
 
 func (a *Agent) assemble() {
 	c := a.opts.Config
-	tools := step.Tools{Root: c.Host.Root, Paths: c.ToolPaths()}
+	tools := step.Tools{Root: c.Host.Root, Paths: c.ToolPaths(), Play: a.opts.Play}
 	a.engine = engine.New(engine.Options{
 		Store: a.store, Queue: a.queue, Registry: a.opts.Registry,
-		Surroundings: step.Process{Shim: a.opts.Shim}, Tools: tools, Boot: a.boot,
+		Surroundings: a.opts.Surroundings, Tools: tools, Boot: a.boot,
 		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
 		Restart:  a.restarter(power.Restarter{Command: c.Host.RebootCommand, Delay: c.Host.RebootDelay.Std(), Tools: tools}),
 		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),

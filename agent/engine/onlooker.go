@@ -15,11 +15,7 @@ import (
 type onlooker struct{ tools step.Tools }
 
 func (o onlooker) Query(ctx context.Context, argv ...string) (executors.Reply, error) {
-	path, err := o.tools.Find(argv[0])
-	if err != nil {
-		return executors.Reply{}, err
-	}
-	return step.Query(ctx, path, argv, o.tools.Environ())
+	return o.tools.Query(ctx, argv...)
 }
 
 func (o onlooker) Memo(ctx context.Context, _ string, fn func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {

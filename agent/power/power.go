@@ -43,11 +43,7 @@ func (r Restarter) Ask(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	path, err := r.Tools.Find(r.Command[0])
-	if err != nil {
-		return fmt.Errorf("restart the host: %w", err)
-	}
-	reply, err := step.Query(ctx, path, r.Command, r.Tools.Environ())
+	reply, err := r.Tools.Query(ctx, r.Command...)
 	switch {
 	case errors.Is(err, executors.ErrTimeout), errors.Is(err, executors.ErrFlood):
 		return nil // it was cut and may have asked; some only return when the host is down

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,9 @@ import (
 type Tools struct {
 	Root  string            // prefix of the host's files; "" or "/" is the host itself
 	Paths map[string]string // programs whose place is configured, by name
+	// Play answers a query in place of the program, on a host that is simulated;
+	// nil: the program is run.
+	Play func(ctx context.Context, argv []string) (executors.Reply, error)
 }
 
 // places are where a program is looked for, below Root. The driver's own tools
@@ -38,6 +42,18 @@ func (t Tools) Find(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: %w", name, executors.ErrNotFound)
+}
+
+// Query runs a program that only reads; the contract is executors.Host.Query's.
+func (t Tools) Query(ctx context.Context, argv ...string) (executors.Reply, error) {
+	if t.Play != nil {
+		return t.Play(ctx, argv)
+	}
+	path, err := t.Find(argv[0])
+	if err != nil {
+		return executors.Reply{}, err
+	}
+	return Query(ctx, path, argv, t.Environ())
 }
 
 // Environ is the environment of every program: nothing of the agent's own but

@@ -22,6 +22,14 @@ import (
 // at most once, and writes down its end. It returns nil as well when there was
 // nothing to do.
 func Shim(dir string) error {
+	if err := standAlone(); err != nil {
+		return fmt.Errorf("step: %w", err)
+	}
+	return attend(dir, execute)
+}
+
+// attend has an attempt acted once and writes down its beginning and its end.
+func attend(dir string, act func(dir string, spec Spec) (Exit, error)) error {
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("step: %w", err)
@@ -43,9 +51,6 @@ func Shim(dir string) error {
 	if len(spec.Argv) == 0 {
 		return errors.New("step: its spec has no program")
 	}
-	if err := standAlone(); err != nil {
-		return fmt.Errorf("step: %w", err)
-	}
 	self, err := inspect(os.Getpid())
 	if err != nil {
 		return fmt.Errorf("step: %w", err)
@@ -59,7 +64,7 @@ func Shim(dir string) error {
 		return fmt.Errorf("step: %w", err)
 	}
 	failpoint.Hit(failpoint.ShimStarted)
-	exit, err := execute(dir, spec)
+	exit, err := act(dir, spec)
 	if err != nil {
 		return fmt.Errorf("step: %w", err)
 	}

@@ -55,9 +55,7 @@ func newFleet(t testing.TB) *fleet {
 func newApartFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := fleetOf(t)
-	_, port, err := net.SplitHostPort(f.nats)
-	f.must(err)
-	f.broker = f.daemon("broker", brokerBinary, "--dir", filepath.Join(f.dir, "store"), "--port", port)
+	f.broker = f.daemon("broker", brokerBinary, "--dir", filepath.Join(f.dir, "store"), "--listen", f.nats)
 	f.startBroker()
 	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats", "nats://"+f.nats,
 		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")

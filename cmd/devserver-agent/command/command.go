@@ -147,7 +147,7 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 	registry := c.Registry(cfg)
 	survey, _, _ := registry.Lookup("HDK_QUERY")
 	a, err := agent.Open(agent.Options{
-		Config: cfg, Registry: registry, Version: c.Version, Shim: []string{self, "step"},
+		Config: cfg, Registry: registry, Version: c.Version, Surroundings: step.Process{Shim: []string{self, "step"}},
 		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
 	})
 	return a, cfg, err

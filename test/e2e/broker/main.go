@@ -5,6 +5,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -14,12 +15,20 @@ import (
 
 func main() {
 	dir := flag.String("dir", "", "folder of the store")
-	port := flag.Int("port", 0, "port to listen on")
+	listen := flag.String("listen", "", "address and port to listen on")
 	flag.Parse()
-	b, err := brokertest.Start(*dir, func(o *server.Options) { o.Port = *port })
+	b, err := start(*dir, *listen)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	b.WaitForShutdown() // nobody shuts it down
+}
+
+func start(dir, listen string) (*brokertest.Broker, error) {
+	at, err := netip.ParseAddrPort(listen)
+	if err != nil {
+		return nil, err
+	}
+	return brokertest.Start(dir, func(o *server.Options) { o.Host, o.Port = at.Addr().String(), int(at.Port()) })
 }

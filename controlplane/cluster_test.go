@@ -1,8 +1,11 @@
 package controlplane
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -50,6 +53,57 @@ func TestABrokerWithoutTheMappingIsRefusedWithTheLinesItNeeds(t *testing.T) {
 	if !contains(err.Error(), "mappings {\n", `"devserver.v1.fetch.*": "$JS.API.DIRECT.GET.DEVSERVER_MAILBOX.devserver.v1.mailbox.{{wildcard(1)}}"`, "\n}") {
 		t.Errorf("error is %v", err)
 	}
+}
+
+// mute is an address in front of a server. Its first client is heard until it
+// asks for something of JetStream, and never answered again.
+func mute(t *testing.T, s *server.Server) (addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for first := true; ; first = false {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			served, err := net.Dial("tcp", s.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			go io.Copy(client, served)
+			go relay(served, client, first)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func relay(to, from net.Conn, untilJetStream bool) {
+	defer from.Close()
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil || untilJetStream && bytes.Contains(buffer[:n], []byte("$JS.API")) {
+			return
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func TestABrokerThatGoesAwayDuringTheStartIsWaitedFor(t *testing.T) {
+	s := startNATS(t, &server.Options{Port: -1, StoreDir: t.TempDir()}, true)
+	opts := testOptions(t)
+	opts.Broker = broker.Options{URL: "nats://" + mute(t, s)}
+	p := startPlane(t, opts)
+	p.host("server-a", succeed)
+	p.finished(p.create("server-a").ID)
 }
 
 func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {

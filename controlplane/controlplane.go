@@ -105,14 +105,7 @@ func (o Options) withDefaults() Options {
 }
 
 func (c *ControlPlane) start(ctx context.Context) error {
-	epoch, err := c.broker.Ensure(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.broker.CheckMapping(ctx); err != nil {
-		return err
-	}
-	first, err := c.fold(ctx, epoch, false)
+	first, err := c.first(ctx)
 	if err != nil {
 		return err
 	}

@@ -141,6 +141,24 @@ func (c *ControlPlane) live(ctx context.Context, g *generation) {
 	}
 }
 
+// first makes the first generation. A broker that goes away in the middle is
+// waited for, as one is that was not there to begin with.
+func (c *ControlPlane) first(ctx context.Context) (*generation, error) {
+	for {
+		epoch, err := c.broker.Ensure(ctx)
+		if err == nil {
+			err = c.broker.CheckMapping(ctx)
+		}
+		var g *generation
+		if err == nil {
+			g, err = c.fold(ctx, epoch, false)
+		}
+		if err == nil || !broker.Away(err) || !c.pause(ctx, err) {
+			return g, err
+		}
+	}
+}
+
 // again makes the next generation, however often it takes; nil when ctx ended.
 func (c *ControlPlane) again(ctx context.Context) *generation {
 	for {
@@ -151,14 +169,22 @@ func (c *ControlPlane) again(ctx context.Context) *generation {
 				return g
 			}
 		}
-		if ctx.Err() != nil {
+		if !c.pause(ctx, err) {
 			return nil
 		}
-		c.log.Warn("streams cannot be read; it is tried again every second", zap.Error(err))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
+	}
+}
+
+// pause waits for the broker to be able again; false when ctx ended.
+func (c *ControlPlane) pause(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	c.log.Warn("streams cannot be read; it is tried again every second", zap.Error(err))
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Second):
+		return true
 	}
 }

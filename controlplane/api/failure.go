@@ -1,14 +1,14 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
-	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
+
+	"devserver-agent/controlplane/broker"
 )
 
 const requestID = "X-Request-Id"
@@ -46,7 +46,7 @@ func writeError(w http.ResponseWriter, err error) {
 	var f *failure
 	switch {
 	case errors.As(err, &f):
-	case unreachable(err):
+	case broker.Away(err):
 		w.Header().Set("Retry-After", "1")
 		f = fail(http.StatusServiceUnavailable, codeInternal,
 			"NATS does not answer, so it is not known whether the request was carried out; send it again, a POST with the same %s: %v", clientToken, err)
@@ -73,17 +73,4 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text))
-}
-
-// unreachable reports whether an error says that the broker did not answer.
-func unreachable(err error) bool {
-	for _, why := range []error{
-		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
-		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, context.DeadlineExceeded,
-	} {
-		if errors.Is(err, why) {
-			return true
-		}
-	}
-	return false
 }

@@ -144,3 +144,17 @@ func connOptions(log *zap.Logger) []nats.Option {
 		}),
 	}
 }
+
+// Away reports whether an error says that the broker did not answer, which it may
+// do a moment later.
+func Away(err error) bool {
+	for _, why := range []error{
+		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, why) {
+			return true
+		}
+	}
+	return false
+}

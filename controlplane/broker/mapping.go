@@ -2,11 +2,8 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"devserver-agent/protocol"
 )
@@ -36,10 +33,10 @@ func (b *Broker) CheckMapping(ctx context.Context) error {
 
 func (b *Broker) explainMapping(err error) error {
 	from, to := protocol.FetchMapping()
-	if !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded) {
+	if !Away(err) || !b.Conn.IsConnected() {
 		return fmt.Errorf("ask for a mailbox: %w", err)
 	}
-	return fmt.Errorf("agents could not read their mailboxes from this NATS: nothing answers %s (%w). "+
+	return fmt.Errorf("agents could not read their mailboxes from this NATS: nothing answers %s (%v). "+
 		"Add to the configuration of its servers, in the account the agents use, and reload it:\n"+
 		"mappings {\n  %q: %q\n}", from, err, from, to)
 }

@@ -92,18 +92,35 @@ func streams(r Retention, replicas int) []jetstream.StreamConfig {
 func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
 	replicas := b.replicas()
 	for _, config := range streams(b.opts.Retention, replicas) {
-		if _, err := b.JS.CreateOrUpdateStream(ctx, config); err != nil {
+		err := ask(ctx, func(ctx context.Context) error {
+			_, err := b.JS.CreateOrUpdateStream(ctx, config)
+			return err
+		})
+		if err != nil {
 			return Epoch{}, explain(fmt.Errorf("stream %s: %w", config.Name, err), replicas)
 		}
 	}
-	_, err := b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: protocol.JobsBucket, Description: "jobs as they were asked",
-		History: 1, Storage: jetstream.FileStorage, Replicas: replicas,
+	err := ask(ctx, func(ctx context.Context) error {
+		_, err := b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: protocol.JobsBucket, Description: "jobs as they were asked",
+			History: 1, Storage: jetstream.FileStorage, Replicas: replicas,
+		})
+		return err
 	})
 	if err != nil {
 		return Epoch{}, explain(fmt.Errorf("bucket %s: %w", protocol.JobsBucket, err), replicas)
 	}
 	return b.epoch(ctx)
+}
+
+// answerTimeout is how long a broker may take to make a stream. One that went
+// away after it was asked never answers.
+const answerTimeout = 5 * time.Second
+
+func ask(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return fn(ctx)
 }
 
 func (b *Broker) replicas() int {

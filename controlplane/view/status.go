@@ -48,7 +48,8 @@ func (v *View) applyStatus(server string, s protocol.Status, at time.Time) (Outc
 	if t == nil {
 		return Unknown, effects{}
 	}
-	if t.server.id != server || t.job.record.ID != s.JobID {
+	// A host that was cancelled before it saw its task knows no job of it.
+	if t.server.id != server || s.JobID != "" && s.JobID != t.job.record.ID {
 		return Foreign, effects{}
 	}
 	if _, spoke := t.taken[s.InstallationID]; !spoke && len(t.taken) >= maxInstallations {

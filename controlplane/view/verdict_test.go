@@ -93,6 +93,10 @@ func TestWhoGivesTheVerdict(t *testing.T) {
 			[]step{{"server-a", status(1, protocol.Failed, func(s *protocol.Status) { s.JobID = "other" }), Foreign}},
 			protocol.Processing, "", 0,
 		},
+		"a host that saw only the cancel knows no job": {
+			[]step{{"server-a", status(1, protocol.Deleted, func(s *protocol.Status) { s.JobID = "" }), Taken}},
+			protocol.Deleted, "DELETE 1", 0,
+		},
 		"a status of an unknown task is unknown": {
 			[]step{{"server-a", status(1, protocol.Failed, func(s *protocol.Status) { s.TaskID = "other" }), Unknown}},
 			protocol.Processing, "", 0,

@@ -33,9 +33,15 @@ type bench struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == floorArg {
-		floorAgent(os.Args[2:])
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case floorArg:
+			floorAgent(os.Args[2:])
+			return
+		case simulateArg:
+			simulate(os.Args[2:])
+			return
+		}
 	}
 	bin := flag.String("bin", "bin", "folder of the programs")
 	out := flag.String("out", "", "Markdown file to write the table to")
@@ -64,7 +70,7 @@ func run(ctx context.Context, bin, out, only string) error {
 		name string
 		run  func(context.Context, bench) ([]figure, error)
 	}{
-		{"size", size}, {"idle", idle}, {"start", start}, {"output", output}, {"round", round},
+		{"size", size}, {"idle", idle}, {"start", start}, {"output", output}, {"round", round}, {"upgrade", upgrade}, {"fleet", thousand},
 	} {
 		if !strings.Contains(part.name, only) {
 			continue
@@ -142,9 +148,14 @@ func size(_ context.Context, b bench) ([]figure, error) {
 
 // until polls a condition; it fails after a minute.
 func until(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	return within(ctx, time.Minute, time.Millisecond, what, done)
+}
+
+// within polls a condition now and then; it fails after some time.
+func within(ctx context.Context, limit, every time.Duration, what string, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !done() {
 		select {

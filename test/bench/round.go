@@ -174,7 +174,10 @@ func (f *floor) round(ctx context.Context) (time.Duration, error) {
 }
 
 // plane is a control plane process.
-type plane struct{ http, nats, key string }
+type plane struct {
+	http, nats, key string
+	process         *exec.Cmd
+}
 
 func (b bench) plane(ctx context.Context) (*plane, error) {
 	api, broker, err := freePorts()
@@ -182,18 +185,24 @@ func (b bench) plane(ctx context.Context) (*plane, error) {
 		return nil, err
 	}
 	p := &plane{http: "http://" + api + "/v1/bench/dev-servers", nats: "nats://" + broker}
+	return p, b.startPlane(ctx, p, "--listen", api, "--nats-listen", broker)
+}
+
+// startPlane starts the process of a control plane and waits until it serves.
+func (b bench) startPlane(ctx context.Context, p *plane, flags ...string) (err error) {
 	data := filepath.Join(b.dir, "controlplane")
-	if _, err := b.program(ctx, "controlplane.log", filepath.Join(b.bin, "devserver-controlplane"),
-		"--listen", api, "--nats-listen", broker, "--data-dir", data, "--log-level", "warn"); err != nil {
-		return nil, err
+	p.process, err = b.program(ctx, "controlplane.log", append([]string{filepath.Join(b.bin, "devserver-controlplane"),
+		"--data-dir", data, "--log-level", "warn"}, flags...)...)
+	if err != nil {
+		return err
 	}
 	err = until(ctx, "the control plane", func() bool { return p.get("", &struct{}{}) == nil })
 	if err != nil {
-		return nil, err
+		return err
 	}
 	key, err := os.ReadFile(filepath.Join(data, "signing.pub"))
 	p.key = string(bytes.TrimSpace(key))
-	return p, err
+	return err
 }
 
 func freePorts() (a, b string, err error) {
@@ -222,17 +231,12 @@ func (p *plane) get(path string, into any) error {
 
 func (p *plane) present() int {
 	var list struct {
-		Data []struct {
-			AgentVersion string `json:"agent_version"`
-			Facts        struct {
-				AgentVersion string `json:"agent_version"`
-			} `json:"facts"`
-		} `json:"data"`
+		Total int `json:"total"`
 	}
-	if p.get("?limit=1000", &list) != nil {
+	if p.get("?limit=1", &list) != nil {
 		return 0
 	}
-	return len(list.Data)
+	return list.Total
 }
 
 // query posts a job and polls it to its end, as any client of the API would.
@@ -241,30 +245,48 @@ func (p *plane) query(ctx context.Context) (time.Duration, error) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("srv-%02d", i)
 	}
-	body, err := json.Marshal(map[string]any{"name": "bench", "type": "HDK_QUERY", "server_ids": ids, "items": []map[string]string{{"type": "HDK_QUERY"}}})
-	if err != nil {
-		return 0, err
-	}
 	began := time.Now()
-	r, err := http.Post(p.http+"/jobs", "application/json", bytes.NewReader(body))
+	id, err := p.post(map[string]any{"name": "bench", "type": "HDK_QUERY", "server_ids": ids, "items": []map[string]string{{"type": "HDK_QUERY"}}})
 	if err != nil {
 		return 0, err
 	}
-	var job struct {
-		ID            string `json:"id"`
-		Status        string `json:"status"`
-		AbnormalCount int    `json:"abnormal_count"`
-	}
-	err = json.NewDecoder(r.Body).Decode(&job)
-	_ = r.Body.Close()
-	if err != nil || job.ID == "" {
-		return 0, fmt.Errorf("POST answered %s: %w", r.Status, err)
-	}
-	err = until(ctx, "the job", func() bool { return p.get("/jobs/"+job.ID, &job) == nil && job.Status == "FINISHED" })
+	var job job
+	err = until(ctx, "the job", func() bool { return p.get("/jobs/"+id, &job) == nil && job.Status == "FINISHED" })
 	if job.AbnormalCount != 0 {
 		return 0, fmt.Errorf("%d tasks failed", job.AbnormalCount)
 	}
 	return time.Since(began), err
+}
+
+// job is what the API answers of one.
+type job struct {
+	ID            string `json:"id"`
+	Status        string `json:"status"`
+	AbnormalCount int    `json:"abnormal_count"`
+	Tasks         []struct {
+		ServerID string            `json:"server_id"`
+		Status   string            `json:"status"`
+		Message  string            `json:"message"`
+		Late     []json.RawMessage `json:"late"`
+	} `json:"tasks"`
+}
+
+// post creates a job.
+func (p *plane) post(request any) (id string, err error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return "", err
+	}
+	r, err := http.Post(p.http+"/jobs", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	var created job
+	if err := json.NewDecoder(r.Body).Decode(&created); err != nil || created.ID == "" {
+		return "", fmt.Errorf("POST answered %s: %w", r.Status, err)
+	}
+	return created.ID, nil
 }
 
 // agent starts an agent process of the given program.

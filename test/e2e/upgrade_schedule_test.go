@@ -331,13 +331,16 @@ func (u *upgrade) output(h *upgraded, task task) (wrong []error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return []error{err}
 	}
-	var arrived []byte
-	until(u.t, "the output is told", func() (err error) {
-		arrived, err = u.ctl("task", "logs", u.job, task.ID)
+	// What a broker forgot that was killed is asked for 30 s after the verdict.
+	err = soon(patience, func() error {
+		arrived, err := u.ctl("task", "logs", u.job, task.ID)
+		if err == nil && !bytes.Equal(file, arrived) {
+			err = fmt.Errorf("the host has %d bytes of output, of which %d arrived:\n%s\n---\n%s", len(file), len(arrived), file, arrived)
+		}
 		return err
 	})
-	if !bytes.Equal(file, arrived) {
-		return []error{fmt.Errorf("the host has %d bytes of output, of which %d arrived:\n%s\n---\n%s", len(file), len(arrived), file, arrived)}
+	if err != nil {
+		return []error{err}
 	}
 	return nil
 }

@@ -122,12 +122,7 @@ func (p Package) build(dir string, header []byte) (Built, error) {
 	}
 	defer os.RemoveAll(work)
 	content := filepath.Join(work, "content")
-	scene := fmt.Sprintf("os=linux\narch=%s\nchip=%s\nkind=%s\n", p.arch(), p.Chip, p.Kind)
-	err = errors.Join(
-		replaceFile(filepath.Join(content, "install.sh"), []byte(startScript), 0o755),
-		replaceFile(filepath.Join(content, "version.info"), []byte(versionInfo(p.Kind, p.Version, p.Requires)), 0o444),
-		replaceFile(filepath.Join(content, "scene.info"), []byte(scene), 0o444),
-		replaceFile(filepath.Join(work, "header.sh"), header, 0o644))
+	err = errors.Join(p.Unpack(content), replaceFile(filepath.Join(work, "header.sh"), header, 0o644))
 	if p.Pad > 0 {
 		err = errors.Join(err, writeNoise(filepath.Join(content, "payload.bin"), p.Pad))
 	}
@@ -150,6 +145,15 @@ func (p Package) build(dir string, header []byte) (Built, error) {
 	}
 	b.Size, b.SHA256, err = measure(b.Path)
 	return b, err
+}
+
+// Unpack writes to dir what the package's archive holds, without its padding.
+func (p Package) Unpack(dir string) error {
+	scene := fmt.Sprintf("os=linux\narch=%s\nchip=%s\nkind=%s\n", p.arch(), p.Chip, p.Kind)
+	return errors.Join(
+		replaceFile(filepath.Join(dir, "install.sh"), []byte(startScript), 0o755),
+		replaceFile(filepath.Join(dir, "version.info"), []byte(versionInfo(p.Kind, p.Version, p.Requires)), 0o444),
+		replaceFile(filepath.Join(dir, "scene.info"), []byte(scene), 0o444))
 }
 
 func measure(path string) (int64, string, error) {

@@ -1,9 +1,11 @@
 package step
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,5 +57,21 @@ func TestProgramsGetNothingOfTheAgentsEnvironmentButLibraries(t *testing.T) {
 	elsewhere := Tools{Root: "/host"}.Environ()
 	if len(elsewhere) != 3 || filepath.Base(elsewhere[0]) != "bin" {
 		t.Errorf("under another root it is %q", elsewhere)
+	}
+}
+
+func TestQueriesOfASimulatedHostArePlayed(t *testing.T) {
+	var asked []string
+	tools := Tools{Root: t.TempDir(), Play: func(_ context.Context, argv []string) (executors.Reply, error) {
+		asked = argv
+		return executors.Reply{Code: 3}, nil
+	}}
+	reply, err := tools.Query(t.Context(), "npu-smi", "info", "-l")
+	if err != nil || reply.Code != 3 || strings.Join(asked, " ") != "npu-smi info -l" {
+		t.Errorf("asked for %q it answered %+v, %v", asked, reply, err)
+	}
+	tools.Play = nil
+	if _, err := tools.Query(t.Context(), "npu-smi", "info", "-l"); !errors.Is(err, executors.ErrNotFound) {
+		t.Errorf("a host without the tool answered %v", err)
 	}
 }

@@ -165,8 +165,8 @@ func (b bench) simulated(ctx context.Context, ids []string, p *plane, packages s
 			return nil, err
 		}
 		file := filepath.Join(b.dir, id+".yaml")
-		text := fmt.Sprintf("server_id: %s\nstate_dir: %s\nnats: {servers: [%q], spread: 5s}\ntrust: {keys: [%q]}\nhost: {root: %s, boot_id_file: %s, reboot_command: [reboot]}\nhdk: {repository: %s}\nlog: {level: warn}\n",
-			id, filepath.Join(b.dir, id+"-state"), p.nats, p.key, h.Root(), h.BootIDFile(), packages)
+		text := fmt.Sprintf("server_id: %s\nstate_dir: %s\nnats: {servers: [%q], spread: 5s}\ntrust: {keys: [%q]}\nhost: {root: %s, boot_id_file: %s, reboot_command: [%s]}\nhdk: {repository: %s}\nlog: {level: warn}\n",
+			id, filepath.Join(b.dir, id+"-state"), p.nats, p.key, h.Root(), h.BootIDFile(), h.RebootCommand()[0], packages)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}

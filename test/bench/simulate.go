@@ -95,7 +95,7 @@ func (s *simulated) run(boot context.Context) error {
 // query plays the tools that only read, and the command that restarts the host.
 func (s *simulated) query(_ context.Context, argv []string) (executors.Reply, error) {
 	switch argv[0] {
-	case "reboot":
+	case s.config.Host.RebootCommand[0]:
 		s.down()
 		return executors.Reply{}, nil
 	case "npu-smi", "hccn_tool", "docker":

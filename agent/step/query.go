@@ -20,6 +20,8 @@ const (
 	// leftover is how long a pipe is read on that a program's children hold when
 	// it has ended itself.
 	leftover = 500 * time.Millisecond
+	// lastWords is how long it is read on when its time is over.
+	lastWords = 100 * time.Millisecond
 	// killed is how long a killed program may take to be gone before it counts
 	// as one that cannot be.
 	killed = time.Second
@@ -124,8 +126,9 @@ func (q *query) await(ctx context.Context) (reply executors.Reply, err error) {
 // giveUp ends a query that has no more time. read is nil if all was read.
 func (q *query) giveUp(reply executors.Reply, read <-chan []byte) executors.Reply {
 	q.kill()
-	// What keeps the pipe open may be out of reach; what came is enough.
-	_ = q.output.SetReadDeadline(time.Now())
+	// What keeps the pipe open may be out of reach; what came is enough. A deadline
+	// that is over already would leave it in the pipe.
+	_ = q.output.SetReadDeadline(time.Now().Add(lastWords))
 	if read != nil {
 		reply.Output = <-read
 		reply.Output = reply.Output[:min(len(reply.Output), executors.QueryLimit)]

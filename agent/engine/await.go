@@ -97,6 +97,9 @@ func (e *Engine) watch(a step.Attempt, gone <-chan struct{}) <-chan ending {
 // ended makes the record of an end, given why it was hastened, if it was.
 func (h *host) ended(end journal.EndRecord, hastened journal.Outcome, got ending, a step.Attempt) (journal.EndRecord, error) {
 	end.Code, end.Signal, end.TookMS = got.exit.Code, got.exit.Signal, got.exit.TookMS
+	if got.exit.OutOfMemory {
+		h.Printf("[the kernel killed a program of this step because its memory ran out]\n")
+	}
 	switch {
 	case errors.Is(got.err, step.ErrInterrupted):
 		end.Outcome = journal.Interrupted

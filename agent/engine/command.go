@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/step"
@@ -17,6 +19,9 @@ import (
 // maxAttempts bounds the attempts at one step, those included that never
 // started.
 const maxAttempts = 8
+
+// readyRetry is the time between two looks whether a step can be started.
+const readyRetry = 5 * time.Second
 
 // Command implements executors.Host.
 func (h *host) Command(ctx context.Context, cmd executors.Command) (executors.Exit, error) {
@@ -114,6 +119,9 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	if err := h.mayStart(ctx); err != nil {
 		return nil, nil, err
 	}
+	if err := h.awaitReady(ctx); err != nil {
+		return nil, nil, err
+	}
 	task, opts := h.run.task, h.run.engine.opts
 	path, err := opts.Tools.Find(cmd.Argv[0])
 	if err != nil {
@@ -147,11 +155,33 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	switch {
 	case errors.Is(err, journal.ErrDiskFull):
 		return nil, nil, h.record(err)
+	case errors.Is(err, step.ErrUnreachable):
+		if err := h.abandon(start, a); err != nil {
+			return nil, nil, err
+		}
+		return h.start(ctx, cmd)
 	case err != nil:
 		return nil, nil, errors.Join(err, h.abandon(start, a))
 	}
 	failpoint.Hit(failpoint.StepStarted)
 	return &journal.Attempt{StartRecord: start}, gone, nil
+}
+
+// awaitReady waits until a step can be started on the host.
+func (h *host) awaitReady(ctx context.Context) error {
+	for {
+		err := h.run.engine.opts.Surroundings.Ready(ctx)
+		if err == nil || ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		h.run.log.Warn("a step waits; it is tried again", zap.Duration("in", readyRetry), zap.Error(err))
+		h.Progress(0, fmt.Sprintf("Step %s waits to be started: %v.", h.run.step, err))
+		select {
+		case <-time.After(readyRetry):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // mayStart refuses what the task may not begin any more. An executor that has

@@ -19,6 +19,8 @@ type Surroundings interface {
 	// Start starts the shim of a prepared attempt. gone is closed when the shim
 	// is known to have ended.
 	Start(dir string, kill executors.Kill) (gone <-chan struct{}, err error)
+	// Ready says why nothing can be started now, as ErrUnreachable; nil if it can.
+	Ready(ctx context.Context) error
 }
 
 // Attempt is one start of an action, seen from the agent.

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,9 @@ func (f Functions) act(_ string, spec Spec) (Exit, error) {
 	return exit, output.Close()
 }
 
+// Ready implements Surroundings.
+func (f Functions) Ready(context.Context) error { return nil }
+
 // Process starts shims as sessions of their own. It is for hosts whose PID 1 is
 // not systemd: there a service's stop takes everything in its cgroup along.
 type Process struct {
@@ -71,3 +75,6 @@ func (p Process) Start(dir string, _ executors.Kill) (<-chan struct{}, error) {
 	}()
 	return gone, nil
 }
+
+// Ready implements Surroundings.
+func (p Process) Ready(context.Context) error { return nil }

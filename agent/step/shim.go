@@ -18,11 +18,15 @@ import (
 	"devserver-agent/executors"
 )
 
-// Shim is the program behind "devserver-agent step DIR": it runs one attempt,
-// at most once, and writes down its end. It returns nil as well when there was
-// nothing to do.
-func Shim(dir string) error {
-	if err := standAlone(); err != nil {
+// Shim is the program behind "devserver-agent step DIR|INSTANCE": it runs one
+// attempt, at most once, and writes down its end. It returns nil as well when
+// there was nothing to do.
+func Shim(argument string) error {
+	dir, err := resolve(argument)
+	if err == nil {
+		err = standAlone()
+	}
+	if err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
 	return attend(dir, execute)
@@ -102,6 +106,7 @@ func execute(dir string, spec Spec) (Exit, error) {
 	if cmd.Dir == "" {
 		cmd.Dir = dir
 	}
+	killed := oomKills(host())
 	output, err := os.OpenFile(spec.Output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err == nil {
 		defer output.Close()
@@ -119,7 +124,7 @@ func execute(dir string, spec Spec) (Exit, error) {
 	if err != nil {
 		return Exit{}, fmt.Errorf("wait for %s: %w", spec.Argv[0], err)
 	}
-	exit := Exit{TookMS: time.Since(began).Milliseconds()}
+	exit := Exit{TookMS: time.Since(began).Milliseconds(), OutOfMemory: oomKills(host()) > killed}
 	exit.Code, exit.Signal = ended(status)
 	if spec.Kill == executors.KillTree && exists(dir, endingFile) {
 		_, err = collect(everyone)

@@ -62,6 +62,8 @@ type Exit struct {
 	Signal string `json:"signal,omitempty"`
 	Error  string `json:"error,omitempty"` // why it could not be executed; Code is 126 or 127
 	TookMS int64  `json:"took_ms"`
+	// OutOfMemory says that the kernel killed something of it for want of memory.
+	OutOfMemory bool `json:"out_of_memory,omitempty"`
 }
 
 // Errors of an attempt.

@@ -101,7 +101,7 @@ func (c *cli) root() *cobra.Command {
 		c.switchCommand("hold", "Stop exclusive work and restarts of the host until lifted", (*cli).hold),
 		c.switchCommand("drain", "Start nothing new until lifted or the agent restarts; what runs goes on", (*cli).drain),
 		c.doctorCommand(), c.configCommand(), c.adoptCommand(), c.versionCommand(),
-		&cobra.Command{Use: "step DIR", Short: "Run one prepared step (internal)", Hidden: true, Args: cobra.ExactArgs(1),
+		&cobra.Command{Use: "step DIR|INSTANCE", Short: "Run one prepared step (internal)", Hidden: true, Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return step.Shim(args[0]) }},
 	)
 	for _, cmd := range append(root.Commands(), root) {
@@ -147,7 +147,7 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 	registry := c.Registry(cfg)
 	survey, _, _ := registry.Lookup("HDK_QUERY")
 	a, err := agent.Open(agent.Options{
-		Config: cfg, Registry: registry, Version: c.Version, Surroundings: step.Process{Shim: []string{self, "step"}},
+		Config: cfg, Registry: registry, Version: c.Version, Surroundings: step.Here([]string{self, "step"}),
 		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
 	})
 	return a, cfg, err

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,11 @@ type Agent struct {
 	facts *reporter
 	// started is when this agent was made.
 	started time.Time
-	fatal   chan error
+	// asked is closed when the mailbox was asked for the first time, whatever the
+	// answer was.
+	asked    chan struct{}
+	askedYet sync.Once
+	fatal    chan error
 }
 
 // Open opens the state directory and makes the stations. Errors are those of
@@ -101,7 +106,7 @@ func Open(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{opts: opts, boot: boot, store: store, queue: &queue.Queue{}, started: time.Now(), fatal: make(chan error, 1)}
+	a := &Agent{opts: opts, boot: boot, store: store, queue: &queue.Queue{}, started: time.Now(), asked: make(chan struct{}), fatal: make(chan error, 1)}
 	a.facts = newReporter(a)
 	a.assemble()
 	a.queue.Hold(a.held())
@@ -155,6 +160,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	go func() { a.report(a.inbox.Run(ctx)) }()
 	go a.facts.run(ctx)
 	go a.housekeep(ctx)
+	announced := make(chan struct{})
+	go func() { defer close(announced); a.announce(ctx) }()
+	defer func() { cancel(); <-announced }()
 	go func() { a.report(a.engine.Wait()) }()
 	if listen := a.opts.Config.Metrics.Listen; listen != "" {
 		go func() { a.report(a.serveMetrics(ctx, listen)) }()
@@ -251,6 +259,7 @@ func (l link) Send(subject string, data []byte) error { return l.a.conn.Load().S
 func (l link) Connected() bool { return l.a.conn.Load().Connected() }
 
 func (l link) Fetch(ctx context.Context) ([]byte, time.Time, error) {
+	defer l.a.askedYet.Do(func() { close(l.a.asked) })
 	return l.a.conn.Load().Fetch(ctx)
 }
 

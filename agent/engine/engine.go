@@ -176,6 +176,15 @@ func (e *Engine) pause() bool {
 	}
 }
 
+// Beat returns if the engine, its queue and its journal can be used at all. It is
+// for a watchdog: where they hang, so does it.
+func (e *Engine) Beat() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.opts.Queue.State()
+	e.opts.Store.AllOpen()
+}
+
 // Cancel obeys a cancel that is in the journal already.
 func (e *Engine) Cancel(t *journal.Task) {
 	e.mu.Lock()

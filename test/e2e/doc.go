@@ -10,6 +10,7 @@
 //
 //	TestCrash...     one line of the crash order each, by a named fail point
 //	TestState...     the state directory in every trouble
+//	TestService...   what the daemon tells its service manager
 //	TestDelivery...  mailboxes that come twice, late, damaged, forged, too large
 //	TestSchedules    random tasks and troubles from a seed; see scheduleCount
 //	TestSystem...    from devserverctl to the tools of fake hosts and back

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// manager is the socket of a service manager and what was said on it (sd_notify(3)).
+type manager struct {
+	t    *testing.T
+	conn *net.UnixConn
+	said []string
+}
+
+// newManager has every agent that is started from now on told of it.
+func newManager(t *testing.T, watchdog time.Duration) *manager {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	if watchdog > 0 {
+		t.Setenv("WATCHDOG_USEC", fmt.Sprint(watchdog.Microseconds()))
+	}
+	return &manager{t: t, conn: conn}
+}
+
+// next is what is said within some time, "" if nothing is.
+func (m *manager) next(within time.Duration) string {
+	m.t.Helper()
+	buffer := make([]byte, 4096)
+	if err := m.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+		m.t.Fatal(err)
+	}
+	n, err := m.conn.Read(buffer)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return ""
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.said = append(m.said, string(buffer[:n]))
+	return m.said[len(m.said)-1]
+}
+
+func TestServiceIsReadyWhenTheMailboxWasAskedForAndFeedsItsWatchdog(t *testing.T) {
+	m := newManager(t, time.Second)
+	r := newRig(t)
+	r.start()
+	if got := m.next(patience); got != "READY=1" {
+		t.Fatalf("it said %q first", got)
+	}
+	if r.broker.NumClients() == 0 {
+		t.Error("it is ready and has not asked the broker")
+	}
+	for range 3 {
+		if got := m.next(patience); got != "WATCHDOG=1" {
+			t.Fatalf("it said %q", got)
+		}
+	}
+	if err := r.agent.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-r.agent.done
+	for got := m.next(time.Second); got != "STOPPING=1"; got = m.next(time.Second) {
+		if got != "WATCHDOG=1" {
+			t.Fatalf("it said %q", strings.Join(m.said, ", "))
+		}
+	}
+}
+
+// A host does not wait for a broker: what runs on it goes on.
+func TestServiceIsReadyWithoutABroker(t *testing.T) {
+	m := newManager(t, 0)
+	r := newRig(t)
+	r.away()
+	r.start()
+	if got := m.next(patience); got != "READY=1" {
+		t.Errorf("it said %q", got)
+	}
+}
+
+func TestServiceThatHangsDoesNotFeedItsWatchdog(t *testing.T) {
+	m := newManager(t, 300*time.Millisecond)
+	r := newRig(t)
+	r.start()
+	m.next(patience)
+	if err := r.agent.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for got := m.next(time.Second); got != ""; got = m.next(time.Second) {
+		if len(m.said) > 50 {
+			t.Fatal("it is still fed")
+		}
+	}
+	if err := r.agent.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.next(patience); got != "WATCHDOG=1" {
+		t.Errorf("it said %q when it went on", got)
+	}
+}

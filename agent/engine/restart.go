@@ -16,6 +16,9 @@ import (
 const (
 	// maxRestarts bounds the restarts of one task.
 	maxRestarts = 3
+	// maxAsks bounds how often a host is asked by agents of one boot. One that
+	// comes back under the same boot id would be restarted for ever.
+	maxAsks = 5
 	// goingDown is how long a host may take from the request to its end.
 	goingDown = 15 * time.Minute
 	// finalRestart is the name of the restart after all items.
@@ -55,10 +58,14 @@ func (r *run) restart(ctx context.Context, name string, item int) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // cancelled: the host is not restarted for this task any more
 	}
+	var err error
 	if asked == nil {
-		if err := r.announce(ctx, name, item); err != nil {
-			return err
-		}
+		err = r.announce(ctx, name, item)
+	} else {
+		err = r.again(*asked)
+	}
+	if err != nil {
+		return err
 	}
 	if err := opts.Restart(ctx, r.task); err != nil {
 		return errors.Join(context.Cause(ctx), executors.Fail(protocol.RebootFailed, "The host could not be restarted: %w. %s", err, r.done()))
@@ -84,6 +91,17 @@ func (r *run) announce(ctx context.Context, name string, item int) error {
 		Status: protocol.Processing, Phase: protocol.Rebooting, Item: item, Message: "The host is being restarted.",
 	})
 	if err != nil {
+		return journalError{err}
+	}
+	return nil
+}
+
+// again records that a restart which has not come about is asked for once more.
+func (r *run) again(asked journal.RestartRecord) error {
+	if asked.Asked >= maxAsks {
+		return executors.Fail(protocol.RebootFailed, "The host was asked to restart %d times and its boot is still %s: nothing restarts it, or host.boot_id_file does not tell a boot. %s", asked.Asked, asked.Boot, r.done())
+	}
+	if err := r.task.PutRestart(journal.RestartRecord{Name: asked.Name, Boot: asked.Boot}); err != nil {
 		return journalError{err}
 	}
 	return nil

@@ -103,6 +103,25 @@ func TestARestartIsAskedForAgainByTheNextAgentOfTheSameBoot(t *testing.T) {
 	}
 }
 
+// A host whose boot does not change, as by a file of its boot id that is none,
+// must not be restarted for ever.
+func TestARestartThatLeadsNowhereIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b, asked := asking(t)
+	b.types["WORK"] = script{execute: b.steps(b.command("install", "ok"))}
+	b.run()
+	b.submitRestart("t1", "WORK")
+	for range 5 {
+		<-asked
+		b.restart()
+	}
+	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.RebootFailed, "asked to restart 5 times", "boot-1", "install (done)")
+	if len(asked) > 0 {
+		t.Error("the host is asked once more")
+	}
+	b.wantCount("install", 1)
+}
+
 func TestThereIsNoRestart(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -71,8 +71,9 @@ type StartRecord struct {
 
 // RestartRecord says that the host is about to be restarted for a task.
 type RestartRecord struct {
-	Name string `json:"name"`
-	Boot string `json:"boot"` // the boot that is to end
+	Name  string `json:"name"`
+	Boot  string `json:"boot"` // the boot that is to end
+	Asked int    `json:"-"`    // how often this was recorded: by agents of the same boot
 }
 
 // EndRecord says how an attempt ended.

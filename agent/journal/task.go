@@ -72,7 +72,7 @@ func (r *replay) fold(rec Record) {
 	case rec.Memo != nil:
 		r.memos[memoKey{rec.Memo.Item, rec.Memo.Name}] = rec.Memo.Value
 	case rec.Restart != nil:
-		r.restarts = append(r.restarts, *rec.Restart)
+		r.putRestart(*rec.Restart)
 	case rec.Start != nil:
 		rec.Start.Boot = rec.Boot
 		key := stepKey{rec.Start.Item, rec.Start.Step}
@@ -286,15 +286,27 @@ func (t *Task) Restart(name string) *RestartRecord {
 	return nil
 }
 
-// Restarts are all restarts that were asked for, oldest first.
+// putRestart counts how often a restart was asked for.
+func (r *replay) putRestart(restart RestartRecord) {
+	for i, known := range r.restarts {
+		if known.Name == restart.Name {
+			r.restarts[i].Asked++
+			return
+		}
+	}
+	restart.Asked = 1
+	r.restarts = append(r.restarts, restart)
+}
+
+// Restarts are all restarts that were asked for, oldest first, each name once.
 func (t *Task) Restarts() []RestartRecord {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.restarts)
 }
 
-// PutRestart records that the host is about to be restarted. The caller has not
-// asked for it yet.
+// PutRestart records that the host is about to be restarted, or that it is asked
+// once more. The caller has not asked for it yet.
 func (t *Task) PutRestart(restart RestartRecord) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,0 +1,276 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"devserver-agent/protocol"
+	"devserver-agent/test/container"
+	"devserver-agent/test/fakehost"
+)
+
+// unitHost is a fake Ascend host in a container with a real systemd, whose agent
+// is a service and whose steps are units. Its restart is the container's.
+type unitHost struct {
+	*npuHost
+	*container.Container
+}
+
+// Where things are in the container.
+const (
+	fakeDir    = "/srv/fake"
+	fakeConfig = "/etc/devserver-agent/config.yaml"
+	agentUnit  = "devserver-agent.service"
+)
+
+// wakeUnit has a fake host notice that its container was booted.
+const wakeUnit = `[Unit]
+Before=devserver-agent.service
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/fakehost reboot --dir /srv/fake
+[Install]
+WantedBy=multi-user.target
+`
+
+// addUnit boots a container with a host that a goal is not reached on yet, and
+// starts its agent. Its installers take pace.
+func (f *fleet) addUnit(server string, g goal, pace time.Duration) *unitHost {
+	f.t.Helper()
+	c := container.Start(f.t, func(root string) {
+		install(f.t, filepath.Join(root, "usr/bin/devserver-agent"), program(f.t, plainAgent))
+		install(f.t, filepath.Join(root, "usr/local/bin/fakehost"), fakehost.Binary(f.t))
+		units, err := filepath.Glob("../../systemd/devserver-*")
+		f.must(err)
+		for _, unit := range append(units, "../../systemd/devserver.slice") {
+			install(f.t, filepath.Join(root, "usr/lib/systemd/system", filepath.Base(unit)), unit)
+		}
+		f.must(os.CopyFS(filepath.Join(root, "srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
+		f.writeIn(root, "/etc/systemd/system/wake.service", wakeUnit)
+		// Its npu-smi writes to the fake host's folder.
+		f.writeIn(root, "/etc/systemd/system/devserver-agent.service.d/fake.conf", "[Service]\nReadWritePaths=/srv\n# A container has a boot id of its own, which this would hide.\nProtectKernelTunables=no\n")
+		f.writeIn(root, fakeConfig, fmt.Sprintf(`server_id: %s
+server_name: name-of-%[1]s
+nats: {servers: ["nats://%s"], spread: 200ms}
+trust: {keys: ["%s"]}
+host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [/usr/bin/systemctl, reboot]}
+hdk: {repository: /srv/hdk}
+`, server, f.nats, f.key(), fakeDir))
+	})
+	c.MustRun("fakehost", "create", "--dir", fakeDir, "--model", string(g.model), "--server-id", server,
+		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
+	fake, err := fakehost.Open(c.Path(fakeDir))
+	f.must(err)
+	h := &unitHost{&npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
+	f.hosts[server] = h.npuHost
+	c.MustRun("systemctl", "enable", "wake.service", agentUnit)
+	c.MustRun("systemctl", "start", agentUnit)
+	return h
+}
+
+func (f *fleet) writeIn(root, path, text string) {
+	f.t.Helper()
+	f.must(os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
+	f.must(os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
+}
+
+func install(t testing.TB, to, from string) {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to), 0o755)
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = os.Stat(from)
+	}
+	if err == nil {
+		err = os.WriteFile(to, raw, info.Mode().Perm())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flashes are the units of installers that run.
+func (h *unitHost) flashes() []string {
+	out := h.MustRun("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "devserver-flash@*", "devserver-step@*")
+	var units []string
+	for line := range strings.Lines(out) {
+		if words := strings.Fields(line); len(words) > 0 {
+			units = append(units, words[0])
+		}
+	}
+	return units
+}
+
+// boots waits for the nth boot.
+func (h *unitHost) booted(n int) {
+	h.t.Helper()
+	h.AwaitBoot(n)
+	if h.Boots() != n {
+		h.t.Errorf("%s was booted %d times, want %d", h.server, h.Boots(), n)
+	}
+}
+
+// succeeded checks an upgrade that nothing may have disturbed: each installer was
+// started once, and the host restarted by the agent.
+func (h *unitHost) succeeded(f *fleet, id string, boots int) {
+	h.t.Helper()
+	f.finished(id, map[string]string{h.server: goalA2.message()})
+	h.booted(boots)
+	if got := strings.Join(h.installs(), ", "); got != strings.Join(goalA2.inOrder(), ", ") {
+		h.t.Errorf("installers: %s", got)
+	}
+	for _, chip := range h.state().Visible() {
+		if chip.Running != goalA2.to {
+			h.t.Errorf("chip %d runs %v", chip.Logic, chip.Running)
+		}
+	}
+	f.said(checkStatuses)
+}
+
+func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, time.Second)
+	id := f.upgrade(goalA2, h.server)
+	h.altering(fakehost.Firmware)
+	running := h.flashes()
+	if len(running) != 1 || !strings.HasPrefix(running[0], "devserver-flash@") || !strings.HasSuffix(running[0], ":0:01-install-firmware.service") {
+		t.Errorf("the units that run are %v", running)
+	}
+	if got := h.MustRun("systemctl", "show", "--property=Slice", "--value", running[0]); got != "devserver.slice" {
+		t.Errorf("its slice is %s", got)
+	}
+	h.succeeded(f, id, 2)
+	if left := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); left != "" {
+		t.Errorf("units have failed: %s", left)
+	}
+}
+
+// Whatever is done to the agent and to systemd while an installer runs, it goes on
+// and its end is collected.
+func TestContainerAStepOutlives(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(h *unitHost){
+		"a restart of the agent": func(h *unitHost) { h.MustRun("systemctl", "restart", agentUnit) },
+		"the death of the agent": func(h *unitHost) { h.MustRun("systemctl", "kill", "--signal=KILL", agentUnit) },
+		"an agent that is stopped for a while": func(h *unitHost) {
+			h.MustRun("systemctl", "stop", agentUnit)
+			until(h.t, "the installer has ended", func() error {
+				if units := h.flashes(); len(units) > 0 {
+					return fmt.Errorf("%v run", units)
+				}
+				return nil
+			})
+			h.MustRun("systemctl", "start", agentUnit)
+		},
+		"a new systemd":              func(h *unitHost) { h.MustRun("systemctl", "daemon-reexec") },
+		"systemctl reset-failed":     func(h *unitHost) { h.MustRun("systemctl", "reset-failed") },
+		"the death of the bus":       func(h *unitHost) { h.MustRun("systemctl", "kill", "--signal=KILL", "dbus.service") },
+		"a restart of the journal":   func(h *unitHost) { h.MustRun("systemctl", "restart", "systemd-journald.service") },
+		"a stop of the bus for good": func(h *unitHost) { h.MustRun("systemctl", "stop", "dbus.socket", "dbus.service") },
+		"a new binary of the agent":  (*unitHost).replaceAgent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t)
+			h := f.addUnit("host-1", goalA2, 1500*time.Millisecond)
+			id := f.upgrade(goalA2, h.server)
+			h.altering(fakehost.Firmware)
+			do(h)
+			h.succeeded(f, id, 2)
+		})
+	}
+}
+
+// replaceAgent is what a package manager does: a new file in the place of the old.
+func (h *unitHost) replaceAgent() {
+	h.t.Helper()
+	h.MustRun("sh", "-c", "cp /usr/bin/devserver-agent /usr/bin/.new && mv /usr/bin/.new /usr/bin/devserver-agent")
+	h.MustRun("systemctl", "restart", agentUnit)
+}
+
+// Somebody who restarts the host while an installer runs waits for it.
+func TestContainerARestartByHandWaitsForAFlash(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, 3*time.Second)
+	id := f.upgrade(goalA2, h.server)
+	h.altering(fakehost.Firmware)
+	if out, err := h.Run("systemctl", "reboot"); err != nil {
+		t.Logf("systemctl reboot: %v %s", err, out)
+	}
+	h.AwaitBoot(2)
+	ended := h.events().Of(fakehost.KindEnd, fakehost.FirmwareInstaller)
+	if len(ended) != 1 || *ended[0].Exit != 0 {
+		t.Errorf("the installer was cut: %+v", ended)
+	}
+	f.finished(id, map[string]string{h.server: goalA2.message()})
+	if got := strings.Join(h.installs(), ", "); got != strings.Join(goalA2.inOrder(), ", ") {
+		t.Errorf("installers: %s", got)
+	}
+}
+
+// A pulled plug in the middle of an installer is named, and what it did is put
+// right by a second, numbered attempt.
+func TestContainerThePlugIsPulledWhileAnInstallerRuns(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, 2*time.Second)
+	id := f.upgrade(goalA2, h.server)
+	h.altering(fakehost.Driver)
+	h.PowerCut()
+	j := f.ended(id)
+	if got := j.Tasks[0]; got.Status != protocol.Success || !strings.Contains(got.Message, "install-driver") || !strings.HasPrefix(got.Message, goalA2.message()) {
+		t.Errorf("it ended %s %s: %s", got.Status, got.Code, got.Message)
+	}
+	if got := strings.Join(h.installs(), ", "); got != strings.Join(append(goalA2.inOrder(), "driver "+goalA2.to.Driver), ", ") {
+		t.Errorf("installers: %s", got)
+	}
+	f.said(checkStatuses)
+}
+
+// The service is ready when it can be, and its watchdog ends what hangs.
+func TestContainerAnAgentThatHangsIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, time.Second)
+	h.MustRun("sh", "-c", "mkdir -p /run/systemd/system/devserver-agent.service.d && printf '[Service]\\nWatchdogSec=1\\n' >/run/systemd/system/devserver-agent.service.d/watchdog.conf && systemctl daemon-reload && systemctl restart "+agentUnit)
+	id := f.upgrade(goalA2, h.server)
+	h.altering(fakehost.Firmware)
+	pid := h.MustRun("systemctl", "show", "--property=MainPID", "--value", agentUnit)
+	h.MustRun("kill", "-STOP", pid)
+	until(t, "it is started again", func() error {
+		if now := h.MustRun("systemctl", "show", "--property=MainPID", "--value", agentUnit); now == pid || now == "0" {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	h.succeeded(f, id, 2)
+}
+
+// What only an operator can mend is said once, and not tried for ever.
+func TestContainerAConfigurationThatMakesNoSenseStopsTheService(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, time.Second)
+	f.must(os.WriteFile(h.Path(fakeConfig), []byte("server_id: [\n"), 0o600))
+	if out, err := h.Run("systemctl", "restart", agentUnit); err == nil {
+		t.Errorf("it runs: %s", out)
+	}
+	status := h.MustRun("systemctl", "show", "--property=ExecMainStatus,NRestarts,ActiveState", agentUnit)
+	if !strings.Contains(status, "ExecMainStatus=78") || !strings.Contains(status, "NRestarts=0") || !strings.Contains(status, "ActiveState=failed") {
+		t.Errorf("systemd says %s", status)
+	}
+	if log := h.MustRun("journalctl", "--unit", agentUnit, "--no-pager"); !strings.Contains(log, fakeConfig) {
+		t.Errorf("the journal does not name the file:\n%s", log)
+	}
+}

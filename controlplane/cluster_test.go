@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -75,7 +74,7 @@ func mute(t *testing.T, s *server.Server) (addr string) {
 				t.Error(err)
 				return
 			}
-			go io.Copy(client, served)
+			go relay(client, served, false)
 			go relay(served, client, first)
 		}
 	}()

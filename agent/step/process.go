@@ -39,7 +39,7 @@ func (f Functions) act(_ string, spec Spec) (Exit, error) {
 	began := time.Now()
 	output, err := os.OpenFile(spec.Output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return Exit{Code: 126, Error: err.Error()}, nil
+		return Exit{}, err
 	}
 	exit := f.Run(spec, output)
 	exit.TookMS = time.Since(began).Milliseconds()

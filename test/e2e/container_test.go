@@ -1,3 +1,5 @@
+//go:build container
+
 package e2e
 
 import (
@@ -54,7 +56,7 @@ func (f *fleet) addUnit(server string, g goal, pace time.Duration) *unitHost {
 		f.must(os.CopyFS(filepath.Join(root, "srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
 		f.writeIn(root, "/etc/systemd/system/wake.service", wakeUnit)
 		// Its npu-smi writes to the fake host's folder.
-		f.writeIn(root, "/etc/systemd/system/devserver-agent.service.d/fake.conf", "[Service]\nReadWritePaths=/srv\n# A container has a boot id of its own, which this would hide.\nProtectKernelTunables=no\n")
+		f.writeIn(root, "/etc/systemd/system/devserver-agent.service.d/fake.conf", "[Service]\nReadWritePaths=/srv\n# A container has a boot id of its own, which these would hide.\nProtectKernelTunables=no\nProtectControlGroups=no\n")
 		f.writeIn(root, fakeConfig, fmt.Sprintf(`server_id: %s
 server_name: name-of-%[1]s
 nats: {servers: ["nats://%s"], spread: 200ms}

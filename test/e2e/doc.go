@@ -16,6 +16,8 @@
 //	TestSystem...    from devserverctl to the tools of fake hosts and back
 //	TestUpgrade...   the same lines and random troubles while hosts are upgraded,
 //	                 where hosts, control plane and broker are processes too
+//	TestContainer... the agent as a service, steps as units, in containers with a
+//	                 real systemd that are restarted; scripts/e2e runs them
 //	TestScripts      the agent's commands, testdata/script/*.txtar
 //
 // Environment: E2E_SCHEDULES (how many, default 200), E2E_UPGRADES (the same of

@@ -76,7 +76,10 @@ type Agent struct {
 	// answer was.
 	asked    chan struct{}
 	askedYet sync.Once
-	fatal    chan error
+	// handingOver is closed when the agent is to end as soon as nothing runs.
+	handingOver chan struct{}
+	handOver    sync.Once
+	fatal       chan error
 }
 
 // Open opens the state directory and makes the stations. Errors are those of
@@ -106,7 +109,7 @@ func Open(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{opts: opts, boot: boot, store: store, queue: &queue.Queue{}, started: time.Now(), asked: make(chan struct{}), fatal: make(chan error, 1)}
+	a := &Agent{opts: opts, boot: boot, store: store, queue: &queue.Queue{}, started: time.Now(), asked: make(chan struct{}), handingOver: make(chan struct{}), fatal: make(chan error, 1)}
 	a.facts = newReporter(a)
 	a.assemble()
 	a.queue.Hold(a.held())
@@ -160,6 +163,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	go func() { a.report(a.inbox.Run(ctx)) }()
 	go a.facts.run(ctx)
 	go a.housekeep(ctx)
+	go a.awaitRest(ctx, cancel)
 	announced := make(chan struct{})
 	go func() { defer close(announced); a.announce(ctx) }()
 	defer func() { cancel(); <-announced }()

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"devserver-agent/protocol"
 )
 
 // manager is the socket of a service manager and what was said on it (sd_notify(3)).
@@ -109,4 +112,45 @@ func TestServiceThatHangsDoesNotFeedItsWatchdog(t *testing.T) {
 	if got := m.next(patience); got != "WATCHDOG=1" {
 		t.Errorf("it said %q when it went on", got)
 	}
+}
+
+// A new program or configuration is taken when nothing runs, and not at all if it
+// makes no sense.
+func TestServiceHandsOverWhenNothingRuns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.give("task-1", "first:gate")
+	r.start()
+	r.awaitProgram("first")
+	hangUp := func(says string) {
+		r.must(r.agent.cmd.Process.Signal(syscall.SIGHUP))
+		until(t, "the agent says "+says, func() error {
+			log, err := os.ReadFile(r.logFile())
+			if err == nil && !strings.Contains(string(log), says) {
+				err = errors.New("it does not")
+			}
+			return err
+		})
+	}
+	config, err := os.ReadFile(r.path("config.yaml"))
+	r.must(err)
+	r.must(os.WriteFile(r.path("config.yaml"), []byte("server_id: [\n"), 0o600))
+	hangUp("the agent goes on as it is")
+	r.must(os.WriteFile(r.path("config.yaml"), config, 0o600))
+	hangUp("as soon as nothing runs")
+	r.give("task-2", "second:ok")
+	r.accepted("task-2")
+	if !r.alive() {
+		t.Fatal("it ended while a task runs")
+	}
+	r.open("first")
+	<-r.agent.done
+	if code := r.agent.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("it ended with exit code %d", code)
+	}
+	r.wantStarts(map[string]int{"first": 1})
+	r.start()
+	r.ends("task-1", protocol.Success, "")
+	r.ends("task-2", protocol.Success, "")
+	r.wantStarts(map[string]int{"first": 1, "second": 1})
 }

@@ -1,11 +1,21 @@
 package command
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"devserver-agent/agent"
+	"devserver-agent/agent/config"
+	"devserver-agent/agent/step"
 )
 
 // gcPercent trades CPU for memory: the host's memory belongs to training jobs,
@@ -25,9 +35,50 @@ func (c *cli) runCommand() *cobra.Command {
 				err = fmt.Errorf("nats.servers is empty in %s: name at least one broker", c.configFile)
 				return errors.Join(usageError{err}, a.Close())
 			}
+			defer c.onHangup(cmd.Context(), cfg, a)()
 			return errors.Join(a.Run(cmd.Context()), a.Close())
 		},
 	}
+}
+
+// onHangup has SIGHUP hand over to the program and the configuration that are on
+// the disk, unless they make no sense: a service that runs is worth more than one
+// that cannot be started. Who started the agent starts it again.
+func (c *cli) onHangup(ctx context.Context, cfg config.Config, a *agent.Agent) (stop func()) {
+	self, err := os.Executable() // before it is replaced
+	log := newLog(cfg.Log, c.Stderr)
+	ctx, cancel := context.WithCancel(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+			case <-ctx.Done():
+				return
+			}
+			if err := errors.Join(err, c.rehearse(ctx, self)); err != nil {
+				log.Error("the agent goes on as it is", zap.Error(err))
+				continue
+			}
+			log.Info("handing over to the program and the configuration on the disk as soon as nothing runs")
+			a.HandOver()
+		}
+	}()
+	return func() { signal.Stop(hangup); cancel() }
+}
+
+// rehearse asks the program on the disk whether it can work with the
+// configuration there.
+func (c *cli) rehearse(ctx context.Context, self string) error {
+	reply, err := step.Query(ctx, self, []string{self, "config", "--config", c.configFile}, os.Environ())
+	if err == nil && reply.Code != 0 {
+		err = fmt.Errorf("exit code %d: %s", reply.Code, bytes.TrimSpace(reply.Output[:min(len(reply.Output), 2000)]))
+	}
+	if err != nil {
+		return fmt.Errorf("the program and the configuration on the disk do not go together: %w", err)
+	}
+	return nil
 }
 
 func (c *cli) adoptCommand() *cobra.Command {

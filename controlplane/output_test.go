@@ -50,6 +50,29 @@ func TestOutputIsAssembledByOffsets(t *testing.T) {
 	}
 }
 
+// A consumer that is left behind goes after a minute, and a stream may have only
+// so many: who looks often enough would keep everybody from reading.
+func TestReadersLeaveNothingAtTheBroker(t *testing.T) {
+	p := startPlane(t, testOptions(t))
+	p.host("server-a", func(h *host, task protocol.Task) {
+		h.print(task, 0, 0, "all\n")
+		h.say(task, protocol.Status{Status: protocol.Success, Phase: protocol.Done, Items: []protocol.ItemOutput{{Bytes: 4}}})
+	})
+	j := p.finished(p.create("server-a").ID)
+	for _, path := range []string{"", "?follow=true", "?item=0"} {
+		if status, data := p.call("GET", outputPath(j, "server-a")+path, nil); status != 200 || string(data) != "all\n" {
+			t.Fatalf("%q: %d %q", path, status, data)
+		}
+	}
+	eventually(t, "nobody reads the stream", func() error {
+		stream, err := p.broker.JS.Stream(t.Context(), protocol.OutputStream)
+		if err == nil && stream.CachedInfo().State.Consumers > 0 {
+			err = errorf("it has %d consumers", stream.CachedInfo().State.Consumers)
+		}
+		return err
+	})
+}
+
 func TestMissingOutputIsAskedForAndNamedUntilThen(t *testing.T) {
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", func(h *host, task protocol.Task) {

@@ -69,6 +69,7 @@ func (r *Reader) each(ctx context.Context, server, task string, take func(protoc
 	if err != nil {
 		return fmt.Errorf("read output of task %s: %w", task, err)
 	}
+	defer r.forget(ctx, consumer)
 	messages, err := consumer.Messages(jetstream.PullMaxBytes(pullBytes))
 	if err != nil {
 		return fmt.Errorf("read output of task %s: %w", task, err)
@@ -93,6 +94,16 @@ func (r *Reader) each(ctx context.Context, server, task string, take func(protoc
 		case err != nil:
 			return err
 		}
+	}
+}
+
+// forget removes a consumer, which would stay for InactiveThreshold: a stream may
+// have only so many. Where that cannot be said, the threshold does it.
+func (r *Reader) forget(ctx context.Context, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if info := consumer.CachedInfo(); info != nil {
+		_ = r.js.DeleteConsumer(ctx, protocol.OutputStream, info.Name)
 	}
 }
 

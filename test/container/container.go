@@ -118,8 +118,8 @@ func (c *Container) run() {
 	}
 }
 
-// init makes control groups writable before it is systemd, and joins the groups
-// that are the container's own, whose names it is given.
+// script joins the control groups that are the container's own, whose names it is
+// given, and boots; the container's init makes them writable before it is systemd.
 const script = `for d in %s; do echo $$ >"$d/cgroup.procs" || exit 1; done
 exec systemd-nspawn --quiet --register=no --keep-unit --machine=%s --directory=%s --console=pipe \
   --kill-signal=SIGRTMIN+3 --timezone=off --resolv-conf=off --link-journal=no \

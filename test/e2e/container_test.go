@@ -112,7 +112,7 @@ func (h *unitHost) flashes() []string {
 	return units
 }
 
-// boots waits for the nth boot.
+// booted waits for the nth boot and sees that there was no further one.
 func (h *unitHost) booted(n int) {
 	h.t.Helper()
 	h.AwaitBoot(n)

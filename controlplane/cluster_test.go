@@ -162,14 +162,18 @@ func startCluster(t testing.TB) []*server.Server {
 		opts.Cluster.Name, opts.Cluster.Host, opts.Cluster.Port = "c", "127.0.0.1", ports[i]
 		all = append(all, startNATS(t, opts, true))
 	}
-	eventually(t, "the cluster has a leader", func() error {
+	eventually(t, "the cluster has a leader that knows all servers", func() error {
 		for _, s := range all {
 			if !s.JetStreamIsCurrent() {
 				return errorf("%s is not current", s.Name())
 			}
 		}
-		if !all[0].JetStreamIsLeader() && !all[1].JetStreamIsLeader() && !all[2].JetStreamIsLeader() {
-			return errorf("there is none")
+		peers := 0 // that the leader can give streams to
+		for _, s := range all {
+			peers = max(peers, len(s.JetStreamClusterPeers()))
+		}
+		if peers < len(all) {
+			return errorf("it knows %d servers, or there is none", peers)
 		}
 		return nil
 	})

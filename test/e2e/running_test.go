@@ -80,15 +80,21 @@ func (h *host) programs() (found []running) {
 	return found
 }
 
-// awaitProgram waits until a step's program runs.
+// awaitProgram waits until a step's program runs and has noted its start: one
+// that is killed before would not be counted.
 func (h *host) awaitProgram(step string) (program running) {
 	h.t.Helper()
 	until(h.t, "the program of step "+step+" runs", func() error {
 		for _, p := range h.programs() {
-			if p.step == step {
+			if p.step != step {
+				continue
+			}
+			noted, err := trial.Noted(h.startsFile(), p.pid)
+			if noted {
 				program = p
 				return nil
 			}
+			h.must(err)
 		}
 		return fmt.Errorf("these run: %+v", h.running())
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,17 +101,32 @@ func chat(bytes int) int {
 
 // Starts reads a file of starts: how often each step's program ran.
 func Starts(path string) (map[string]int, error) {
+	noted, err := readStarts(path)
+	starts := map[string]int{}
+	for _, start := range noted {
+		starts[start.step]++
+	}
+	return starts, err
+}
+
+// Noted reports whether the program with that process id has noted its start:
+// before that it runs, and a count of the starts does not know it.
+func Noted(path string, pid int) (bool, error) {
+	noted, err := readStarts(path)
+	return slices.ContainsFunc(noted, func(s start) bool { return s.pid == strconv.Itoa(pid) }), err
+}
+
+// start is a line of a file of starts.
+type start struct{ step, pid string }
+
+func readStarts(path string) (starts []start, err error) {
 	raw, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		return map[string]int{}, nil
+		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	starts := map[string]int{}
 	for line := range strings.Lines(string(raw)) {
-		name, _, _ := strings.Cut(line, " ")
-		starts[name]++
+		step, pid, _ := strings.Cut(strings.TrimSpace(line), " ")
+		starts = append(starts, start{step, pid})
 	}
-	return starts, nil
+	return starts, err
 }

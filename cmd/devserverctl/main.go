@@ -7,4 +7,7 @@ import (
 	"devserver-agent/cmd/devserverctl/command"
 )
 
-func main() { os.Exit(command.Main()) }
+// version is set when a release is built (-ldflags "-X main.version=...").
+var version = "dev"
+
+func main() { os.Exit(command.Main(version)) }

@@ -85,10 +85,26 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
+const long = `devserver-agent runs on every server of a fleet. It takes tasks from NATS that a
+control plane signed, runs the executor of each item, such as HDK_UPGRADE, and
+gives every task it accepted exactly one verdict, whatever crashes meanwhile.
+
+The service is "devserver-agent run". It reads /etc/devserver-agent/config.yaml,
+see devserver-agent.yaml(5), and remembers tasks in /var/lib/devserver-agent. SIGHUP
+has it hand over to the program and the configuration on the disk as soon as
+nothing runs; SIGTERM ends it at once and leaves running steps alone.
+
+It exits with 0; 1 for an error or a task that failed; 2 for a wrong command line;
+78 for what only an operator can mend, after which systemd does not start it again.`
+
+// New is the tree of commands, for whoever documents them.
+func New() *cobra.Command { return (&cli{}).root() }
+
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "devserver-agent",
 		Short:         "Runs jobs on an Ascend NPU server, each to exactly one verdict",
+		Long:          long,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,

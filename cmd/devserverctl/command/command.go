@@ -26,16 +26,21 @@ const (
 )
 
 // Main runs devserverctl as the process it is and returns its exit code.
-func Main() int {
+func Main(version string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return Run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Getenv)
+	root := New(os.Getenv)
+	root.Version = version
+	return run(ctx, root, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // Run runs devserverctl with args and returns its exit code. Progress bars are
 // drawn if out is a terminal.
 func Run(ctx context.Context, args []string, out, errOut io.Writer, getenv func(string) string) int {
-	root := New(getenv)
+	return run(ctx, New(getenv), args, out, errOut)
+}
+
+func run(ctx context.Context, root *cobra.Command, args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)

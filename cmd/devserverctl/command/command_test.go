@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"devserverctl": func() { os.Exit(Main()) }})
+	testscript.Main(m, map[string]func(){"devserverctl": func() { os.Exit(Main("test")) }})
 }
 
 // TestScripts runs whole commands. A script finds a control plane that answers

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -19,8 +19,7 @@ const runEnv = "CONTROLPLANE_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runEnv) != "" {
-		main()
-		return
+		os.Exit(Main("test"))
 	}
 	os.Exit(m.Run())
 }

@@ -29,8 +29,6 @@ func (s *Store) identify() error {
 		inst = Installation{Schema: schema, ID: randomHex(), Machine: s.opts.Machine, CreatedAt: protocol.Millis(time.Now())}
 		err = s.putInstallation(path, inst)
 	case err != nil:
-	case inst.Schema > schema:
-		err = fmt.Errorf("%w: its schema is %d, this agent knows %d", ErrSchema, inst.Schema, schema)
 	case inst.Machine != "" && s.opts.Machine != "" && inst.Machine != s.opts.Machine:
 		if !s.opts.Adopt {
 			return fmt.Errorf("%w: %s", ErrOtherMachine, s.opts.Dir)
@@ -50,6 +48,9 @@ func readInstallation(path string) (inst Installation, err error) {
 	if err := json.Unmarshal(data, &inst); err != nil || inst.ID == "" {
 		return inst, fmt.Errorf("%s cannot be read: %w", path, errors.Join(err, ErrDamaged))
 	}
+	if inst.Schema > schema {
+		return inst, fmt.Errorf("%w: its schema is %d, this agent knows %d", ErrSchema, inst.Schema, schema)
+	}
 	return inst, nil
 }
 
@@ -64,7 +65,9 @@ func (s *Store) putInstallation(path string, inst Installation) error {
 // Installation is who this agent is.
 func (s *Store) Installation() Installation { return s.installation }
 
-// ReadInstallation is who the agent of a state directory is.
+// ReadInstallation is who the agent of a state directory is. It only reads, so the
+// directory may be in use. Errors: fs.ErrNotExist for one that is new, ErrSchema,
+// ErrDamaged, or what the system said.
 func ReadInstallation(stateDir string) (Installation, error) {
 	return readInstallation(filepath.Join(stateDir, "installation.json"))
 }

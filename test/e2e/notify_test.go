@@ -132,11 +132,17 @@ func TestServiceHandsOverWhenNothingRuns(t *testing.T) {
 			return err
 		})
 	}
-	config, err := os.ReadFile(r.path("config.yaml"))
-	r.must(err)
-	r.must(os.WriteFile(r.path("config.yaml"), []byte("server_id: [\n"), 0o600))
-	hangUp("the agent goes on as it is")
-	r.must(os.WriteFile(r.path("config.yaml"), config, 0o600))
+	for file, bad := range map[string]string{
+		"config.yaml":             "server_id: [\n",
+		"state/installation.json": `{"schema":99,"installation_id":"of-tomorrow"}`, // an older agent is to follow
+	} {
+		good, err := os.ReadFile(r.path(file))
+		r.must(err)
+		r.must(os.WriteFile(r.path(file), []byte(bad), 0o600))
+		hangUp("the agent goes on as it is")
+		r.must(os.WriteFile(r.path(file), good, 0o600))
+		r.must(os.Truncate(r.logFile(), 0))
+	}
 	hangUp("as soon as nothing runs")
 	r.give("task-2", "second:ok")
 	r.accepted("task-2")

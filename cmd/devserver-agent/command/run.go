@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -15,6 +16,7 @@ import (
 
 	"devserver-agent/agent"
 	"devserver-agent/agent/config"
+	"devserver-agent/agent/journal"
 	"devserver-agent/agent/step"
 )
 
@@ -27,13 +29,12 @@ func (c *cli) runCommand() *cobra.Command {
 		Use: "run", Short: "Run the daemon", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			debug.SetGCPercent(gcPercent)
+			if err := c.checkService(); err != nil {
+				return err
+			}
 			a, cfg, err := c.open(false)
 			if err != nil {
 				return err
-			}
-			if len(cfg.NATS.Servers) == 0 {
-				err = fmt.Errorf("nats.servers is empty in %s: name at least one broker", c.configFile)
-				return errors.Join(usageError{err}, a.Close())
 			}
 			defer c.onHangup(cmd.Context(), cfg, a)()
 			return errors.Join(a.Run(cmd.Context()), a.Close())
@@ -71,7 +72,7 @@ func (c *cli) onHangup(ctx context.Context, cfg config.Config, a *agent.Agent) (
 // rehearse asks the program on the disk whether it can work with the
 // configuration there.
 func (c *cli) rehearse(ctx context.Context, self string) error {
-	reply, err := step.Query(ctx, self, []string{self, "config", "--config", c.configFile}, os.Environ())
+	reply, err := step.Query(ctx, self, []string{self, "config", "--check", "--config", c.configFile}, os.Environ())
 	if err == nil && reply.Code != 0 {
 		err = fmt.Errorf("exit code %d: %s", reply.Code, bytes.TrimSpace(reply.Output[:min(len(reply.Output), 2000)]))
 	}
@@ -96,11 +97,34 @@ func (c *cli) adoptCommand() *cobra.Command {
 }
 
 func (c *cli) configCommand() *cobra.Command {
-	var sample bool
+	var sample, check bool
 	cmd := &cobra.Command{
 		Use: "config", Short: "Check the configuration and print what is in force, without secrets", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.printConfig(sample) },
+		RunE: func(*cobra.Command, []string) error {
+			if check {
+				return c.checkService()
+			}
+			return c.printConfig(sample)
+		},
 	}
 	cmd.Flags().BoolVar(&sample, "sample", false, "print a configuration file with every key explained instead")
+	cmd.Flags().BoolVar(&check, "check", false, "print nothing, and check as well that the service can work with it and with the state directory")
+	cmd.MarkFlagsMutuallyExclusive("sample", "check")
 	return cmd
+}
+
+// checkService finds what would keep the service from running, and takes nothing
+// that an agent which runs has.
+func (c *cli) checkService() error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if len(cfg.NATS.Servers) == 0 {
+		return &config.Error{Path: c.configFile, Findings: []string{"nats.servers is empty: name at least one broker"}}
+	}
+	if _, err := journal.ReadInstallation(cfg.StateDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -43,11 +43,11 @@ type Container struct {
 	cut    bool      // its init was killed to have it boot again
 }
 
-// Start boots a container and ends it with the test. prepare, if not nil, is
+// Start boots a container of an image and ends it with the test. prepare, if not nil, is
 // called with the folder of its files before the first boot.
-func Start(t testing.TB, prepare func(root string)) *Container {
+func Start(t testing.TB, image Image, prepare func(root string)) *Container {
 	t.Helper()
-	lower, err := image()
+	lower, err := image.folder()
 	if err != nil {
 		t.Fatal(err)
 	}

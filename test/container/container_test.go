@@ -11,7 +11,7 @@ import (
 
 func TestAContainerBootsRestartsAndLosesItsPower(t *testing.T) {
 	t.Parallel()
-	c := container.Start(t, nil)
+	c := container.Start(t, container.Debian, nil)
 	ids := map[string]bool{}
 	note := func() { ids[c.MustRun("cat", "/proc/sys/kernel/random/boot_id")] = true }
 	note()
@@ -33,7 +33,7 @@ func TestAContainerBootsRestartsAndLosesItsPower(t *testing.T) {
 
 func TestLimitsOfUnitsHold(t *testing.T) {
 	t.Parallel()
-	c := container.Start(t, nil)
+	c := container.Start(t, container.Debian, nil)
 	out, err := c.Run("systemd-run", "--wait", "--pipe", "--quiet", "-p", "TasksMax=3", "sh", "-c", "for i in 1 2 3 4 5; do sleep 1 & done; wait")
 	if err == nil || !strings.Contains(out+err.Error(), "fork") {
 		t.Errorf("five tasks ran where three may: %s, %v", out, err)

@@ -12,14 +12,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packages is what a container has beside what Debian calls essential.
-var packages = []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "procps", "ca-certificates"}
+// Image is the Debian packages in a container beside what Debian calls essential.
+type Image string
+
+// Images.
+const (
+	Debian  Image = "systemd systemd-sysv dbus libpam-systemd procps ca-certificates"
+	WithDNF       = Debian + " rpm dnf createrepo-c"
+)
 
 const release = "bookworm"
 
-// image is the folder of a Debian with systemd, made once per machine and kept in
-// the user's cache: it takes a minute.
-var image = sync.OnceValues(func() (string, error) {
+var images struct {
+	sync.Mutex
+	made map[Image]string
+}
+
+// folder is where the files of an image are, made once per machine and kept in the
+// user's cache: it takes a minute.
+func (i Image) folder() (string, error) {
+	images.Lock()
+	defer images.Unlock()
+	if made, ok := images.made[i]; ok {
+		return made, nil
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -36,19 +52,25 @@ var image = sync.OnceValues(func() (string, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return "", err
 	}
-	made := filepath.Join(cache, release+"-"+strings.Join(packages, "-"))
-	if _, err := os.Stat(made); err == nil {
-		return made, nil
+	made := filepath.Join(cache, release+"-"+strings.ReplaceAll(string(i), " ", "-"))
+	if _, err := os.Stat(made); err != nil {
+		if err := i.make(made); err != nil {
+			return "", err
+		}
 	}
-	return made, debootstrap(made)
-})
+	if images.made == nil {
+		images.made = map[Image]string{}
+	}
+	images.made[i] = made
+	return made, nil
+}
 
-func debootstrap(to string) error {
+func (i Image) make(to string) error {
 	temp := to + ".new"
 	if err := os.RemoveAll(temp); err != nil {
 		return err
 	}
-	cmd := exec.Command("mmdebstrap", "--quiet", "--variant=apt", "--include="+strings.Join(packages, ","),
+	cmd := exec.Command("mmdebstrap", "--quiet", "--variant=apt", "--include="+strings.ReplaceAll(string(i), " ", ","),
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*", release, temp)
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {

@@ -5,138 +5,14 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"devserver-agent/protocol"
-	"devserver-agent/test/container"
 	"devserver-agent/test/fakehost"
 )
-
-// unitHost is a fake Ascend host in a container with a real systemd, whose agent
-// is a service and whose steps are units. Its restart is the container's.
-type unitHost struct {
-	*npuHost
-	*container.Container
-}
-
-// Where things are in the container.
-const (
-	fakeDir    = "/srv/fake"
-	fakeConfig = "/etc/devserver-agent/config.yaml"
-	agentUnit  = "devserver-agent.service"
-)
-
-// wakeUnit has a fake host notice that its container was booted.
-const wakeUnit = `[Unit]
-Before=devserver-agent.service
-[Service]
-Type=oneshot
-ExecStart=/usr/local/bin/fakehost reboot --dir /srv/fake
-[Install]
-WantedBy=multi-user.target
-`
-
-// addUnit boots a container with a host that a goal is not reached on yet, and
-// starts its agent. Its installers take pace.
-func (f *fleet) addUnit(server string, g goal, pace time.Duration) *unitHost {
-	f.t.Helper()
-	c := container.Start(f.t, func(root string) {
-		install(f.t, filepath.Join(root, "usr/bin/devserver-agent"), program(f.t, plainAgent))
-		install(f.t, filepath.Join(root, "usr/local/bin/fakehost"), fakehost.Binary(f.t))
-		units, err := filepath.Glob("../../systemd/devserver-*")
-		f.must(err)
-		for _, unit := range append(units, "../../systemd/devserver.slice") {
-			install(f.t, filepath.Join(root, "usr/lib/systemd/system", filepath.Base(unit)), unit)
-		}
-		f.must(os.CopyFS(filepath.Join(root, "srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
-		f.writeIn(root, "/etc/systemd/system/wake.service", wakeUnit)
-		// Its npu-smi writes to the fake host's folder.
-		f.writeIn(root, "/etc/systemd/system/devserver-agent.service.d/fake.conf", "[Service]\nReadWritePaths=/srv\n# A container has a boot id of its own, which these would hide.\nProtectKernelTunables=no\nProtectControlGroups=no\n")
-		f.writeIn(root, fakeConfig, fmt.Sprintf(`server_id: %s
-server_name: name-of-%[1]s
-nats: {servers: ["nats://%s"], spread: 200ms}
-trust: {keys: ["%s"]}
-host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [/usr/bin/systemctl, reboot]}
-hdk: {repository: /srv/hdk}
-`, server, f.nats, f.key(), fakeDir))
-	})
-	c.MustRun("fakehost", "create", "--dir", fakeDir, "--model", string(g.model), "--server-id", server,
-		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
-	fake, err := fakehost.Open(c.Path(fakeDir))
-	f.must(err)
-	h := &unitHost{&npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
-	f.hosts[server] = h.npuHost
-	c.MustRun("systemctl", "enable", "wake.service", agentUnit)
-	c.MustRun("systemctl", "start", agentUnit)
-	return h
-}
-
-func (f *fleet) writeIn(root, path, text string) {
-	f.t.Helper()
-	f.must(os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
-	f.must(os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
-}
-
-func install(t testing.TB, to, from string) {
-	t.Helper()
-	raw, err := os.ReadFile(from)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o755)
-	}
-	var info fs.FileInfo
-	if err == nil {
-		info, err = os.Stat(from)
-	}
-	if err == nil {
-		err = os.WriteFile(to, raw, info.Mode().Perm())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// flashes are the units of installers that run.
-func (h *unitHost) flashes() []string {
-	out := h.MustRun("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "devserver-flash@*", "devserver-step@*")
-	var units []string
-	for line := range strings.Lines(out) {
-		if words := strings.Fields(line); len(words) > 0 {
-			units = append(units, words[0])
-		}
-	}
-	return units
-}
-
-// booted waits for the nth boot and sees that there was no further one.
-func (h *unitHost) booted(n int) {
-	h.t.Helper()
-	h.AwaitBoot(n)
-	if h.Boots() != n {
-		h.t.Errorf("%s was booted %d times, want %d", h.server, h.Boots(), n)
-	}
-}
-
-// succeeded checks an upgrade that nothing may have disturbed: each installer was
-// started once, and the host restarted by the agent.
-func (h *unitHost) succeeded(f *fleet, id string, boots int) {
-	h.t.Helper()
-	f.finished(id, map[string]string{h.server: goalA2.message()})
-	h.booted(boots)
-	if got := strings.Join(h.installs(), ", "); got != strings.Join(goalA2.inOrder(), ", ") {
-		h.t.Errorf("installers: %s", got)
-	}
-	for _, chip := range h.state().Visible() {
-		if chip.Running != goalA2.to {
-			h.t.Errorf("chip %d runs %v", chip.Logic, chip.Running)
-		}
-	}
-	f.said(checkStatuses)
-}
 
 func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,187 @@
+//go:build container
+
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"devserver-agent/test/container"
+	"devserver-agent/test/fakehost"
+)
+
+// unitHost is a fake Ascend host in a container with a real systemd, whose agent
+// is a service and whose steps are units. Its restart is the container's.
+type unitHost struct {
+	*npuHost
+	*container.Container
+}
+
+// Where things are in the container.
+const (
+	fakeDir    = "/srv/fake"
+	fakeConfig = "/etc/devserver-agent/config.yaml"
+	agentUnit  = "devserver-agent.service"
+)
+
+// wakeUnit has a fake host notice that its container was booted.
+const wakeUnit = `[Unit]
+Before=devserver-agent.service
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/fakehost reboot --dir /srv/fake
+[Install]
+WantedBy=multi-user.target
+`
+
+// Two versions of the packages.
+const (
+	firstVersion = "1.0.0"
+	nextVersion  = "1.1.0"
+)
+
+var packages = map[string]func() (string, error){
+	firstVersion: packaged(firstVersion),
+	nextVersion:  packaged(nextVersion),
+}
+
+func packaged(version string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		dir := filepath.Join(binaries, "packages-"+version)
+		cmd := exec.Command("../../scripts/package", runtime.GOARCH)
+		cmd.Env = append(os.Environ(), "VERSION="+version, "DIST="+dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("scripts/package: %w\n%s", err, out)
+		}
+		return dir, nil
+	})
+}
+
+// packageFormat is how its files are named.
+type packageFormat struct{ name, arch string }
+
+var (
+	deb = packageFormat{"%s_%s_%s.deb", runtime.GOARCH}
+	rpm = packageFormat{"%s-%s-1.%s.rpm", map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]}
+)
+
+// fetch is where the container has the file of a package, which it gets now.
+func (h *unitHost) fetch(format packageFormat, name, version string) string {
+	h.t.Helper()
+	file := fmt.Sprintf(format.name, name, version, format.arch)
+	install(h.t, h.Path(filepath.Join("/srv", file)), filepath.Join(program(h.t, packages[version]), file))
+	return filepath.Join("/srv", file)
+}
+
+// addUnit boots a container with a host that a goal is not reached on yet, installs
+// the agent's package in it, and starts its agent. Its installers take pace.
+func (f *fleet) addUnit(server string, g goal, pace time.Duration) *unitHost {
+	f.t.Helper()
+	h := f.addHost(server, g, pace, container.Debian)
+	h.MustRun("dpkg", "-i", h.fetch(deb, "devserver-agent", firstVersion))
+	h.configure(f)
+	h.MustRun("systemctl", "start", agentUnit)
+	return h
+}
+
+// addHost boots one that has no agent yet.
+func (f *fleet) addHost(server string, g goal, pace time.Duration, image container.Image) *unitHost {
+	f.t.Helper()
+	c := container.Start(f.t, image, func(root string) {
+		install(f.t, filepath.Join(root, "usr/local/bin/fakehost"), fakehost.Binary(f.t))
+		f.must(os.CopyFS(filepath.Join(root, "srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
+		f.writeIn(root, "/etc/systemd/system/wake.service", wakeUnit)
+		// Its npu-smi writes to the fake host's folder.
+		f.writeIn(root, "/etc/systemd/system/devserver-agent.service.d/fake.conf", "[Service]\nReadWritePaths=/srv\n# A container has a boot id of its own, which these would hide.\nProtectKernelTunables=no\nProtectControlGroups=no\n")
+	})
+	c.MustRun("fakehost", "create", "--dir", fakeDir, "--model", string(g.model), "--server-id", server,
+		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
+	fake, err := fakehost.Open(c.Path(fakeDir))
+	f.must(err)
+	h := &unitHost{&npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
+	f.hosts[server] = h.npuHost
+	c.MustRun("systemctl", "enable", "wake.service")
+	return h
+}
+
+// configure is what an operator does to the configuration that was installed.
+func (h *unitHost) configure(f *fleet) {
+	h.t.Helper()
+	f.must(os.WriteFile(h.Path(fakeConfig), fmt.Appendf(nil, `server_id: %s
+server_name: name-of-%[1]s
+nats: {servers: ["nats://%s"], spread: 200ms}
+trust: {keys: ["%s"]}
+host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [/usr/bin/systemctl, reboot]}
+hdk: {repository: /srv/hdk}
+`, h.server, f.nats, f.key(), fakeDir), 0o600))
+}
+
+func (f *fleet) writeIn(root, path, text string) {
+	f.t.Helper()
+	f.must(os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
+	f.must(os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
+}
+
+func install(t testing.TB, to, from string) {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to), 0o755)
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = os.Stat(from)
+	}
+	if err == nil {
+		err = os.WriteFile(to, raw, info.Mode().Perm())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flashes are the units of installers that run.
+func (h *unitHost) flashes() []string {
+	out := h.MustRun("systemctl", "list-units", "--plain", "--no-legend", "--state=active", "devserver-flash@*", "devserver-step@*")
+	var units []string
+	for line := range strings.Lines(out) {
+		if words := strings.Fields(line); len(words) > 0 {
+			units = append(units, words[0])
+		}
+	}
+	return units
+}
+
+// booted waits for the nth boot and sees that there was no further one.
+func (h *unitHost) booted(n int) {
+	h.t.Helper()
+	h.AwaitBoot(n)
+	if h.Boots() != n {
+		h.t.Errorf("%s was booted %d times, want %d", h.server, h.Boots(), n)
+	}
+}
+
+// succeeded checks an upgrade that nothing may have disturbed: each installer was
+// started once, and the host restarted by the agent.
+func (h *unitHost) succeeded(f *fleet, id string, boots int) {
+	h.t.Helper()
+	f.finished(id, map[string]string{h.server: goalA2.message()})
+	h.booted(boots)
+	if got := strings.Join(h.installs(), ", "); got != strings.Join(goalA2.inOrder(), ", ") {
+		h.t.Errorf("installers: %s", got)
+	}
+	for _, chip := range h.state().Visible() {
+		if chip.Running != goalA2.to {
+			h.t.Errorf("chip %d runs %v", chip.Logic, chip.Running)
+		}
+	}
+	f.said(checkStatuses)
+}

@@ -27,7 +27,7 @@ type Config struct {
 	ServerName  string      `yaml:"server_name" check:"text" empty:"none" example:"liteserver-978c-00001" doc:"The server's name as job answers show it."`
 	CloudServer CloudServer `yaml:"cloud_server" doc:"The cloud server under this DevServer, as job answers show it."`
 	StateDir    string      `yaml:"state_dir" check:"path" default:"/var/lib/devserver-agent" doc:"Where tasks are remembered. It must survive a restart of the host and belong to one agent only; copy it to no other machine."`
-	RunDir      string      `yaml:"run_dir" check:"path" empty:"$RUNTIME_DIRECTORY, else run in state_dir" doc:"Where the agent's socket is."`
+	RunDir      string      `yaml:"run_dir" check:"path" empty:"/run/devserver-agent for the default state_dir, else run in state_dir" doc:"Where the agent's socket is."`
 	NATS        NATS        `yaml:"nats" doc:"The broker that carries tasks to this host and results back."`
 	Trust       Trust       `yaml:"trust" doc:"Whose tasks this host runs."`
 	Tools       Tools       `yaml:"tools" doc:"Where the vendor's tools are. A tool that is not named here is looked for in the usual places under host.root."`
@@ -112,8 +112,13 @@ func Default() Config {
 			panic("config: default of " + k.Path + ": " + err.Error())
 		}
 	}
-	c.fillRunDir("")
+	c.fillRunDir()
 	return c
+}
+
+func defaultStateDir() string {
+	field, _ := reflect.TypeFor[Config]().FieldByName("StateDir") // it is there
+	return field.Tag.Get("default")
 }
 
 // Keyring holds the keys of trust.keys.

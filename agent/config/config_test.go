@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 const testKey = "ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA="
 
 func TestLoad(t *testing.T) {
-	c, err := Load("testdata/full.yaml", []string{"HOME=/root", "RUNTIME_DIRECTORY=/run/devserver-agent:/run/other"})
+	c, err := Load("testdata/full.yaml", []string{"HOME=/root"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestLoad(t *testing.T) {
 		ServerName:  "liteserver-978c-00001",
 		CloudServer: CloudServer{Type: "BMS", ID: "39aab8e4-add9-4c2a-8fb7-c3e477e23855"},
 		StateDir:    "/srv/agent",
-		RunDir:      "/run/devserver-agent",
+		RunDir:      "/srv/agent/run",
 		NATS: NATS{
 			Servers: []string{"tls://agent:secret@10.0.0.5:4222", "nats://token@broker.example.com"},
 			CAFile:  "/etc/pki/ca.pem", CertFile: "/etc/pki/cert.pem", KeyFile: "/etc/pki/key.pem",
@@ -308,7 +308,7 @@ func FuzzLoad(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(full, "DEVSERVER_AGENT_NATS_SERVERS=nats://a")
-	f.Add(Sample(), "RUNTIME_DIRECTORY=/run/x")
+	f.Add(Sample(), "DEVSERVER_AGENT_RUN_DIR=/run/x")
 	f.Add([]byte("---\n"), "")
 	f.Add([]byte("a: &a [*a]\nserver_id: *a\n"), "DEVSERVER_AGENT_TRUST_KEYS=,")
 	f.Add([]byte("<<: {server_id: a}\n? [x]\n: y\n"), "DEVSERVER_AGENT_=x")

@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// environment puts the variables of environ over the configuration and returns
-// RUNTIME_DIRECTORY. A variable without a value counts as not set. A name with
+// environment puts the variables of environ over the configuration. A variable without a value counts as not set. A name with
 // the prefix that is no key is a finding only where it is a slip away from one:
 // other parts of the agent have variables of their own.
-func (l *loader) environment(environ []string) (runtimeDirectory string) {
+func (l *loader) environment(environ []string) {
 	byEnv := map[string]Key{}
 	var names []string
 	for _, k := range Keys() {
@@ -18,9 +17,6 @@ func (l *loader) environment(environ []string) (runtimeDirectory string) {
 	}
 	for _, variable := range environ {
 		name, text, _ := strings.Cut(variable, "=")
-		if name == "RUNTIME_DIRECTORY" {
-			runtimeDirectory = text
-		}
 		if !strings.HasPrefix(name, EnvPrefix) || text == "" {
 			continue
 		}
@@ -34,7 +30,6 @@ func (l *loader) environment(environ []string) (runtimeDirectory string) {
 		l.origin[key.Path] = name
 		l.fromEnv(key, text)
 	}
-	return runtimeDirectory
 }
 
 func (l *loader) fromEnv(key Key, text string) {

@@ -72,9 +72,9 @@ func parse(text []byte, environ []string) (Config, []string) {
 	l := loader{config: Default(), origin: map[string]string{}}
 	l.config.RunDir = ""
 	l.file(text)
-	runtimeDir := l.environment(environ)
+	l.environment(environ)
 	l.check()
-	l.config.fillRunDir(runtimeDir)
+	l.config.fillRunDir()
 	return l.config, l.findings
 }
 
@@ -94,14 +94,14 @@ func (l *loader) find(path, format string, args ...any) {
 	l.findings = append(l.findings, text)
 }
 
-// fillRunDir gives RunDir its default. systemd sets RUNTIME_DIRECTORY to a list
-// joined by colons when a unit has several (systemd.exec(5)).
-func (c *Config) fillRunDir(runtimeDirectory string) {
-	if c.RunDir != "" {
-		return
-	}
-	c.RunDir, _, _ = strings.Cut(runtimeDirectory, ":")
-	if c.RunDir == "" {
+// fillRunDir gives RunDir its default, by which a command finds the daemon as well:
+// the folder that the service's unit makes, for the state directory of that unit.
+func (c *Config) fillRunDir() {
+	switch {
+	case c.RunDir != "":
+	case c.StateDir == defaultStateDir():
+		c.RunDir = "/run/devserver-agent"
+	default:
 		c.RunDir = filepath.Join(c.StateDir, "run")
 	}
 }

@@ -21,6 +21,7 @@ import (
 // unitHost is a fake Ascend host in a container with a real systemd, whose agent
 // is a service and whose steps are units. Its restart is the container's.
 type unitHost struct {
+	fleet *fleet
 	*npuHost
 	*container.Container
 }
@@ -87,7 +88,7 @@ func (f *fleet) addUnit(server string, g goal, pace time.Duration) *unitHost {
 	f.t.Helper()
 	h := f.addHost(server, g, pace, container.Debian)
 	h.MustRun("dpkg", "-i", h.fetch(deb, "devserver-agent", firstVersion))
-	h.configure(f)
+	h.configure()
 	h.MustRun("systemctl", "start", agentUnit)
 	return h
 }
@@ -106,15 +107,16 @@ func (f *fleet) addHost(server string, g goal, pace time.Duration, image contain
 		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
 	fake, err := fakehost.Open(c.Path(fakeDir))
 	f.must(err)
-	h := &unitHost{&npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
+	h := &unitHost{f, &npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
 	f.hosts[server] = h.npuHost
 	c.MustRun("systemctl", "enable", "wake.service")
 	return h
 }
 
 // configure is what an operator does to the configuration that was installed.
-func (h *unitHost) configure(f *fleet) {
+func (h *unitHost) configure() {
 	h.t.Helper()
+	f := h.fleet
 	f.must(os.WriteFile(h.Path(fakeConfig), fmt.Appendf(nil, `server_id: %s
 server_name: name-of-%[1]s
 nats: {servers: ["nats://%s"], spread: 200ms}
@@ -127,7 +129,7 @@ hdk: {repository: /srv/hdk}
 func (f *fleet) writeIn(root, path, text string) {
 	f.t.Helper()
 	f.must(os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
-	f.must(os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
+	f.must(os.WriteFile(filepath.Join(root, path), []byte(text), 0o644))
 }
 
 func install(t testing.TB, to, from string) {

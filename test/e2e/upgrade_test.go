@@ -30,8 +30,11 @@ var (
 )
 
 // message is the verdict of an upgrade that reached its goal.
-func (g goal) message() string {
-	return fmt.Sprintf("Driver: %s | Firmware: %s", g.to.Driver, g.to.Firmware)
+func (g goal) message() string { return answer(g.to) }
+
+// answer is what a query says of a host that runs a release.
+func answer(r fakehost.Release) string {
+	return fmt.Sprintf("Driver: %s | Firmware: %s", r.Driver, r.Firmware)
 }
 
 // inOrder are the installers of an upgrade.

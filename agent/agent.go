@@ -123,11 +123,12 @@ func Open(opts Options) (*Agent, error) {
 func (a *Agent) assemble() {
 	c := a.opts.Config
 	tools := step.Tools{Root: c.Host.Root, Paths: c.ToolPaths(), Play: a.opts.Play}
+	restarter := power.Restarter{Command: power.Command(c.Host.RebootCommand, c.Host.Root), Delay: c.Host.RebootDelay.Std(), Tools: tools}
 	a.engine = engine.New(engine.Options{
 		Store: a.store, Queue: a.queue, Registry: a.opts.Registry,
 		Surroundings: a.opts.Surroundings, Tools: tools, Boot: a.boot,
 		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
-		Restart:  a.restarter(power.Restarter{Command: c.Host.RebootCommand, Delay: c.Host.RebootDelay.Std(), Tools: tools}),
+		Power:    a.power(restarter),
 		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),
 		// A clock that is behind must not keep expired work alive.
 		Now: func() time.Time { return a.inbox.Now() },
@@ -137,7 +138,7 @@ func (a *Agent) assemble() {
 	})
 	a.inbox = inbox.New(inbox.Options{
 		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
-		CanRestart: len(c.Host.RebootCommand) > 0,
+		CanRestart: restarter.Available(),
 		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
 		Log: a.opts.Log.Named("inbox"),
 	})

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
+	"devserver-agent/agent/engine"
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/power"
 )
@@ -14,16 +16,25 @@ import (
 // in the journal anyway; an operator sees it sooner this way.
 const tellFirst = 5 * time.Second
 
-// restarter restarts the host for a task, or is nil where it cannot.
-func (a *Agent) restarter(p power.Restarter) func(context.Context, *journal.Task) error {
+// restarts is the engine's power over the host.
+type restarts struct {
+	power.Restarter
+	agent *Agent
+}
+
+// power is how the host is restarted, or nil where it cannot be.
+func (a *Agent) power(p power.Restarter) engine.Power {
 	if !p.Available() {
 		return nil
 	}
-	return func(ctx context.Context, t *journal.Task) error {
-		a.awaitTold(ctx, t)
-		a.opts.Log.Warn("restarting the host", zap.String("task", t.ID()), zap.Strings("command", p.Command))
-		return p.Ask(ctx)
-	}
+	return restarts{p, a}
+}
+
+// Ask implements engine.Power.
+func (r restarts) Ask(ctx context.Context, t *journal.Task) error {
+	r.agent.awaitTold(ctx, t)
+	r.agent.opts.Log.Warn("restarting the host", zap.String("task", t.ID()), zap.Strings("command", r.Command))
+	return r.Restarter.Ask(ctx, fmt.Sprintf("The DevServer agent restarts this host for task %s.", t.ID()))
 }
 
 func (a *Agent) awaitTold(ctx context.Context, t *journal.Task) {

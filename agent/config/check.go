@@ -40,7 +40,7 @@ func (l *loader) check() {
 	if (c.NATS.CertFile == "") != (c.NATS.KeyFile == "") {
 		l.find("nats.cert_file", "and nats.key_file are given together or not at all")
 	}
-	if cmd := c.Host.RebootCommand; len(cmd) > 0 {
+	if cmd := c.Host.RebootCommand; len(cmd) > 0 && !slices.Equal(cmd, []string{"logind"}) {
 		if err := absolutePath(cmd[0]); err != nil {
 			l.find("host.reboot_command", "must begin with a program: %v", err)
 		}

@@ -75,8 +75,8 @@ type Tools struct {
 type Host struct {
 	Root          string   `yaml:"root" check:"path" default:"/" doc:"Folder that every file of the host is read under: /usr/local/Ascend, /etc, /proc, /sys, /dev and tools that are looked up. What is not there counts as not found."`
 	BootIDFile    string   `yaml:"boot_id_file" check:"path" default:"/proc/sys/kernel/random/boot_id" doc:"File whose content changes with every boot. Taken as it is, not under root."`
-	RebootCommand []string `yaml:"reboot_command" empty:"the host is never restarted; tasks with is_reboot are refused" example:"/usr/sbin/shutdown" doc:"Program and arguments that restart the host. The program is an absolute path."`
-	RebootDelay   Duration `yaml:"reboot_delay" default:"0s" doc:"How long to wait between announcing a restart and asking for it."`
+	RebootCommand []string `yaml:"reboot_command" empty:"logind where systemd runs and host.root is /, else the host is never restarted and tasks with is_reboot are refused" example:"/usr/sbin/shutdown" doc:"Program and arguments that restart the host; the program is an absolute path. Or the word logind alone."`
+	RebootDelay   Duration `yaml:"reboot_delay" default:"0s" doc:"How long to wait between announcing a restart and the restart. logind tells those who are logged in."`
 }
 
 // HDK says where driver and firmware packages come from.

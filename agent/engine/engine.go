@@ -42,15 +42,28 @@ type Options struct {
 	Boot         string // id of the present boot
 	// Progress takes what is not journaled. It must not block.
 	Progress func(protocol.Status)
-	// Restart asks for a restart of the host and returns nil when it goes down;
-	// nil if it cannot be restarted.
-	Restart func(context.Context, *journal.Task) error
+	// Power restarts the host; nil if it cannot be restarted.
+	Power Power
 	// Survey is asked what the host's state is, for the verdicts that have to
 	// say so. It only queries.
 	Survey executors.Executor
 	// Now is the time by which tasks expire; nil: the host's clock.
 	Now func() time.Time
 	Log *zap.Logger
+}
+
+// Power restarts the host.
+type Power interface {
+	// Clear waits until nothing on the host stands against a restart, and tells
+	// what does. It returns an error when that takes too long or ctx ends.
+	Clear(ctx context.Context, tell func(obstacle string)) error
+	// Ask returns nil when the host goes down, or was asked to and has not
+	// answered yet.
+	Ask(ctx context.Context, t *journal.Task) error
+	// GoingDown reports whether the host is known to be on its way.
+	GoingDown(ctx context.Context) bool
+	// CallOff takes back a restart that was asked for and has not begun.
+	CallOff(ctx context.Context) error
 }
 
 // diskRetry is the time between two attempts to go on with a task on a full

@@ -19,8 +19,12 @@ const (
 	// maxAsks bounds how often a host is asked by agents of one boot. One that
 	// comes back under the same boot id would be restarted for ever.
 	maxAsks = 5
-	// goingDown is how long a host may take from the request to its end.
+	// goingDown is how long a host may take from the request to its end, not
+	// counting the time in which it is known to be on its way; that is bounded too.
 	goingDown = 15 * time.Minute
+	onItsWay  = 2 * time.Hour
+	// lookDown is the time between two looks whether it is.
+	lookDown = 15 * time.Second
 	// finalRestart is the name of the restart after all items.
 	finalRestart = "final"
 )
@@ -45,7 +49,7 @@ func (h *host) Restart(ctx context.Context, name string) error {
 // happened, which is in a later boot than the one it was asked for in.
 func (r *run) restart(ctx context.Context, name string, item int) error {
 	opts := r.engine.opts
-	if !r.accept.Task.IsReboot || opts.Restart == nil {
+	if !r.accept.Task.IsReboot || opts.Power == nil {
 		return executors.ErrNoRestart
 	}
 	asked := r.task.Restart(name)
@@ -58,7 +62,10 @@ func (r *run) restart(ctx context.Context, name string, item int) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // cancelled: the host is not restarted for this task any more
 	}
-	var err error
+	err := r.clear(ctx, item)
+	if err != nil {
+		return err
+	}
 	if asked == nil {
 		err = r.announce(ctx, name, item)
 	} else {
@@ -67,11 +74,33 @@ func (r *run) restart(ctx context.Context, name string, item int) error {
 	if err != nil {
 		return err
 	}
-	if err := opts.Restart(ctx, r.task); err != nil {
+	if err := opts.Power.Ask(ctx, r.task); err != nil {
 		return errors.Join(context.Cause(ctx), executors.Fail(protocol.RebootFailed, "The host could not be restarted: %w. %s", err, r.done()))
 	}
 	failpoint.Hit(failpoint.RestartAsked)
 	return r.awaitDown()
+}
+
+// clear waits until nothing stands against a restart. Nothing is recorded before:
+// an agent that dies here has not asked.
+func (r *run) clear(ctx context.Context, item int) error {
+	var unsaid error
+	err := r.engine.opts.Power.Clear(ctx, func(obstacle string) {
+		_, err := r.task.Say(protocol.Status{
+			Status: protocol.Processing, Phase: r.task.Latest().Phase, Item: item,
+			Message: "The restart of the host waits: " + obstacle + ".",
+		})
+		unsaid = errors.Join(unsaid, err)
+	})
+	switch {
+	case unsaid != nil:
+		return journalError{unsaid}
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return executors.Fail(protocol.RebootFailed, "The host was not restarted: %w. %s", err, r.done())
+	}
+	return nil
 }
 
 // announce records that the host is about to be restarted. Whoever holds the
@@ -109,13 +138,24 @@ func (r *run) again(asked journal.RestartRecord) error {
 
 // awaitDown waits for the host to take the agent down.
 func (r *run) awaitDown() error {
+	power, life := r.engine.opts.Power, r.engine.life
+	tick := time.NewTicker(lookDown)
+	defer tick.Stop()
 	limit := time.NewTimer(goingDown)
 	defer limit.Stop()
-	select {
-	case <-r.engine.life.Done():
-		return executors.ErrStopping
-	case <-limit.C:
-		return executors.Fail(protocol.RebootFailed, "The host was asked to restart %s ago and is still up. %s", goingDown, r.done())
+	asked := time.Now()
+	for {
+		select {
+		case <-life.Done():
+			return executors.ErrStopping
+		case <-tick.C:
+			if time.Since(asked) < onItsWay && power.GoingDown(life) {
+				limit.Reset(goingDown)
+			}
+		case <-limit.C:
+			err := power.CallOff(life)
+			return errors.Join(executors.Fail(protocol.RebootFailed, "The host was asked to restart %s ago and is still up. %s", time.Since(asked).Round(time.Minute), r.done()), err)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,13 +16,31 @@ import (
 	"devserver-agent/protocol"
 )
 
+// machine is a host that is asked to restart.
+type machine struct {
+	ask       func() error
+	obstacle  func(ctx context.Context, tell func(string)) error // nil: none
+	down      atomic.Bool                                        // it is on its way
+	calledOff atomic.Bool
+}
+
+func (m *machine) Ask(context.Context, *journal.Task) error { return m.ask() }
+func (m *machine) GoingDown(context.Context) bool           { return m.down.Load() }
+func (m *machine) CallOff(context.Context) error            { m.calledOff.Store(true); return nil }
+func (m *machine) Clear(ctx context.Context, tell func(string)) error {
+	if m.obstacle == nil {
+		return nil
+	}
+	return m.obstacle(ctx, tell)
+}
+
 // asking is a bed whose hosts can be restarted; asked gets a value each time
 // one is asked to.
 func asking(t *testing.T) (b *bed, asked chan string) {
 	t.Helper()
 	b, asked = newBed(t, map[string]executors.Executor{}), make(chan string, 16)
 	b.change = func(o *engine.Options) {
-		o.Restart = func(context.Context, *journal.Task) error { asked <- o.Boot; return nil }
+		o.Power = &machine{ask: func() error { asked <- o.Boot; return nil }}
 	}
 	return b, asked
 }
@@ -258,12 +278,54 @@ func TestARestartThatIsRefusedSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})
 	b.change = func(o *engine.Options) {
-		o.Restart = func(context.Context, *journal.Task) error { return errors.New("a package manager is at work") }
+		o.Power = &machine{ask: func() error { return errors.New("the bus is gone") }}
 	}
 	b.types["WORK"] = script{execute: b.steps(b.command("install", "ok"))}
 	b.run()
 	b.submitRestart("t1", "WORK")
-	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.RebootFailed, "a package manager is at work", "install (done)")
+	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.RebootFailed, "the bus is gone", "install (done)")
+}
+
+// What stands against a restart is told, and nothing is asked before it is gone.
+func TestARestartWaitsForWhatIsInItsWay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		after error
+		code  protocol.Code
+	}{
+		"it goes away": {nil, ""},
+		"it stays":     {errors.New("for 30m0s dpkg was in the way"), protocol.RebootFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, asked := asking(t)
+			gone := make(chan struct{})
+			b.change = func(o *engine.Options) {
+				o.Power = &machine{
+					ask: func() error { asked <- o.Boot; return nil },
+					obstacle: func(ctx context.Context, tell func(string)) error {
+						tell("dpkg (process 7) changes packages")
+						<-gone
+						return c.after
+					},
+				}
+			}
+			b.types["WORK"] = script{execute: b.steps(b.command("install", "ok"))}
+			b.run()
+			task := b.submitRestart("t1", "WORK")
+			b.until("the obstacle is told", func() bool { return strings.Contains(task.Latest().Message, "dpkg (process 7)") })
+			if len(asked) > 0 || len(task.Restarts()) > 0 {
+				t.Error("the host was asked all the same")
+			}
+			close(gone)
+			if c.after == nil {
+				b.reboot(asked)
+				wantVerdict(t, b.verdict("t1"), protocol.Success, "")
+				return
+			}
+			wantVerdict(t, b.verdict("t1"), protocol.Failed, c.code, "dpkg was in the way", "install (done)")
+		})
+	}
 }
 
 func TestReleasedReturnsWhenTheHoldIsLifted(t *testing.T) {

@@ -48,7 +48,7 @@ func TestTheCommandSaysWhetherTheHostGoesDown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			argv, starts := command(t, c.script)
-			err := power.Restarter{Command: argv}.Ask(t.Context())
+			err := power.Restarter{Command: argv}.Ask(t.Context(), "test")
 			if (err == nil) != (len(c.says) == 0) {
 				t.Errorf("error is %v", err)
 			}
@@ -70,7 +70,7 @@ func TestACommandThatDoesNotReturnIsNoFailure(t *testing.T) {
 	argv, starts := command(t, "exec sleep 600")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, executors.ErrTimeout)
 	defer cancel()
-	if err := (power.Restarter{Command: argv}).Ask(ctx); err != nil {
+	if err := (power.Restarter{Command: argv}).Ask(ctx, "test"); err != nil {
 		t.Errorf("error is %v", err)
 	}
 	if starts() > 1 {
@@ -94,7 +94,7 @@ func TestWhatCannotRestartTheHost(t *testing.T) {
 		"its place is elsewhere":   {power.Restarter{Command: []string{"reboot"}, Tools: step.Tools{Paths: map[string]string{"reboot": file + ".gone"}}}, executors.ErrNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := c.restarter.Ask(t.Context()); !errors.Is(err, c.want) {
+			if err := c.restarter.Ask(t.Context(), "test"); !errors.Is(err, c.want) {
 				t.Errorf("error is %v, want %v", err, c.want)
 			}
 			if c.restarter.Available() != (len(c.restarter.Command) > 0) {
@@ -108,7 +108,7 @@ func TestACancelDuringTheDelayRestartsNothing(t *testing.T) {
 	argv, starts := command(t, "exit 0")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	asked := make(chan error)
-	go func() { asked <- power.Restarter{Command: argv, Delay: time.Hour}.Ask(ctx) }()
+	go func() { asked <- power.Restarter{Command: argv, Delay: time.Hour}.Ask(ctx, "test") }()
 	cancel(executors.ErrCancelled)
 	if err := <-asked; !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("error is %v", err)

@@ -106,6 +106,9 @@ func execute(dir string, spec Spec) (Exit, error) {
 	if cmd.Dir == "" {
 		cmd.Dir = dir
 	}
+	if spec.Kill == executors.KillNever {
+		defer inhibit(spec.Argv[0] + " must not be cut")()
+	}
 	killed := oomKills(host())
 	output, err := os.OpenFile(spec.Output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err == nil {

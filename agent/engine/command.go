@@ -65,15 +65,20 @@ func (h *host) carryOut(ctx context.Context, cmd executors.Command, attempt *jou
 	}
 	var gone <-chan struct{}
 	var err error
+	begins := "a step of a former agent is waited for"
 	if attempt == nil {
+		begins = "a step begins"
 		if attempt, gone, err = h.start(ctx, cmd); err != nil {
 			return executors.Exit{}, err
 		}
 	}
+	log := h.run.log.With(zap.Int("item", h.item), zap.String("step", cmd.Step), zap.Int("attempt", attempt.Attempt))
+	log.Info(begins, zap.String("program", cmd.Argv[0]))
 	end, err := h.await(ctx, cmd, *attempt, gone)
 	if err != nil {
 		return executors.Exit{}, err
 	}
+	log.Info("a step ended", zap.String("outcome", string(end.Outcome)), zap.Int("code", end.Code), zap.Duration("took", time.Duration(end.TookMS)*time.Millisecond))
 	failpoint.Hit(failpoint.StepEnded)
 	if err := h.record(h.run.task.PutEnd(end)); err != nil {
 		return executors.Exit{}, err

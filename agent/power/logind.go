@@ -14,20 +14,22 @@ const answerTime = 10 * time.Second
 
 // logind is systemd-logind's manager (org.freedesktop.login1(5)). go-systemd's own
 // client neither says whether a restart was refused nor knows schedules.
-type logind struct {
-	bus     *dbus.Conn
-	manager dbus.BusObject
-}
+type logind struct{ manager dbus.BusObject }
 
-func reachLogind(ctx context.Context) (logind, error) {
-	bus, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+// withLogind has do speak to logind. The connection outlives ctx until do returns:
+// what was asked for may have to be taken back.
+func withLogind(ctx context.Context, do func(logind) error) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	greeting := time.AfterFunc(answerTime, end)
+	bus, err := dbus.ConnectSystemBus(dbus.WithContext(life))
 	if err != nil {
-		return logind{}, fmt.Errorf("reach logind: %w", err)
+		return fmt.Errorf("reach logind: %w", err)
 	}
-	return logind{bus, bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")}, nil
+	defer bus.Close()
+	greeting.Stop()
+	return do(logind{bus.Object("org.freedesktop.login1", "/org/freedesktop/login1")})
 }
-
-func (l logind) close() { _ = l.bus.Close() } // everything was answered
 
 func (l logind) call(ctx context.Context, method string, into any, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
@@ -37,16 +39,6 @@ func (l logind) call(ctx context.Context, method string, into any, args ...any) 
 		return call.Err
 	}
 	return call.Store(into)
-}
-
-// withLogind has do speak to logind.
-func withLogind(ctx context.Context, do func(logind) error) error {
-	l, err := reachLogind(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	return do(l)
 }
 
 // alreadyDown is logind's answer when the host is on its way down.

@@ -121,7 +121,7 @@ func (h *unitHost) configure() {
 server_name: name-of-%[1]s
 nats: {servers: ["nats://%s"], spread: 200ms}
 trust: {keys: ["%s"]}
-host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [/usr/bin/systemctl, reboot]}
+host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [logind]}
 hdk: {repository: /srv/hdk}
 `, h.server, f.nats, f.key(), fakeDir), 0o600))
 }

@@ -152,3 +152,21 @@ func TestContainerAConfigurationThatMakesNoSenseStopsTheService(t *testing.T) {
 		t.Errorf("the journal does not name the file:\n%s", log)
 	}
 }
+
+// The journal can be asked for the lines of a task, and of a step in it.
+func TestContainerTheJournalKnowsTheTask(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, 200*time.Millisecond)
+	id := f.upgrade(goalA2, h.server)
+	h.succeeded(f, id, 2)
+	j, err := f.job(id)
+	f.must(err)
+	got := h.MustRun("journalctl", "--unit", agentUnit, "--output=cat", "DEVSERVER_TASK="+j.Tasks[0].ID, "DEVSERVER_JOB="+id, "DEVSERVER_ITEM=0", "DEVSERVER_STEP=install-firmware")
+	if lines := strings.Split(got, "\n"); len(lines) != 2 || !strings.Contains(lines[0], "a step begins") || !strings.Contains(lines[1], "a step ended") {
+		t.Errorf("the journal says:\n%s", got)
+	}
+	if warnings := h.MustRun("journalctl", "--unit", agentUnit, "--output=cat", "--priority=warning..warning"); !strings.Contains(warnings, "restarting the host") {
+		t.Errorf("its warnings are:\n%s", warnings)
+	}
+}

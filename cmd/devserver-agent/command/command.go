@@ -12,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"devserver-agent/agent"
 	"devserver-agent/agent/config"
@@ -167,20 +165,6 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
 	})
 	return a, cfg, err
-}
-
-func newLog(c config.Log, out io.Writer) *zap.Logger {
-	level, err := zapcore.ParseLevel(c.Level)
-	if err != nil {
-		level = zapcore.InfoLevel // the configuration was checked
-	}
-	ec := zap.NewProductionEncoderConfig()
-	ec.EncodeTime = zapcore.RFC3339TimeEncoder
-	encoder := zapcore.NewConsoleEncoder(ec)
-	if c.Format == "json" {
-		encoder = zapcore.NewJSONEncoder(ec)
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(out), level))
 }
 
 func (c *cli) versionCommand() *cobra.Command {

@@ -28,9 +28,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	atEnd()
 	_ = os.RemoveAll(binaries) // it is in the temporary folder
 	os.Exit(code)
 }
+
+// atEnd is done after all tests.
+var atEnd = func() {}
 
 // program builds one, once a run.
 func program(t testing.TB, build func() (string, error)) string {

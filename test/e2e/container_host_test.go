@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"devserver-agent/protocol"
 	"devserver-agent/test/container"
 	"devserver-agent/test/fakehost"
 )
@@ -22,6 +24,7 @@ import (
 // is a service and whose steps are units. Its restart is the container's.
 type unitHost struct {
 	fleet *fleet
+	nats  string // where its agent looks for the broker
 	*npuHost
 	*container.Container
 }
@@ -87,16 +90,26 @@ func (h *unitHost) fetch(format packageFormat, name, version string) string {
 func (f *fleet) addUnit(server string, g goal, pace time.Duration) *unitHost {
 	f.t.Helper()
 	h := f.addHost(server, g, pace, container.Debian)
-	h.MustRun("dpkg", "-i", h.fetch(deb, "devserver-agent", firstVersion))
-	h.configure()
-	h.MustRun("systemctl", "start", agentUnit)
+	h.install()
 	return h
 }
 
-// addHost boots one that has no agent yet.
-func (f *fleet) addHost(server string, g goal, pace time.Duration, image container.Image) *unitHost {
+// install has the package's agent run.
+func (h *unitHost) install() {
+	h.t.Helper()
+	h.MustRun("dpkg", "-i", h.fetch(deb, "devserver-agent", firstVersion))
+	h.configure()
+	h.MustRun("systemctl", "start", agentUnit)
+}
+
+// addHost boots one that has no agent yet; prepare is called with the folder of its
+// files before.
+func (f *fleet) addHost(server string, g goal, pace time.Duration, image container.Image, prepare ...func(root string)) *unitHost {
 	f.t.Helper()
 	c := container.Start(f.t, image, func(root string) {
+		for _, do := range prepare {
+			do(root)
+		}
 		install(f.t, filepath.Join(root, "usr/local/bin/fakehost"), fakehost.Binary(f.t))
 		f.must(os.CopyFS(filepath.Join(root, "srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
 		f.writeIn(root, "/etc/systemd/system/wake.service", wakeUnit)
@@ -107,7 +120,7 @@ func (f *fleet) addHost(server string, g goal, pace time.Duration, image contain
 		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
 	fake, err := fakehost.Open(c.Path(fakeDir))
 	f.must(err)
-	h := &unitHost{f, &npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
+	h := &unitHost{f, "nats://" + f.nats, &npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
 	f.hosts[server] = h.npuHost
 	c.MustRun("systemctl", "enable", "wake.service")
 	return h
@@ -119,11 +132,11 @@ func (h *unitHost) configure() {
 	f := h.fleet
 	f.must(os.WriteFile(h.Path(fakeConfig), fmt.Appendf(nil, `server_id: %s
 server_name: name-of-%[1]s
-nats: {servers: ["nats://%s"], spread: 200ms}
+nats: {servers: ["%s"], spread: 200ms}
 trust: {keys: ["%s"]}
 host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [logind]}
 hdk: {repository: /srv/hdk}
-`, h.server, f.nats, f.key(), fakeDir), 0o600))
+`, h.server, h.nats, f.key(), fakeDir), 0o600))
 }
 
 func (f *fleet) writeIn(root, path, text string) {
@@ -180,10 +193,50 @@ func (h *unitHost) succeeded(f *fleet, id string, boots int) {
 	if got := strings.Join(h.installs(), ", "); got != strings.Join(goalA2.inOrder(), ", ") {
 		h.t.Errorf("installers: %s", got)
 	}
+	h.judge(id, 0)
+}
+
+// judge checks the promise for an upgrade that has ended, in whatever way, after
+// somebody else than the agent restarted the host so often, and counts it.
+func (h *unitHost) judge(id string, byOthers int) {
+	h.t.Helper()
+	f := h.fleet
+	f.said(checkStatuses)
+	j, err := f.job(id)
+	h.must(err)
+	task, toll := j.Tasks[0], row{cases: 1, cuts: byOthers}
+	if file, err := os.ReadFile(h.Path(filepath.Join("/var/lib/devserver-agent/tasks", task.ID, "output/0"))); err == nil {
+		err := soon(patience, func() error {
+			arrived, err := f.ctl("task", "logs", id, task.ID)
+			if err == nil && !bytes.Equal(arrived, file) {
+				err = fmt.Errorf("the host has %d bytes of output, of which %d arrived", len(file), len(arrived))
+			}
+			return err
+		})
+		if err != nil {
+			toll.lost++
+			h.t.Error(err)
+		}
+	}
+	for _, part := range []string{"firmware", "driver"} {
+		starts := strings.Count(strings.Join(h.installs(), " "), part)
+		if allowed := allowedStarts(protocol.Status{Message: task.Message}, "install-"+part); starts > allowed {
+			toll.doubled++
+			h.t.Errorf("the installer of the %s was started %d times: %s", part, starts, task.Message)
+		}
+	}
+	if restarts := h.Boots() - 1 - byOthers; restarts > 1 || restarts > 0 && task.Status == protocol.Failed {
+		toll.doubled++
+		h.t.Errorf("the agent restarted the host %d times", restarts)
+	}
+	if len(task.Late) > 0 {
+		toll.doubled++
+		h.t.Errorf("there are further verdicts: %v", task.Late)
+	}
 	for _, chip := range h.state().Visible() {
-		if chip.Running != goalA2.to {
+		if task.Status == protocol.Success && chip.Running != goalA2.to {
 			h.t.Errorf("chip %d runs %v", chip.Logic, chip.Running)
 		}
 	}
-	f.said(checkStatuses)
+	count(h.t, toll)
 }

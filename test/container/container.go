@@ -245,14 +245,27 @@ func (c *Container) remove() {
 	c.down = true
 	running := c.runner != nil
 	c.mu.Unlock()
-	if pid := c.leader(); pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may go down by itself
-	}
 	if running {
-		<-c.done
+		c.kill()
 	}
 	err := errors.Join(syscall.Unmount(c.Path("/"), syscall.MNT_DETACH), c.removeGroups(), os.RemoveAll(c.dir))
 	if err != nil {
 		c.t.Error(err)
+	}
+}
+
+// kill has everything in the container end, also if it is about to boot just now.
+func (c *Container) kill() {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if pid := c.leader(); pid != 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may go down by itself
+		}
+		select {
+		case <-c.done:
+			return
+		case <-tick.C:
+		}
 	}
 }

@@ -27,6 +27,7 @@ type unitHost struct {
 	nats  string // where its agent looks for the broker
 	*npuHost
 	*container.Container
+	counted bool // in the table of what became of the cases
 }
 
 // Where things are in the container.
@@ -120,7 +121,12 @@ func (f *fleet) addHost(server string, g goal, pace time.Duration, image contain
 		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
 	fake, err := fakehost.Open(c.Path(fakeDir))
 	f.must(err)
-	h := &unitHost{f, "nats://" + f.nats, &npuHost{host: &host{t: f.t, server: server}, fake: fake}, c}
+	h := &unitHost{fleet: f, nats: "nats://" + f.nats, npuHost: &npuHost{host: &host{t: f.t, server: server}, fake: fake}, Container: c}
+	f.t.Cleanup(func() {
+		if f.t.Failed() && !h.counted {
+			h.count(row{stuck: 1})
+		}
+	})
 	f.hosts[server] = h.npuHost
 	c.MustRun("systemctl", "enable", "wake.service")
 	return h
@@ -204,7 +210,7 @@ func (h *unitHost) judge(id string, byOthers int) {
 	f.said(checkStatuses)
 	j, err := f.job(id)
 	h.must(err)
-	task, toll := j.Tasks[0], row{cases: 1, cuts: byOthers}
+	task, toll := j.Tasks[0], row{cuts: byOthers}
 	if file, err := os.ReadFile(h.Path(filepath.Join("/var/lib/devserver-agent/tasks", task.ID, "output/0"))); err == nil {
 		err := soon(patience, func() error {
 			arrived, err := f.ctl("task", "logs", id, task.ID)
@@ -238,5 +244,5 @@ func (h *unitHost) judge(id string, byOthers int) {
 			h.t.Errorf("chip %d runs %v", chip.Logic, chip.Running)
 		}
 	}
-	count(h.t, toll)
+	h.count(toll)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"text/tabwriter"
 )
 
@@ -22,11 +21,13 @@ var tolls = struct {
 	rows map[string]*row
 }{rows: map[string]*row{}}
 
-// count adds to the table that is printed at the end.
-func count(t testing.TB, more row) {
+// count adds a case to the table that is printed at the end.
+func (h *unitHost) count(more row) {
+	h.counted = true
+	more.cases = 1
 	tolls.Lock()
 	defer tolls.Unlock()
-	name, _, _ := strings.Cut(strings.TrimPrefix(t.Name(), "TestContainer"), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(h.t.Name(), "TestContainer"), "/")
 	if tolls.rows[name] == nil {
 		tolls.rows[name] = &row{}
 	}

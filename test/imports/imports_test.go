@@ -102,6 +102,7 @@ var allowed = []rule{
 	{"cmd/devserver-controlplane", []string{"cmd/devserver-controlplane", "controlplane", "protocol"}},
 	{"cmd/devserverctl", []string{"cmd/devserverctl", "executors/hdk/repository", "protocol"}},
 	{"docs/gen", []string{"protocol"}},
+	{"packaging/gen", []string{"agent", "cmd"}},
 	{"docs/example-executor", []string{"executors", "protocol"}},
 	{"test", []string{"agent", "cmd", "controlplane", "executors", "protocol", "test"}},
 }

@@ -55,5 +55,5 @@ func printTolls() {
 		r := tolls.rows[name]
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t\n", name, r.cases, r.cuts, r.lost, r.doubled, r.stuck)
 	}
-	w.Flush()
+	_ = w.Flush() // what cannot be printed cannot be told either
 }

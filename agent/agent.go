@@ -127,6 +127,7 @@ func (a *Agent) assemble() {
 	a.engine = engine.New(engine.Options{
 		Store: a.store, Queue: a.queue, Registry: a.opts.Registry,
 		Surroundings: a.opts.Surroundings, Tools: tools, Boot: a.boot,
+		Limits:   step.Limits{Memory: uint64(c.Steps.MemoryMax), Tasks: uint64(c.Steps.TasksMax)},
 		Progress: func(s protocol.Status) { a.outbox.Progress(s) },
 		Power:    a.power(restarter),
 		Survey:   a.opts.Survey, Log: a.opts.Log.Named("engine"),

@@ -34,6 +34,7 @@ type Config struct {
 	Host        Host        `yaml:"host" doc:"The host itself. Change these only for a host that is not at /, such as a test's."`
 	HDK         HDK         `yaml:"hdk" doc:"Where driver and firmware packages come from."`
 	Executors   Executors   `yaml:"executors" doc:"What kinds of work this host takes."`
+	Steps       Steps       `yaml:"steps" doc:"What a program that a task runs may take of the host, each by itself. Never applied to one that must not be cut, such as an installer. Holds where systemd runs the steps; limits of all steps together go to devserver-tasks.slice."`
 	Log         Log         `yaml:"log" doc:"The agent's own log, on standard error. Output of tasks is kept with the task."`
 	Metrics     Metrics     `yaml:"metrics" doc:"Metrics in Prometheus' text format."`
 }
@@ -88,6 +89,12 @@ type HDK struct {
 type Executors struct {
 	Allow     []string `yaml:"allow" check:"type" empty:"all" example:"HDK_QUERY" doc:"The only item types this host runs."`
 	PluginDir string   `yaml:"plugin_dir" check:"path" empty:"no plug-ins" example:"/usr/lib/devserver-agent/plugins" doc:"Folder of further executors. This version runs none yet."`
+}
+
+// Steps bounds what programs of tasks take of the host.
+type Steps struct {
+	MemoryMax Size `yaml:"memory_max" default:"0" example:"16GiB" doc:"The most memory. The kernel kills what wants more, and the task says so. 0: no limit."`
+	TasksMax  uint `yaml:"tasks_max" default:"0" example:"4096" doc:"The most processes and threads. 0: systemd's default."`
 }
 
 // Log says what is logged and how.

@@ -41,6 +41,7 @@ func TestLoad(t *testing.T) {
 		Host:      Host{Root: "/", BootIDFile: "/proc/sys/kernel/random/boot_id", RebootCommand: []string{"/sbin/reboot", "-f"}, RebootDelay: Duration(time.Minute)},
 		HDK:       HDK{Repository: "https://user:secret@mirror.example.com/hdk"},
 		Executors: Executors{Allow: []string{"HDK_QUERY"}},
+		Steps:     Steps{MemoryMax: 16 << 30, TasksMax: 4096},
 		Log:       Log{Level: "debug", Format: "json"},
 		Metrics:   Metrics{Listen: "127.0.0.1:9464"},
 	}
@@ -291,6 +292,23 @@ func TestDuration(t *testing.T) {
 		var d Duration
 		if err := d.UnmarshalText([]byte(text)); err != nil || d.Std() != want || d.String() != text {
 			t.Errorf("%s reads as %s (%v)", text, d, err)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{
+		"0": 0, "1000": 1000, "1KiB": 1 << 10, "512MiB": 512 << 20, "16GiB": 16 << 30, "3TiB": 3 << 40, "1537MiB": 1537 << 20,
+	} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want || s.String() != text {
+			t.Errorf("%s reads as %d, which is written %s (%v)", text, uint64(s), s, err)
+		}
+	}
+	for _, text := range []string{"", "GiB", "-1", "1.5GiB", "16GB", "16 GiB", "9999999999TiB", "18446744073709551616"} {
+		var s Size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q reads as %s", text, s)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -128,6 +129,12 @@ func setText(v reflect.Value, text string) error {
 			return fmt.Errorf("is %.80q, must be true or false", text)
 		}
 		v.SetBool(text == "true")
+	case reflect.Uint:
+		n, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return fmt.Errorf("is %.80q, must be a whole number", text)
+		}
+		v.SetUint(n)
 	default:
 		return fmt.Errorf("cannot hold a %s", v.Type())
 	}

@@ -12,7 +12,7 @@ const EnvPrefix = "DEVSERVER_AGENT_"
 type Key struct {
 	Path    string // as in the file, sections joined by dots: nats.servers
 	Env     string // its name in the environment
-	Type    string // text, list, true or false, duration
+	Type    string // text, list, true or false, duration, size, number
 	Default string // "" when there is none
 	Empty   string // what an empty value stands for
 	Example string // "" when Default shows enough
@@ -63,6 +63,10 @@ func typeName(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[Duration]():
 		return "duration"
+	case t == reflect.TypeFor[Size]():
+		return "size"
+	case t.Kind() == reflect.Uint:
+		return "number"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Slice:

@@ -148,13 +148,16 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 		Argv: append([]string{path}, cmd.Argv[1:]...), Env: append(opts.Tools.Environ(), cmd.Env...),
 		Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
 	}
+	if cmd.Kill != executors.KillNever {
+		spec.Limits = opts.Limits
+	}
 	if err := h.record(opts.Store.Write(func() error { return step.Prepare(a.Dir, spec) })); err != nil {
 		return nil, nil, err
 	}
 	failpoint.Hit(failpoint.StepPrepared)
 	var gone <-chan struct{}
 	err = opts.Store.Write(func() (err error) {
-		gone, err = opts.Surroundings.Start(a.Dir, cmd.Kill)
+		gone, err = opts.Surroundings.Start(a.Dir, spec)
 		return err
 	})
 	switch {

@@ -39,7 +39,8 @@ type Options struct {
 	Registry     executors.Registry
 	Surroundings step.Surroundings
 	Tools        step.Tools
-	Boot         string // id of the present boot
+	Boot         string      // id of the present boot
+	Limits       step.Limits // of every program that may be ended
 	// Progress takes what is not journaled. It must not block.
 	Progress func(protocol.Status)
 	// Power restarts the host; nil if it cannot be restarted.

@@ -27,11 +27,11 @@ func (a *away) Ready(context.Context) error {
 	return nil
 }
 
-func (a *away) Start(dir string, kill executors.Kill) (<-chan struct{}, error) {
+func (a *away) Start(dir string, spec step.Spec) (<-chan struct{}, error) {
 	if a.starts.Add(-1) >= 0 {
 		return nil, fmt.Errorf("start step: %w", step.ErrUnreachable)
 	}
-	return a.Process.Start(dir, kill)
+	return a.Process.Start(dir, spec)
 }
 
 // What cannot be started now is started later, once.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"devserver-agent/agent/step"
@@ -83,6 +84,8 @@ func (r Restarter) run(ctx context.Context, argv ...string) error {
 	switch {
 	case errors.Is(err, executors.ErrTimeout), errors.Is(err, executors.ErrFlood):
 		return nil // it was cut and may have asked; some only return when the host is down
+	case reply.Code == 128+int(syscall.SIGTERM):
+		return nil // the shutdown that it asked for has reached it
 	case err != nil:
 		return fmt.Errorf("restart the host: %w", err)
 	case reply.Code != 0:

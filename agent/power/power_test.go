@@ -41,6 +41,7 @@ func TestTheCommandSaysWhetherTheHostGoesDown(t *testing.T) {
 	}{
 		"it obeys":                      {"exit 0", nil},
 		"it obeys and talks":            {"head -c 4000000 /dev/zero | tr '\\0' x", nil},
+		"the shutdown ends it":          {"kill -TERM $$", nil},
 		"it refuses":                    {"echo 'a user is logged in' >&2; exit 4", []string{"exit code 4", "a user is logged in"}},
 		"it refuses at length":          {"head -c 100000 /dev/zero | tr '\\0' x; exit 4", []string{"exit code 4: xxx"}},
 		"it refuses without a word":     {"exit 1", []string{"exit code 1"}},

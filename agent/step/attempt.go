@@ -10,17 +10,17 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"devserver-agent/executors"
 )
 
 // Surroundings start shims. A shim must live on when the agent ends.
 type Surroundings interface {
-	// Start starts the shim of a prepared attempt. gone is closed when the shim
-	// is known to have ended.
-	Start(dir string, kill executors.Kill) (gone <-chan struct{}, err error)
+	// Start starts the shim of an attempt that was prepared with a spec. gone is
+	// closed when the shim is known to have ended.
+	Start(dir string, spec Spec) (gone <-chan struct{}, err error)
 	// Ready says why nothing can be started now, as ErrUnreachable; nil if it can.
 	Ready(ctx context.Context) error
+	// String says what they are and what they cannot do.
+	String() string
 }
 
 // Attempt is one start of an action, seen from the agent.

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"devserver-agent/executors"
 )
 
 // A program that is a function is one attempt like any other: it is seen running,
@@ -25,7 +23,7 @@ func TestAFunctionIsAnAttemptLikeAnyOther(t *testing.T) {
 		<-end
 		return Exit{Code: 2}
 	}}
-	gone, err := play.Start(tr.Dir, executors.KillNever)
+	gone, err := play.Start(tr.Dir, tr.spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +36,7 @@ func TestAFunctionIsAnAttemptLikeAnyOther(t *testing.T) {
 	if said, _ := os.ReadFile(tr.spec.Output); err != nil || exit.Code != 2 || string(said) != "[play it]\n" {
 		t.Errorf("it ended with %+v, %v and said %q", exit, err, said)
 	}
-	if gone, err = play.Start(tr.Dir, executors.KillNever); err != nil {
+	if gone, err = play.Start(tr.Dir, tr.spec); err != nil {
 		t.Fatal(err)
 	}
 	if exit, err := tr.wait(gone); err != nil || exit.Code != 2 || runs != 1 {
@@ -52,7 +50,7 @@ func TestAFunctionThatCannotBeStartedIsAbandoned(t *testing.T) {
 		t.Fatal(err)
 	}
 	play := Functions{Run: func(Spec, io.Writer) Exit { panic("it must not run") }}
-	gone, err := play.Start(dir, executors.KillNever)
+	gone, err := play.Start(dir, Spec{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 func TestKillsForWantOfMemoryAreCounted(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
-	const unit = "devserver.slice/devserver-step@t:0:01-install.service"
+	const unit = "devserver-tasks.slice/devserver-step@t:0:01-install.service"
 	for name, c := range map[string]struct {
 		files fstest.MapFS
 		want  int

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
-	"devserver-agent/executors"
 )
 
 // Functions plays programs inside of the agent's process, for hosts that are
@@ -23,7 +21,7 @@ type Functions struct {
 }
 
 // Start implements Surroundings.
-func (f Functions) Start(dir string, _ executors.Kill) (<-chan struct{}, error) {
+func (f Functions) Start(dir string, _ Spec) (<-chan struct{}, error) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -49,6 +47,8 @@ func (f Functions) act(_ string, spec Spec) (Exit, error) {
 // Ready implements Surroundings.
 func (f Functions) Ready(context.Context) error { return nil }
 
+func (f Functions) String() string { return "functions that end with the agent" }
+
 // Process starts shims as sessions of their own. It is for hosts whose PID 1 is
 // not systemd: there a service's stop takes everything in its cgroup along.
 type Process struct {
@@ -57,7 +57,7 @@ type Process struct {
 }
 
 // Start implements Surroundings.
-func (p Process) Start(dir string, _ executors.Kill) (<-chan struct{}, error) {
+func (p Process) Start(dir string, _ Spec) (<-chan struct{}, error) {
 	log, err := os.OpenFile(filepath.Join(dir, shimLogFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start step: %w", err)
@@ -78,3 +78,7 @@ func (p Process) Start(dir string, _ executors.Kill) (<-chan struct{}, error) {
 
 // Ready implements Surroundings.
 func (p Process) Ready(context.Context) error { return nil }
+
+func (p Process) String() string {
+	return "sessions of their own, as PID 1 is not systemd: steps.memory_max and steps.tasks_max do not hold, and nothing keeps a shutdown waiting for a flash"
+}

@@ -45,6 +45,14 @@ type Spec struct {
 	Output string         `json:"output"` // file that standard output and error are appended to
 	Boot   string         `json:"boot"`   // id of the boot it was prepared in
 	Kill   executors.Kill `json:"kill"`
+	Limits Limits         `json:"limits,omitzero"`
+}
+
+// Limits is what a program may take of the host. 0 is no limit. They hold where
+// the surroundings can see to it.
+type Limits struct {
+	Memory uint64 `json:"memory,omitempty"` // bytes
+	Tasks  uint64 `json:"tasks,omitempty"`  // processes and threads
 }
 
 // Started is what the shim says before it executes the program. Its process is

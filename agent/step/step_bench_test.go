@@ -21,7 +21,7 @@ func BenchmarkStep(b *testing.B) {
 		if err := Prepare(dir, spec); err != nil {
 			return err
 		}
-		gone, err := surroundings().Start(dir, spec.Kill)
+		gone, err := surroundings().Start(dir, spec)
 		if err != nil {
 			return err
 		}

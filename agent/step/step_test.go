@@ -55,7 +55,7 @@ func agent(dir string) error {
 		return err
 	}
 	failpoint.Hit(failpoint.StepPrepared)
-	gone, err := surroundings().Start(dir, spec.Kill)
+	gone, err := surroundings().Start(dir, spec)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (tr *trial) prepare() *trial {
 
 func (tr *trial) start() <-chan struct{} {
 	tr.Helper()
-	gone, err := surroundings().Start(tr.Dir, tr.spec.Kill)
+	gone, err := surroundings().Start(tr.Dir, tr.spec)
 	if err != nil {
 		tr.Fatal(err)
 	}

@@ -24,6 +24,9 @@ const (
 	// A flash waits for its program even when the host is shut down.
 	stepUnit, flashUnit = "devserver-step@", "devserver-flash@"
 
+	// Where systemd keeps the limits of a unit until the next boot, from 230 on.
+	runtimeDir = "/run/systemd/system.control"
+
 	startTimeout = 30 * time.Second
 )
 
@@ -38,7 +41,7 @@ type Systemd struct{}
 
 // Start implements Surroundings. The end of a shim is seen by its lock: once it
 // has begun, neither systemd nor the bus is needed any more.
-func (s Systemd) Start(dir string, kill executors.Kill) (<-chan struct{}, error) {
+func (s Systemd) Start(dir string, spec Spec) (<-chan struct{}, error) {
 	instance, err := instanceOf(dir)
 	if err != nil {
 		return nil, fmt.Errorf("start step: %w", err)
@@ -47,10 +50,10 @@ func (s Systemd) Start(dir string, kill executors.Kill) (<-chan struct{}, error)
 		return nil, fmt.Errorf("start step: %w", err)
 	}
 	unit := stepUnit + instance + ".service"
-	if kill == executors.KillNever {
+	if spec.Kill == executors.KillNever {
 		unit = flashUnit + instance + ".service"
 	}
-	if err := startUnit(unit); err != nil {
+	if err := startUnit(unit, spec.Limits); err != nil {
 		return nil, fmt.Errorf("start step: %w", err)
 	}
 	gone := make(chan struct{})
@@ -60,7 +63,8 @@ func (s Systemd) Start(dir string, kill executors.Kill) (<-chan struct{}, error)
 			time.Sleep(pause)
 		}
 		<-Attempt{Dir: dir}.released()
-		_ = os.Remove(filepath.Join(LinkDir, instance)) // a link too many harms nobody
+		_ = os.Remove(filepath.Join(LinkDir, instance)) // a link too many harms nobody, nor do
+		_ = os.RemoveAll(filepath.Join(runtimeDir, unit+".d"))
 	}()
 	return gone, nil
 }
@@ -131,7 +135,7 @@ func connect(ctx context.Context) (*systemd.Conn, error) {
 
 // startUnit returns an error only if the unit certainly does not run. Where the
 // answer is missing it may, and whoever follows it will see.
-func startUnit(unit string) error {
+func startUnit(unit string, limits Limits) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	conn, err := connect(ctx)
@@ -140,10 +144,45 @@ func startUnit(unit string) error {
 	}
 	defer conn.Close()
 	_ = conn.ResetFailedUnitContext(ctx, unit) // of a former attempt, which there is hardly ever
+	if err := limit(ctx, conn, unit, limits); err != nil {
+		return err
+	}
 	_, err = conn.StartUnitContext(ctx, unit, "fail", nil)
 	var answer dbus.Error
 	if errors.As(err, &answer) {
 		return fmt.Errorf("start %s: %w", unit, answer)
+	}
+	return nil
+}
+
+// limit sets what a unit may take, until the next boot. systemd before 231 has
+// its own word for memory; one before 227 counts no tasks, where there is then no
+// limit of theirs.
+func limit(ctx context.Context, conn *systemd.Conn, unit string, limits Limits) error {
+	for _, p := range []struct {
+		value uint64
+		names []string // the newest first
+		must  bool
+	}{
+		{limits.Memory, []string{"MemoryMax", "MemoryLimit"}, true},
+		{limits.Tasks, []string{"TasksMax"}, false},
+	} {
+		if p.value == 0 {
+			continue
+		}
+		var err error
+		for _, name := range p.names {
+			err = conn.SetUnitPropertiesContext(ctx, unit, true, systemd.Property{Name: name, Value: dbus.MakeVariant(p.value)})
+			if err == nil {
+				break
+			}
+		}
+		if answer := (dbus.Error{}); err != nil && !errors.As(err, &answer) {
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		if err != nil && p.must {
+			return fmt.Errorf("limit what %s may take: %w", unit, err)
+		}
 	}
 	return nil
 }
@@ -179,6 +218,10 @@ func (s Systemd) Ready(ctx context.Context) error {
 	}
 	conn.Close()
 	return nil
+}
+
+func (s Systemd) String() string {
+	return "units of systemd, in devserver-tasks.slice"
 }
 
 // unitFolders are where packages and operators put units (systemd.unit(5)).

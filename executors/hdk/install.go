@@ -70,13 +70,14 @@ func (r *run) commit(ctx context.Context, name string) error {
 // left is what Execute leaves for Verify.
 type left struct {
 	Boot    string `json:"boot"`
+	Kernel  string `json:"kernel,omitempty"` // which the driver was built for
 	Pending bool   `json:"pending"`
 }
 
 // leave ends Execute: what is installed, and whether it waits for a restart.
 func (r *run) leave(ctx context.Context, restart bool) (executors.Result, error) {
 	l, err := executors.Memo(ctx, r.host, "left", func(context.Context) (left, error) {
-		return left{bootID(r.host.Files()), restart}, nil
+		return left{bootID(r.host.Files()), kernel(r.host.Files()), restart}, nil
 	})
 	if err != nil {
 		return executors.Result{}, err

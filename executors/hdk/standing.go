@@ -177,6 +177,9 @@ func bootID(files fs.FS) string {
 	return strings.TrimSpace(string(raw))
 }
 
+// kernel is the release of the host's running kernel, "" if it cannot be read.
+func kernel(files fs.FS) string { return strings.TrimSpace(head(files, "proc/sys/kernel/osrelease")) }
+
 // machine is this machine's architecture, as uname -m says it.
 func machine() string {
 	var name unix.Utsname

@@ -77,6 +77,8 @@ type run struct {
 	host  executors.Host
 	order order
 	plan  plan
+	// kernel is the one the driver was built for, "" while none was.
+	kernel string
 }
 
 // Execute plans, checks and installs.

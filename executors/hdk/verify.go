@@ -38,6 +38,7 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	if l.Pending && l.Boot != "" && l.Boot == bootID(host.Files()) {
 		return r.unproven(ctx)
 	}
+	r.kernel = l.Kernel
 	v, err := r.verdict(ctx, r.plan.Target)
 	if err != nil {
 		return executors.Result{}, err
@@ -143,7 +144,7 @@ func (r *run) wrong(now standing, target release) verdict {
 	}
 	switch {
 	case now.Down != "":
-		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.", capital(target.String()), r.Patience, now.Down))
+		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.%s", capital(target.String()), r.Patience, now.Down, r.otherKernel()))
 	case lost != "":
 		return say(protocol.HDKCardLost, fmt.Sprintf("%s was installed and cards are missing: %s.", capital(target.String()), lost))
 	case len(old.words) > 0:
@@ -154,6 +155,16 @@ func (r *run) wrong(now standing, target release) verdict {
 		return verdict{Message: protocol.Clip(now.Message + " | " + strings.Join(ill.list(), " | "))}
 	}
 	return verdict{Message: now.Message}
+}
+
+// otherKernel is a sentence if the host was restarted with another kernel than the
+// driver was built for.
+func (r *run) otherKernel() string {
+	now := kernel(r.host.Files())
+	if r.kernel == "" || now == "" || now == r.kernel {
+		return ""
+	}
+	return fmt.Sprintf(" Since the restart the kernel is %s, and the driver was built for %s: boot that one, or install once more with this one.", now, r.kernel)
 }
 
 // lost names the cards of the plan that are not there; where the driver was down

@@ -12,7 +12,7 @@ import (
 // installWarnings are what often makes an installer fail, and does not always.
 func installWarnings(files fs.FS) []finding {
 	var found []finding
-	release := strings.TrimSpace(head(files, "proc/sys/kernel/osrelease"))
+	release := kernel(files)
 	var missing []string
 	for _, tool := range []string{"dkms", "gcc", "make", "lspci", "ifconfig"} {
 		if !hasTool(files, tool) {

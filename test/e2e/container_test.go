@@ -24,7 +24,7 @@ func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	if len(running) != 1 || !strings.HasPrefix(running[0], "devserver-flash@") || !strings.HasSuffix(running[0], ":0:01-install-firmware.service") {
 		t.Errorf("the units that run are %v", running)
 	}
-	if got := h.MustRun("systemctl", "show", "--property=Slice", "--value", running[0]); got != "devserver.slice" {
+	if got := h.MustRun("systemctl", "show", "--property=Slice", "--value", running[0]); got != "devserver-tasks.slice" {
 		t.Errorf("its slice is %s", got)
 	}
 	h.succeeded(f, id, 2)

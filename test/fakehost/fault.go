@@ -17,6 +17,7 @@ const (
 	CardsDisagree         Fault = "cards_disagree"
 	CardGoneAfterReboot   Fault = "card_gone_after_reboot"
 	LinkDown              Fault = "link_down"
+	OtherKernel           Fault = "other_kernel"
 	DriverDown            Fault = "driver_down"
 	DriverDownUntilReboot Fault = "driver_down_until_reboot"
 	SmiHang               Fault = "npu_smi_hang"
@@ -70,6 +71,7 @@ func Faults() []FaultHelp {
 		{CardsDisagree, []string{"card", "driver", "firmware"}, "a card says it runs other versions than the rest"},
 		{CardGoneAfterReboot, []string{"card"}, "the next boot turns this into card_lost"},
 		{LinkDown, []string{"card"}, "hccn_tool reports the chip's link DOWN and its net health Fault"},
+		{OtherKernel, []string{"release"}, "the next boot is of another kernel (5.10.0-216.0.0.119.oe2203sp4), for which no driver was built"},
 		{DriverDown, []string{"code", "log", "until"}, "the driver does not answer: npu-smi says -8005 (code) and exits 187; log=1 prints libdrv's line first; until=reboot or until=install (the first new driver that runs) ends it"},
 		{DriverDownUntilReboot, nil, "after a driver installation npu-smi says -8005 until the host was restarted"},
 		{SmiHang, []string{"seconds"}, "npu-smi does not end (or only after seconds)"},

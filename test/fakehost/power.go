@@ -71,6 +71,11 @@ func (s *State) activate() {
 	if !stays || !args.Applies(Firmware) {
 		s.loadFirmware()
 	}
+	if args, on := s.Fault(OtherKernel); on {
+		delete(s.Faults, OtherKernel)
+		s.Kernel = args.String("release", "5.10.0-216.0.0.119.oe2203sp4")
+		s.Faults[DriverDown] = Args{}
+	}
 	if args, on := s.Fault(CardGoneAfterReboot); on {
 		delete(s.Faults, CardGoneAfterReboot)
 		s.Faults[CardLost] = args

@@ -2,6 +2,7 @@ package fakehost
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +30,7 @@ func (h *Host) writeFixed(s State, binary string) error {
 		"/etc/os-release": "NAME=\"openEuler\"\nVERSION=\"22.03 (LTS-SP4)\"\nID=\"openEuler\"\nVERSION_ID=\"22.03\"\nPRETTY_NAME=\"openEuler 22.03 (LTS-SP4)\"\n",
 		"/etc/machine-id": strings.ReplaceAll(uuid(s.Seed+"|machine"), "-", "") + "\n",
 		"/proc/meminfo":   "MemTotal:       1583964160 kB\nMemFree:        1480211456 kB\nMemAvailable:   1497804800 kB\nHugePages_Total:       0\n",
-		"/proc/cmdline":   "BOOT_IMAGE=/vmlinuz-5.10.0-216.0.0.115.oe2203sp4 root=/dev/mapper/openeuler-root ro\n",
+		"/proc/cmdline":   "BOOT_IMAGE=/vmlinuz-" + Kernel + " root=/dev/mapper/openeuler-root ro\n",
 	}
 	scripts := map[string]string{
 		"/usr/bin/docker":                       "tool docker --host",
@@ -45,6 +46,7 @@ func (h *Host) writeFixed(s State, binary string) error {
 		os.MkdirAll(h.Path("/var/log/ascend_seclog"), 0o750),
 		os.MkdirAll(h.Path("/usr/local/Ascend"), 0o755),
 		os.MkdirAll(h.Path("/dev"), 0o755),
+		os.MkdirAll(h.Path("/lib/modules/"+Kernel+"/build"), 0o755),
 		os.Symlink(binary, h.binaryPath()))
 	for path, words := range scripts {
 		errs = append(errs, h.writeScript(path, words))
@@ -72,6 +74,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 func (h *Host) writeRoot(s State) error {
 	return errors.Join(
 		h.keep("/proc/sys/kernel/random/boot_id", s.BootID+"\n", 0o444, true),
+		h.keep("/proc/sys/kernel/osrelease", cmp.Or(s.Kernel, Kernel)+"\n", 0o444, true),
 		h.writeBus(s), h.writeNodes(s), h.writeTools(s),
 		h.writeVersionInfo(Driver, s), h.writeVersionInfo(Firmware, s),
 		h.keep("/etc/ascend_install.info", installInfo(s), 0o640, s.Installed != Release{}),

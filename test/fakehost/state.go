@@ -21,6 +21,9 @@ const (
 	Off Power = "off"
 )
 
+// Kernel is the release of the kernel that a host runs.
+const Kernel = "5.10.0-216.0.0.115.oe2203sp4"
+
 // Health is a chip's health as npu-smi words it.
 type Health string
 
@@ -45,7 +48,8 @@ type State struct {
 	Power  Power  `json:"power"`
 	Boots  int    `json:"boots"` // 1 for a host that was just created
 	BootID string `json:"boot_id"`
-	Inits  int    `json:"inits"` // how often an init was started on this host
+	Inits  int    `json:"inits"`            // how often an init was started on this host
+	Kernel string `json:"kernel,omitempty"` // its release; "" is Kernel
 
 	// Installed is what the installers left on disk, "" is not installed.
 	Installed Release `json:"installed"`

@@ -25,6 +25,7 @@ const Arg = "trial-program"
 //	fail:CODE     ends with that exit code
 //	deaf:MS       like slow, and ignores SIGTERM
 //	stubborn:MS   like slow; the executor says it must not be killed
+//	greedy:BYTES  takes so much memory, and then ends
 //	gate:PATH     ends when there is a file of that name, or after a minute
 //	deaf-gate:PATH  like gate, and ignores SIGTERM
 //
@@ -55,6 +56,8 @@ func Program(args []string) int {
 		time.Sleep(time.Duration(n) * time.Millisecond)
 	case "chatty":
 		return chat(n)
+	case "greedy":
+		return hoard(n)
 	case "fail":
 		return n
 	}
@@ -82,6 +85,14 @@ func waitFor(path string) int {
 		}
 	}
 	return 3
+}
+
+// hoard writes to all of its memory, so that the kernel has to give it.
+func hoard(bytes int) int {
+	for hoarded := make([]byte, bytes); bytes > 0; bytes -= 4096 {
+		hoarded[bytes-1] = 1
+	}
+	return 0
 }
 
 func chat(bytes int) int {

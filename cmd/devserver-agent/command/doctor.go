@@ -59,6 +59,7 @@ func (c *cli) examine(ctx context.Context) []finding {
 		findings = append(findings, finding{"state", "PASS", "installation " + installation.ID})
 	}
 	findings = append(findings, daemon(ctx, cfg)...)
+	findings = append(findings, steps(ctx))
 	tools := step.Tools{Root: cfg.Host.Root, Paths: cfg.ToolPaths()}
 	for _, tool := range []string{"npu-smi", "upgrade-tool", "hccn_tool"} {
 		path, err := tools.Find(tool)
@@ -69,6 +70,18 @@ func (c *cli) examine(ctx context.Context) []finding {
 		findings = append(findings, finding{tool, "PASS", path})
 	}
 	return findings
+}
+
+// steps says how programs of tasks are started here.
+func steps(ctx context.Context) finding {
+	surroundings := step.Here(nil)
+	if err := surroundings.Ready(ctx); err != nil {
+		return finding{"steps", "FAIL", fmt.Sprintf("%v; what acts on the host waits until it can be", err)}
+	}
+	if _, units := surroundings.(step.Systemd); !units {
+		return finding{"steps", "WARN", surroundings.String()}
+	}
+	return finding{"steps", "PASS", surroundings.String()}
 }
 
 func daemon(ctx context.Context, cfg config.Config) []finding {

@@ -20,13 +20,24 @@ import (
 	"devserver-agent/test/fakehost"
 )
 
-// unitHost is a fake Ascend host in a container with a real systemd, whose agent
-// is a service and whose steps are units. Its restart is the container's.
+// computer has a real systemd: a container or a virtual machine.
+type computer interface {
+	Boots() int
+	AwaitBoot(n int)
+	PowerCut()
+	Run(argv ...string) (string, error)
+	MustRun(argv ...string) string
+	// Path is where this machine sees a file of its /srv; of a container, any file.
+	Path(name string) string
+}
+
+// unitHost is a fake Ascend host on a computer, whose agent is a service and whose
+// steps are units. Its restart is the computer's.
 type unitHost struct {
 	fleet *fleet
 	nats  string // where its agent looks for the broker
 	*npuHost
-	*container.Container
+	computer
 	counted bool // in the table of what became of the cases
 }
 
@@ -37,15 +48,24 @@ const (
 	agentUnit  = "devserver-agent.service"
 )
 
-// wakeUnit has a fake host notice that its container was booted.
+// wakeUnit has a fake host notice that its computer was booted. %s is what else it
+// takes.
 const wakeUnit = `[Unit]
+After=srv.mount systemd-modules-load.service
 Before=devserver-agent.service
 [Service]
 Type=oneshot
-ExecStart=/usr/local/bin/fakehost reboot --dir /srv/fake
+%sExecStart=/srv/fakehost reboot --dir /srv/fake
 [Install]
 WantedBy=multi-user.target
 `
+
+// confined has the agent's unit let its npu-smi write to the fake host's folder.
+const confined = "[Service]\nReadWritePaths=/srv\n"
+
+// inContainer is for what is different there: its boot id is its own, which these
+// would hide.
+const inContainer = "ProtectKernelTunables=no\nProtectControlGroups=no\n"
 
 // Two versions of the packages.
 const (
@@ -54,14 +74,14 @@ const (
 )
 
 var packages = map[string]func() (string, error){
-	firstVersion: packaged(firstVersion),
-	nextVersion:  packaged(nextVersion),
+	firstVersion: packaged(firstVersion, runtime.GOARCH),
+	nextVersion:  packaged(nextVersion, runtime.GOARCH),
 }
 
-func packaged(version string) func() (string, error) {
+func packaged(version, arch string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
-		dir := filepath.Join(binaries, "packages-"+version)
-		cmd := exec.Command("../../scripts/package", runtime.GOARCH)
+		dir := filepath.Join(binaries, "packages-"+version+"-"+arch)
+		cmd := exec.Command("../../scripts/package", arch)
 		cmd.Env = append(os.Environ(), "VERSION="+version, "DIST="+dir)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("scripts/package: %w\n%s", err, out)
@@ -111,23 +131,30 @@ func (f *fleet) addHost(server string, g goal, pace time.Duration, image contain
 		for _, do := range prepare {
 			do(root)
 		}
-		install(f.t, filepath.Join(root, "usr/local/bin/fakehost"), fakehost.Binary(f.t))
-		f.must(os.CopyFS(filepath.Join(root, "srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
-		f.writeIn(root, "/etc/systemd/system/wake.service", wakeUnit)
-		// Its npu-smi writes to the fake host's folder.
-		f.writeIn(root, "/etc/systemd/system/devserver-agent.service.d/fake.conf", "[Service]\nReadWritePaths=/srv\n# A container has a boot id of its own, which these would hide.\nProtectKernelTunables=no\nProtectControlGroups=no\n")
 	})
-	c.MustRun("fakehost", "create", "--dir", fakeDir, "--model", string(g.model), "--server-id", server,
+	return f.outfit(c, server, g, pace, fmt.Sprintf(wakeUnit, ""), confined+inContainer)
+}
+
+// outfit makes a computer a fake host: with a unit that tells it of boots, and a
+// drop-in of the agent's unit.
+func (f *fleet) outfit(c computer, server string, g goal, pace time.Duration, wake, dropIn string) *unitHost {
+	f.t.Helper()
+	install(f.t, c.Path("/srv/fakehost"), fakehost.Binary(f.t))
+	f.must(os.CopyFS(c.Path("/srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
+	c.MustRun("/srv/fakehost", "create", "--dir", fakeDir, "--model", string(g.model), "--server-id", server,
 		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
 	fake, err := fakehost.Open(c.Path(fakeDir))
 	f.must(err)
-	h := &unitHost{fleet: f, nats: "nats://" + f.nats, npuHost: &npuHost{host: &host{t: f.t, server: server}, fake: fake}, Container: c}
+	h := &unitHost{fleet: f, nats: "nats://" + f.nats, npuHost: &npuHost{host: &host{t: f.t, server: server}, fake: fake}, computer: c}
+	h.put("/etc/systemd/system/wake.service", wake)
+	h.put("/etc/systemd/system/devserver-agent.service.d/fake.conf", dropIn)
 	f.t.Cleanup(func() {
 		if f.t.Failed() && !h.counted {
 			h.count(row{stuck: 1})
 		}
 	})
 	f.hosts[server] = h.npuHost
+	c.MustRun("systemctl", "daemon-reload")
 	c.MustRun("systemctl", "enable", "wake.service")
 	return h
 }
@@ -136,19 +163,28 @@ func (f *fleet) addHost(server string, g goal, pace time.Duration, image contain
 func (h *unitHost) configure() {
 	h.t.Helper()
 	f := h.fleet
-	f.must(os.WriteFile(h.Path(fakeConfig), fmt.Appendf(nil, `server_id: %s
+	h.put(fakeConfig, fmt.Sprintf(`server_id: %s
 server_name: name-of-%[1]s
 nats: {servers: ["%s"], spread: 200ms}
 trust: {keys: ["%s"]}
 host: {root: %s/root, boot_id_file: /proc/sys/kernel/random/boot_id, reboot_command: [logind]}
 hdk: {repository: /srv/hdk}
-`, h.server, h.nats, f.key(), fakeDir), 0o600))
+`, h.server, h.nats, f.key(), fakeDir))
 }
 
-func (f *fleet) writeIn(root, path, text string) {
-	f.t.Helper()
-	f.must(os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
-	f.must(os.WriteFile(filepath.Join(root, path), []byte(text), 0o644))
+// put writes a file of the computer's.
+func (h *unitHost) put(path, text string) {
+	h.t.Helper()
+	h.must(os.WriteFile(h.Path("/srv/put"), []byte(text), 0o600))
+	h.MustRun("install", "-D", "--mode=600", "/srv/put", path)
+}
+
+// get reads one.
+func (h *unitHost) get(path string) ([]byte, error) {
+	if _, err := h.Run("cp", path, "/srv/got"); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(h.Path("/srv/got"))
 }
 
 func install(t testing.TB, to, from string) {
@@ -211,7 +247,7 @@ func (h *unitHost) judge(id string, byOthers int) {
 	j, err := f.job(id)
 	h.must(err)
 	task, toll := j.Tasks[0], row{cuts: byOthers}
-	if file, err := os.ReadFile(h.Path(filepath.Join("/var/lib/devserver-agent/tasks", task.ID, "output/0"))); err == nil {
+	if file, err := h.get(filepath.Join("/var/lib/devserver-agent/tasks", task.ID, "output/0")); err == nil {
 		err := soon(patience, func() error {
 			arrived, err := f.ctl("task", "logs", id, task.ID)
 			if err == nil && !bytes.Equal(arrived, file) {

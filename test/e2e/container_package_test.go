@@ -185,7 +185,7 @@ func TestContainerPackageControlPlaneLives(t *testing.T) {
 	t.Parallel()
 	const unit, options = "devserver-controlplane.service", "/etc/default/devserver-controlplane"
 	f := fleetOf(t)
-	plane := &unitHost{fleet: f, npuHost: &npuHost{host: &host{t: t}}, Container: container.Start(t, container.Debian, nil)}
+	plane := &unitHost{fleet: f, npuHost: &npuHost{host: &host{t: t}}, computer: container.Start(t, container.Debian, nil)}
 	// Its addresses are others' on a machine that runs more than one test.
 	plane.MustRun("sh", "-c", "printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d")
 	plane.MustRun("dpkg", "-i", plane.fetch(deb, "devserver-controlplane", firstVersion), plane.fetch(deb, "devserverctl", firstVersion))

@@ -18,19 +18,17 @@ func (h *unitHost) try(steps string) (string, error) {
 	return h.Run("devserver-agent", "exec", "TRIAL", "program=/usr/bin/devserver-agent", "starts=/srv/starts", "steps="+steps)
 }
 
-// addTrial is a host whose agent has the trial executor, and a configuration with
-// some more lines.
-func (f *fleet) addTrial(lines string) *unitHost {
-	f.t.Helper()
-	h := f.addUnit("host-1", goalA2, time.Second)
-	file, err := os.OpenFile(h.Path(fakeConfig), os.O_APPEND|os.O_WRONLY, 0)
-	f.must(err)
-	_, err = file.WriteString(lines)
-	f.must(errors.Join(err, file.Close()))
-	install(f.t, h.Path("/usr/bin/.new"), program(f.t, trialBinary))
-	f.must(os.Rename(h.Path("/usr/bin/.new"), h.Path("/usr/bin/devserver-agent")))
+// gives has the host's agent be one with the trial executor, and with some more
+// lines in its configuration.
+func (h *unitHost) gives(lines string) {
+	h.t.Helper()
+	config, err := h.get(fakeConfig)
+	h.must(err)
+	h.put(fakeConfig, string(config)+lines)
+	install(h.t, h.Path("/srv/trial"), program(h.t, trialBinary))
+	h.MustRun("install", "/srv/trial", "/usr/bin/.new")
+	h.MustRun("mv", "/usr/bin/.new", "/usr/bin/devserver-agent")
 	h.MustRun("systemctl", "restart", agentUnit)
-	return h
 }
 
 // What a step may take is the configuration's to say, and a step that took more
@@ -38,7 +36,8 @@ func (f *fleet) addTrial(lines string) *unitHost {
 func TestContainerLimitsOfSteps(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	h := f.addTrial("steps: {memory_max: 96MiB, tasks_max: 99}\n")
+	h := f.addUnit("host-1", goalA2, time.Second)
+	h.gives("steps: {memory_max: 96MiB, tasks_max: 99}\n")
 	limits := func(kind string) string {
 		t.Helper()
 		ended := make(chan error, 1)

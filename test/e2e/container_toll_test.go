@@ -27,7 +27,7 @@ func (h *unitHost) count(more row) {
 	more.cases = 1
 	tolls.Lock()
 	defer tolls.Unlock()
-	name, _, _ := strings.Cut(strings.TrimPrefix(h.t.Name(), "TestContainer"), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(h.t.Name(), "Test"), "Container"), "/")
 	if tolls.rows[name] == nil {
 		tolls.rows[name] = &row{}
 	}

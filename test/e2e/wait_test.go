@@ -1,12 +1,21 @@
 package e2e
 
 import (
+	"os"
+	"strconv"
 	"testing"
 	"time"
 )
 
 // patience is how long anything may take that takes a moment on an idle machine.
-const patience = 60 * time.Second
+// E2E_PATIENCE has it in seconds, for machines that are emulated.
+var patience = 60 * time.Second
+
+func init() {
+	if seconds, err := strconv.Atoi(os.Getenv("E2E_PATIENCE")); err == nil {
+		patience = time.Duration(seconds) * time.Second
+	}
+}
 
 // until waits for ok to return nil.
 func until(t testing.TB, what string, ok func() error) {

@@ -206,11 +206,12 @@ func appears(path string) error {
 func (m *Machine) PowerCut() {
 	m.t.Helper()
 	n := m.Boots()
-	m.kill()
+	m.Unplug()
 	m.AwaitBoot(n + 1)
 }
 
-func (m *Machine) kill() {
+// Unplug is PowerCut without waiting for the boot, which may be cut as well.
+func (m *Machine) Unplug() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.power != nil && m.power.Process != nil {
@@ -254,6 +255,6 @@ func (m *Machine) remove() {
 	m.mu.Lock()
 	m.down = true
 	m.mu.Unlock()
-	m.kill()
+	m.Unplug()
 	<-m.done
 }

@@ -29,6 +29,7 @@ func (f *fleet) addVM(g goal, pace time.Duration) (*unitHost, *vm.Machine) {
 	h.nats = "nats://" + vm.Outside
 	h.put("/etc/modules-load.d/npu.conf", driverModule+"\n")
 	h.install()
+	h.MustRun("sync") // what was made up is no part of the case
 	return h, m
 }
 

@@ -49,26 +49,9 @@ func (m *Machine) dial() (*ssh.Client, error) {
 	return client, nil
 }
 
-// Output runs a program in the machine and returns what it printed to standard output.
-func (m *Machine) Output(argv ...string) ([]byte, error) {
-	var out, complaints bytes.Buffer
-	err := m.session(func(s *ssh.Session) error {
-		s.Stdout, s.Stderr = &out, &complaints
-		return s.Run(quoted(argv))
-	})
-	if err != nil {
-		err = fmt.Errorf("%v: %w\n%s", argv, err, &complaints)
-	}
-	return out.Bytes(), err
-}
-
 // Run runs a program in the machine and returns all it printed.
 func (m *Machine) Run(argv ...string) (string, error) {
-	var out []byte
-	err := m.session(func(s *ssh.Session) (err error) {
-		out, err = s.CombinedOutput(quoted(argv))
-		return err
-	})
+	out, err := m.combined(quoted(argv))
 	if err != nil {
 		err = fmt.Errorf("%v: %w\n%s", argv, err, out)
 	}
@@ -83,18 +66,18 @@ func (m *Machine) MustRun(argv ...string) string {
 	return out
 }
 
-func (m *Machine) session(use func(*ssh.Session) error) error {
+func (m *Machine) combined(line string) ([]byte, error) {
 	client, err := m.dial()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s, err := client.NewSession()
 	if err != nil {
 		m.forget(client)
-		return err
+		return nil, err
 	}
 	defer s.Close()
-	return use(s)
+	return s.CombinedOutput(line)
 }
 
 // forget has the next session make a connection of its own.

@@ -188,3 +188,36 @@ func FuzzDevices(f *testing.F) {
 		}
 	})
 }
+
+func FuzzSummary(f *testing.F) {
+	seeds(f, "summary")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		table, err := ParseSummary(data)
+		if err != nil {
+			return
+		}
+		if len(table.Chips) == 0 || len(table.Chips) > maxChips || len(table.Processes) > maxProcesses || len(table.Warnings) > maxAlarms {
+			t.Errorf("%d chips, %d processes, %d warnings without an error", len(table.Chips), len(table.Processes), len(table.Warnings))
+		}
+		for _, chip := range table.Chips {
+			if chip.Card < NoCard || chip.Chip < 0 || !printable(chip.Name) || !printable(chip.Bus) {
+				t.Errorf("took %+v", chip)
+			}
+		}
+		carried(t, table)
+	})
+}
+
+func FuzzMapping(f *testing.F) {
+	seeds(f, "mapping")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		chips, err := ParseMapping(data)
+		if err != nil {
+			return
+		}
+		if len(chips) == 0 || len(chips) > maxChips {
+			t.Errorf("%d chips without an error", len(chips))
+		}
+		carried(t, chips)
+	})
+}

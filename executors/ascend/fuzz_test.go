@@ -221,3 +221,22 @@ func FuzzMapping(f *testing.F) {
 		carried(t, chips)
 	})
 }
+
+func FuzzReadings(f *testing.F) {
+	seeds(f, "readings")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		chips, err := ParseReadings(data, 3)
+		if err != nil {
+			return
+		}
+		for _, chip := range chips {
+			if len(chip.Fields) == 0 || len(chip.Fields) > maxReading {
+				t.Errorf("%d fields of chip %d without an error", len(chip.Fields), chip.Chip)
+			}
+			if figure, err := chip.Figure(chip.Fields[0].Key); figure != nil && err != nil {
+				t.Errorf("%v is both %v and wrong: %v", chip.Fields[0], *figure, err)
+			}
+		}
+		carried(t, chips)
+	})
+}

@@ -3,6 +3,7 @@ package ascend
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +129,27 @@ func TestInstallInfo(t *testing.T) {
 func TestSummary(t *testing.T) { golden(t, "summary", ParseSummary, nil) }
 
 func TestMapping(t *testing.T) { golden(t, "mapping", ParseMapping, nil) }
+
+func TestReadings(t *testing.T) {
+	parse := func(data []byte) ([]Reading, error) { return ParseReadings(data, 3) }
+	golden(t, "readings", parse, func(chips []Reading) map[string]any {
+		says := map[string]any{}
+		for key, names := range map[string][]string{
+			"temperature": {"NPU Temperature (C)", "Temperature(C)"}, "power": {"NPU Real-time Power(W)"}, "double bit": {"HBM Double Bit Error Count"},
+		} {
+			for _, chip := range chips {
+				figure, err := chip.Figure(names...)
+				switch {
+				case err != nil:
+					says[fmt.Sprint(key, " of chip ", chip.Chip)] = err.Error()
+				case figure != nil:
+					says[fmt.Sprint(key, " of chip ", chip.Chip)] = *figure
+				}
+			}
+		}
+		return says
+	})
+}
 
 // What the tools of a fake host print is read as the tools' own words are.
 func TestTheToolsOfAFakeHostAreUnderstood(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -65,7 +66,7 @@ func Start(t testing.TB, reaches string) *Machine {
 	m.port, err = freePort()
 	m.must(err)
 	m.must(os.Mkdir(m.share(), 0o755))
-	m.must(m.host("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", filepath.Join(image, diskFile), m.path(diskFile)).Run())
+	m.must(exec.Command("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", filepath.Join(image, diskFile), m.path(diskFile)).Run())
 	go m.run()
 	t.Cleanup(m.remove)
 	m.AwaitBoot(1)
@@ -110,6 +111,7 @@ func (m *Machine) Boots() int {
 // run boots it again and again, whatever it went down for.
 func (m *Machine) run() {
 	defer close(m.done)
+	runtime.LockOSThread() // for child: what it started would end with the thread
 	for {
 		m.mu.Lock()
 		down := m.down
@@ -135,7 +137,7 @@ func (m *Machine) boot() error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	share := m.host("/usr/lib/qemu/virtiofsd", "-f", "--socket-path="+socket, "-o", "source="+m.share(), "-o", "cache=auto", "-o", "sandbox=chroot", "-o", "xattr")
+	share := child("/usr/lib/qemu/virtiofsd", "-f", "--socket-path="+socket, "-o", "source="+m.share(), "-o", "cache=auto", "-o", "sandbox=chroot", "-o", "xattr")
 	share.Stdout, share.Stderr = log, log
 	if err := share.Start(); err != nil {
 		return err
@@ -147,7 +149,7 @@ func (m *Machine) boot() error {
 	if err := appears(socket); err != nil {
 		return err
 	}
-	qemu := m.host("qemu-system-x86_64", m.argv(socket)...)
+	qemu := child("qemu-system-x86_64", m.argv(socket)...)
 	qemu.Stdout, qemu.Stderr = log, log
 	m.mu.Lock()
 	if m.down {
@@ -183,10 +185,11 @@ func (m *Machine) argv(socket string) []string {
 	}
 }
 
-// host is a program of this machine that ends with the test's process at the latest.
-func (m *Machine) host(name string, args ...string) *exec.Cmd {
+// child is a program that ends with the thread that starts it, and so with the test's
+// process at the latest.
+func child(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 

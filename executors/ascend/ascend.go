@@ -68,11 +68,11 @@ func ask[T any](ctx context.Context, host Host, parse func([]byte) (T, error), a
 		return none, &ToolError{Tool: tool, Err: plain(err)}
 	}
 	if reply.Code != 0 {
-		return none, refusal(tool, reply, nil)
+		return none, tongues[argv[0]].refusal(tool, reply, nil)
 	}
 	value, err := parse(reply.Output)
 	if err != nil {
-		return none, refusal(tool, reply, err)
+		return none, tongues[argv[0]].refusal(tool, reply, err)
 	}
 	return value, nil
 }

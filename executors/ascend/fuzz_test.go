@@ -3,6 +3,7 @@ package ascend
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -166,7 +167,7 @@ func FuzzRefusal(f *testing.F) {
 		if parsing == nil {
 			return
 		}
-		err := refusal("npu-smi", executors.Reply{Output: data, Code: status}, parsing)
+		err := tongues["npu-smi"].refusal("npu-smi", executors.Reply{Output: data, Code: status}, parsing)
 		if err.Err == nil || !printable(err.Error()) || len(err.Said) > maxSaid+len("...") {
 			t.Errorf("%q", err)
 		}
@@ -238,5 +239,28 @@ func FuzzReadings(f *testing.F) {
 			}
 		}
 		carried(t, chips)
+	})
+}
+
+func FuzzPort(f *testing.F) {
+	for _, folder := range []string{"link", "nethealth", "address", "port"} {
+		seeds(f, folder)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		port, err := ParsePort(data)
+		if err == nil && (len(port.Fields) == 0 || len(port.Fields) > maxPort) {
+			t.Errorf("%d fields without an error", len(port.Fields))
+		}
+		address, err := ParseAddress(data)
+		if err == nil && !address.IsValid() && strings.TrimSpace(string(data)) != "" {
+			t.Errorf("no address was read from %q", data)
+		}
+		if word, err := ParseNetHealth(data); err == nil && word == "" {
+			t.Error("no health without an error")
+		}
+		if _, linkErr := ParseLink(data); linkErr == nil && len(port.Fields) == 0 {
+			t.Error("a link without a field")
+		}
+		carried(t, []any{port, address})
 	})
 }

@@ -151,6 +151,13 @@ func TestReadings(t *testing.T) {
 	})
 }
 
+func TestPorts(t *testing.T) {
+	golden(t, "link", ParseLink, nil)
+	golden(t, "nethealth", ParseNetHealth, nil)
+	golden(t, "address", ParseAddress, nil)
+	golden(t, "port", ParsePort, nil)
+}
+
 // What the tools of a fake host print is read as the tools' own words are.
 func TestTheToolsOfAFakeHostAreUnderstood(t *testing.T) {
 	for name, want := range map[string]int{

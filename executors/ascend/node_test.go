@@ -189,3 +189,68 @@ func TestChipFamilies(t *testing.T) {
 		t.Errorf("families are%s", got)
 	}
 }
+
+func TestNodeAsksAboutPortsAsTheirChipsWantIt(t *testing.T) {
+	h := host(t, "")
+	write(t, h.Root(), "usr/local/bin/hccn_tool", `#!/bin/sh
+case "$*" in
+"-i 3 -link -g") echo 'link status: UP' ;;
+"-g -link -i 3 -u 1 -p 4") echo 'link status: DOWN' ;;
+"-i 3 -net_health -g") echo 'net health status: Fault' ;;
+"-i 3 -ip -g") printf 'ipaddr:192.0.2.13\nnetmask:255.255.255.0\n' ;;
+"-i 3 -stat -g") printf 'packet statistics:\nmac_rx_bad_pkt_num:7\n' ;;
+"-i 9 -link -g") echo 'Get invalid device id.'; exit 3 ;;
+*) echo "asked for $*"; exit 1 ;;
+esac
+`)
+	node, ctx := ascend.NewNode(h), context.Background()
+	old, several := ascend.Port{Chip: 3}, ascend.Port{Chip: 3, Several: true, Die: 1, Number: 4}
+	if up, err := node.LinkUp(ctx, old); !up || err != nil {
+		t.Errorf("link is up: %t, %v", up, err)
+	}
+	if up, err := node.LinkUp(ctx, several); up || err != nil {
+		t.Errorf("link of a 950 is up: %t, %v", up, err)
+	}
+	if word, err := node.NetHealth(ctx, old); word != "Fault" || err != nil {
+		t.Errorf("net health is %q, %v", word, err)
+	}
+	if address, err := node.Address(ctx, old); address.String() != "192.0.2.13/24" || err != nil {
+		t.Errorf("address is %v, %v", address, err)
+	}
+	counters, err := node.Port(ctx, ascend.PortCounters, old)
+	if bad, _ := counters.Get("MAC_RX_bad_pkt_num"); bad != "7" || err != nil {
+		t.Errorf("counters are %v, %v", counters, err)
+	}
+	if _, err := node.LinkUp(ctx, ascend.Port{Chip: 9}); !errors.Is(err, ascend.ErrNoCard) {
+		t.Errorf("the link of a chip that is not there gives %v", err)
+	}
+}
+
+func TestNodeAsksForTablesAndReadings(t *testing.T) {
+	h := host(t, `case "$*" in
+"info") cat "$0.table" ;;
+"info -m") printf '\tNPU ID     Chip ID     Chip Logic ID     Chip Name\n\t8          0           0                 Ascend 310P3\n' ;;
+"info -t temp -i 8") printf '\tNPU ID : 8\n\tNPU Temperature (C) : 44\n\tChip ID : 0\n' ;;
+*) echo "asked for $*"; exit 1 ;;
+esac
+`)
+	table, err := os.ReadFile("testdata/summary/layout-d-310p-ids-with-gaps.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, h.Root(), "usr/local/bin/npu-smi.table", string(table))
+	node, ctx := ascend.NewNode(h), context.Background()
+	if summary, err := node.Summary(ctx); err != nil || len(summary.Chips) != 2 || summary.Chips[1].Card != 2144 {
+		t.Errorf("the table is %+v, %v", summary, err)
+	}
+	if mapping, err := node.Mapping(ctx); err != nil || len(mapping) != 1 || mapping[0].Name != "Ascend 310P3" {
+		t.Errorf("the mapping is %v, %v", mapping, err)
+	}
+	readings, err := node.Readings(ctx, ascend.TopicTemperature, 8)
+	if err != nil || len(readings) != 1 {
+		t.Fatalf("readings are %v, %v", readings, err)
+	}
+	if warm, err := readings[0].Figure("Temperature(C)", "NPU Temperature(C)"); err != nil || warm == nil || *warm != 44 {
+		t.Errorf("the temperature is %v, %v", warm, err)
+	}
+}

@@ -10,13 +10,14 @@ import (
 	"devserver-agent/executors"
 )
 
-// What keeps npu-smi from answering, to be matched with errors.Is.
+// What keeps a tool from answering, to be matched with errors.Is.
 var (
 	ErrDriverDown  = errors.New("the driver does not run")
 	ErrInUse       = errors.New("the device is in use")
 	ErrNoCards     = errors.New("no NPU card on this host")
 	ErrNoCard      = errors.New("no such card")
 	ErrUnsupported = errors.New("not supported here")
+	ErrBusy        = errors.New("is busy with another call")
 	ErrFailed      = errors.New("ended with an error")
 	ErrGarbled     = errors.New("the answer makes no sense")
 )
@@ -56,15 +57,27 @@ func (e *ToolError) Error() string {
 	return text
 }
 
-// sentence is something npu-smi says, at the beginning of a line, instead of an
-// answer. Most of them come with exit status 0.
+// tongue is how a tool says that it has no answer.
+type tongue struct {
+	sentences []sentence  // in the order in which they are tried on a line
+	statuses  map[int]int // exit statuses that stand for a DCMI code
+}
+
+// tongues are those of the tools that are asked, by their names.
+var tongues = map[string]tongue{
+	"npu-smi":   {sentences, statuses},
+	"hccn_tool": {hccnSentences, nil}, // statuses of different errors have the same low byte
+}
+
+// sentence is something a tool says, at the beginning of a line, instead of an
+// answer. Most of npu-smi's come with exit status 0.
 type sentence struct {
 	pattern *regexp.Regexp // its group, if there is one, is a DCMI code
 	means   error
 }
 
-// sentences are in the order in which they are tried on a line. ErrFailed is
-// only as much as the sentence itself tells; the code may tell more.
+// sentences are npu-smi's. ErrFailed is only as much as the sentence itself tells;
+// the code may tell more.
 var sentences = []sentence{
 	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed, because the device is used\.(?: ret is (-?\d{1,6}))?`), ErrInUse},
 	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-8020)\b`), ErrInUse},
@@ -81,6 +94,14 @@ var sentences = []sentence{
 	{regexp.MustCompile(`^Command or option is not found`), ErrFailed},
 }
 
+var hccnSentences = []sentence{
+	{regexp.MustCompile(`^Get invalid device id`), ErrNoCard},
+	{regexp.MustCompile(`^The command is not supported on this product`), ErrUnsupported},
+	{regexp.MustCompile(`^.{0,80}(?i:busy)\b`), ErrBusy},
+	{regexp.MustCompile(`^The cmd line execute timeout`), ErrFailed},
+	{regexp.MustCompile(`^Cmd execute failed`), ErrFailed},
+}
+
 // statuses are the exit statuses of npu-smi that stand for a DCMI code: the
 // code's low byte (187 is -8005 & 0xff).
 var statuses = map[int]int{
@@ -90,9 +111,9 @@ var statuses = map[int]int{
 // refusal tells what a reply that is not data means: by its text, which is
 // authoritative, then by the DCMI code in its text or status, else by why it
 // did not parse.
-func refusal(tool string, reply executors.Reply, parsing error) *ToolError {
-	e := &ToolError{Tool: tool, Status: reply.Code, DCMI: statuses[reply.Code]}
-	said, code, means := recognise(reply.Output)
+func (t tongue) refusal(tool string, reply executors.Reply, parsing error) *ToolError {
+	e := &ToolError{Tool: tool, Status: reply.Code, DCMI: t.statuses[reply.Code]}
+	said, code, means := t.recognise(reply.Output)
 	if means == nil {
 		said = excerpt(reply.Output, maxSaid)
 	}
@@ -117,13 +138,13 @@ func refusal(tool string, reply executors.Reply, parsing error) *ToolError {
 }
 
 // recognise finds the first line that is a sentence.
-func recognise(out []byte) (said string, code int, means error) {
+func (t tongue) recognise(out []byte) (said string, code int, means error) {
 	if len(out) > maxText {
 		out = out[:maxText]
 	}
 	for line := range lines(out) {
 		line = strings.TrimSpace(line)
-		for _, s := range sentences {
+		for _, s := range t.sentences {
 			match := s.pattern.FindStringSubmatch(line)
 			if match == nil {
 				continue

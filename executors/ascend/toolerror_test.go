@@ -78,10 +78,34 @@ func TestRefusals(t *testing.T) {
 			`npu-smi: ended with an error ("` + strings.Repeat("blah ", 24) + `..."), exit status 1`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := refusal("npu-smi", executors.Reply{Output: []byte(c.said), Code: c.code}, parse([]byte(c.said)))
+			err := tongues["npu-smi"].refusal("npu-smi", executors.Reply{Output: []byte(c.said), Code: c.code}, parse([]byte(c.said)))
 			if !errors.Is(err, c.want) || err.DCMI != c.dcmi || err.Error() != c.text {
 				t.Errorf("got  %s (dcmi %d)\nwant %s (dcmi %d, %v)", err, err.DCMI, c.text, c.dcmi, c.want)
 			}
 		})
+	}
+}
+
+// hccn_tool's exit status is the low byte of codes of several families.
+func TestRefusalsOfHCCNTool(t *testing.T) {
+	parse := func(out []byte) error { _, err := ParseLink(out); return err }
+	for said, want := range map[string]error{
+		"Get invalid device id.\n":                                ErrNoCard,
+		"The command is not supported on this product.\n":         ErrUnsupported,
+		"hccn_tool is busy, please try again later.\n":            ErrBusy,
+		"[devid 3]UDA_BUSY\n":                                     ErrBusy,
+		"The cmd line execute timeout!\n":                         ErrFailed,
+		"Cmd execute failed!\n":                                   ErrFailed,
+		"dcmi module initialize failed. ret is -8005 elsewhere\n": ErrGarbled,
+		"link status: SIDEWAYS\n":                                 ErrGarbled,
+	} {
+		err := tongues["hccn_tool"].refusal("hccn_tool", executors.Reply{Output: []byte(said)}, parse([]byte(said)))
+		if !errors.Is(err, want) {
+			t.Errorf("%q means %v, want %v", said, err, want)
+		}
+	}
+	err := tongues["hccn_tool"].refusal("hccn_tool", executors.Reply{Code: 187}, nil)
+	if !errors.Is(err, ErrFailed) {
+		t.Errorf("exit status 187 of hccn_tool means %v", err)
 	}
 }

@@ -264,3 +264,19 @@ func FuzzPort(f *testing.F) {
 		carried(t, []any{port, address})
 	})
 }
+
+func FuzzProcesses(f *testing.F) {
+	seeds(f, "processes")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		processes, err := ParseProcesses(data, 3)
+		if err != nil {
+			return
+		}
+		for _, p := range processes {
+			if p.Card != 3 || p.PID < 0 || !printable(p.Name) {
+				t.Errorf("took %+v", p)
+			}
+		}
+		carried(t, processes)
+	})
+}

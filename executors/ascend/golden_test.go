@@ -151,6 +151,10 @@ func TestReadings(t *testing.T) {
 	})
 }
 
+func TestProcesses(t *testing.T) {
+	golden(t, "processes", func(data []byte) ([]Process, error) { return ParseProcesses(data, 3) }, nil)
+}
+
 func TestPorts(t *testing.T) {
 	golden(t, "link", ParseLink, nil)
 	golden(t, "nethealth", ParseNetHealth, nil)

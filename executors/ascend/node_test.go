@@ -231,6 +231,7 @@ func TestNodeAsksForTablesAndReadings(t *testing.T) {
 "info") cat "$0.table" ;;
 "info -m") printf '\tNPU ID     Chip ID     Chip Logic ID     Chip Name\n\t8          0           0                 Ascend 310P3\n' ;;
 "info -t temp -i 8") printf '\tNPU ID : 8\n\tNPU Temperature (C) : 44\n\tChip ID : 0\n' ;;
+"info -t proc-mem -i 8") printf '\tNPU ID : 8\n\tProcess id:7  Process name:python3  Process memory(MB):9\n\tChip ID : 0\n' ;;
 *) echo "asked for $*"; exit 1 ;;
 esac
 `)
@@ -252,5 +253,8 @@ esac
 	}
 	if warm, err := readings[0].Figure("Temperature(C)", "NPU Temperature(C)"); err != nil || warm == nil || *warm != 44 {
 		t.Errorf("the temperature is %v, %v", warm, err)
+	}
+	if processes, err := node.Processes(ctx, 8); err != nil || len(processes) != 1 || processes[0].PID != 7 {
+		t.Errorf("the processes are %v, %v", processes, err)
 	}
 }

@@ -187,7 +187,8 @@ func limit(ctx context.Context, conn *systemd.Conn, unit string, limits Limits) 
 	return nil
 }
 
-// isAlive reports whether a unit may still run. One that nobody can ask about
+// isAlive reports whether a unit may still run, or begin to: until its turn comes
+// a unit that was asked for is inactive, with a job. One that nobody can ask about
 // may.
 func isAlive(unit string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -197,15 +198,14 @@ func isAlive(unit string) bool {
 		return true
 	}
 	defer conn.Close()
-	state, err := conn.GetUnitPropertyContext(ctx, unit, "ActiveState")
+	properties, err := conn.GetUnitPropertiesContext(ctx, unit) // all at one moment
 	if err != nil {
 		return true
 	}
-	switch state.Value.Value() {
-	case "inactive", "failed":
-		return false
+	if job, ok := properties["Job"].([]any); !ok || len(job) == 0 || job[0] != uint32(0) {
+		return true
 	}
-	return true
+	return properties["ActiveState"] != "inactive" && properties["ActiveState"] != "failed"
 }
 
 // Ready implements Surroundings.

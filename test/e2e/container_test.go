@@ -33,6 +33,22 @@ func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	}
 }
 
+// A unit that is asked for is inactive until its turn comes, and is waited for.
+func TestContainerAUnitThatIsSlowToStart(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, time.Second)
+	h.put("/etc/systemd/system/slow.service", "[Service]\nType=oneshot\nExecStart=/bin/sleep 2\n")
+	h.put("/etc/systemd/system/devserver-flash@.service.d/slow.conf", "[Unit]\nWants=slow.service\nAfter=slow.service\n")
+	h.MustRun("systemctl", "daemon-reload")
+	id := f.upgrade(goalA2, h.server)
+	h.altering(fakehost.Firmware)
+	if running := h.flashes(); len(running) != 1 || !strings.HasSuffix(running[0], ":0:01-install-firmware.service") {
+		t.Errorf("the units that run are %v", running)
+	}
+	h.succeeded(f, id, 2)
+}
+
 // Whatever is done to the agent and to systemd while an installer runs, it goes on
 // and its end is collected.
 func TestContainerAStepOutlives(t *testing.T) {

@@ -29,6 +29,25 @@ func readFile(files fs.FS, name string) ([]byte, error) {
 	return data, nil
 }
 
+// Head is the first 4 KiB of a file of the host, "" if it cannot be read.
+func Head(files fs.FS, name string) string {
+	file, err := files.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, 4096))
+	if err != nil {
+		return ""
+	}
+	return string(raw)
+}
+
+// Kernel is the release of the host's running kernel, "" if it cannot be read.
+func Kernel(files fs.FS) string {
+	return strings.TrimSpace(Head(files, "proc/sys/kernel/osrelease"))
+}
+
 // reason is err without the file's name, which is said once already.
 func reason(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {

@@ -280,3 +280,42 @@ func FuzzProcesses(f *testing.F) {
 		carried(t, processes)
 	})
 }
+
+func FuzzContainers(f *testing.F) {
+	f.Add([]byte(`[{"Id":"3f1c9a5d7e20","Name":"/train","HostConfig":{"Devices":[{"PathOnHost":"/dev/davinci0"}]}}]`))
+	f.Add([]byte("[]\nError: No such object"))
+	f.Fuzz(func(t *testing.T, printed []byte) {
+		for _, c := range ParseContainers(printed) {
+			if len(c.ID) > len(printed) || len(c.Name) > 3*len(printed) {
+				t.Errorf("%+v is longer than what was printed", c)
+			}
+		}
+	})
+}
+
+func FuzzTopology(f *testing.F) {
+	seeds(f, "topology")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		topology, err := ParseTopology(data)
+		if err != nil {
+			return
+		}
+		for _, row := range topology.Links {
+			if len(row) != len(topology.Chips) {
+				t.Errorf("%d links for %d chips", len(row), len(topology.Chips))
+			}
+		}
+		carried(t, topology)
+	})
+}
+
+func FuzzHCCS(f *testing.F) {
+	seeds(f, "hccs")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		hccs, err := ParseHCCS(data)
+		if err == nil && len(hccs.Fields) == 0 {
+			t.Error("healthy or not without a word")
+		}
+		carried(t, hccs)
+	})
+}

@@ -155,6 +155,10 @@ func TestProcesses(t *testing.T) {
 	golden(t, "processes", func(data []byte) ([]Process, error) { return ParseProcesses(data, 3) }, nil)
 }
 
+func TestTopology(t *testing.T) { golden(t, "topology", ParseTopology, nil) }
+
+func TestHCCS(t *testing.T) { golden(t, "hccs", ParseHCCS, nil) }
+
 func TestPorts(t *testing.T) {
 	golden(t, "link", ParseLink, nil)
 	golden(t, "nethealth", ParseNetHealth, nil)

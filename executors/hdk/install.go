@@ -77,7 +77,7 @@ type left struct {
 // leave ends Execute: what is installed, and whether it waits for a restart.
 func (r *run) leave(ctx context.Context, restart bool) (executors.Result, error) {
 	l, err := executors.Memo(ctx, r.host, "left", func(context.Context) (left, error) {
-		return left{bootID(r.host.Files()), kernel(r.host.Files()), restart}, nil
+		return left{bootID(r.host.Files()), ascend.Kernel(r.host.Files()), restart}, nil
 	})
 	if err != nil {
 		return executors.Result{}, err

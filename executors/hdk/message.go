@@ -27,28 +27,28 @@ func (v view) message() string {
 
 func (v view) withoutList() string {
 	if errors.Is(v.err, ascend.ErrDriverDown) {
-		return why(v.err)
+		return ascend.Why(v.err)
 	}
-	return "running: unknown, " + why(v.err)
+	return "running: unknown, " + ascend.Why(v.err)
 }
 
 // exceptions names the cards that do not run common, those with the same words
 // together, in the order of the driver's list.
 func (v view) exceptions(common pair) []string {
-	var apart together
+	var apart ascend.Together
 	for _, c := range v.cards {
 		words := ""
 		switch {
 		case c.err != nil:
-			words = why(c.err)
+			words = ascend.Why(c.err)
 		case c.runs() != common:
 			words = c.runs().String()
 		default:
 			continue
 		}
-		apart.add(c.id, words)
+		apart.Add(c.id, words)
 	}
-	return apart.list()
+	return apart.List()
 }
 
 // despair is the message when no version could be read at all: what was tried,
@@ -62,7 +62,7 @@ func (v view) despair() string {
 	}
 	cause := "npu-smi tells no version"
 	if err != nil {
-		cause = why(err)
+		cause = ascend.Why(err)
 	}
 	return fmt.Sprintf("No HDK version can be read: %s; driver %s, firmware %s. Nothing was changed. %s",
 		cause, v.driver, v.firmware, remedy(err))
@@ -105,74 +105,4 @@ func (p pair) String() string {
 		firmware = "NA (npu-smi tells it to root only)"
 	}
 	return "driver " + driver + ", firmware " + firmware
-}
-
-// why says in a few words why npu-smi gave no answer.
-func why(err error) string {
-	var tool *ascend.ToolError
-	if !errors.As(err, &tool) {
-		return err.Error()
-	}
-	switch means := func(err error) bool { return errors.Is(tool.Err, err) }; {
-	case means(executors.ErrNotFound):
-		return "npu-smi not found"
-	case means(executors.ErrTimeout):
-		return "npu-smi did not answer in time"
-	case means(executors.ErrFlood):
-		return fmt.Sprintf("npu-smi printed more than %d MiB", executors.QueryLimit>>20)
-	case means(ascend.ErrDriverDown):
-		return "driver not running: " + dcmi(tool)
-	case means(ascend.ErrInUse):
-		return "device in use: " + dcmi(tool)
-	case means(ascend.ErrNoCards):
-		return "npu-smi finds no NPU card"
-	case means(ascend.ErrNoCard):
-		return fmt.Sprintf("lost (npu-smi: %s)", words(tool))
-	case means(ascend.ErrUnsupported):
-		return fmt.Sprintf("not told by npu-smi (%s)", words(tool))
-	case means(ascend.ErrGarbled):
-		return fmt.Sprintf("npu-smi's answer %v", tool.Why)
-	case means(ascend.ErrFailed):
-		return fmt.Sprintf("npu-smi failed (%s)", words(tool))
-	}
-	return fmt.Sprintf("npu-smi: %v", tool.Err)
-}
-
-func dcmi(tool *ascend.ToolError) string {
-	if tool.DCMI == 0 {
-		return words(tool)
-	}
-	return fmt.Sprintf("dcmi %d", tool.DCMI)
-}
-
-// words are the tool's own, or its exit status when it had none.
-func words(tool *ascend.ToolError) string {
-	if tool.Said == "" {
-		return fmt.Sprintf("exit status %d", tool.Status)
-	}
-	return strings.TrimSuffix(tool.Said, ".")
-}
-
-// cardName is "card 3" or "cards 0, 2, 4-7".
-func cardName(ids ...int) string {
-	if len(ids) == 1 {
-		return fmt.Sprintf("card %d", ids[0])
-	}
-	var name strings.Builder
-	name.WriteString("cards ")
-	for i := 0; i < len(ids); {
-		end := i
-		for end+1 < len(ids) && ids[end+1] == ids[end]+1 {
-			end++
-		}
-		if i > 0 {
-			name.WriteString(", ")
-		}
-		fmt.Fprintf(&name, "%d", ids[i])
-		if end > i {
-			fmt.Fprintf(&name, "-%d", ids[end])
-		}
-		i = end + 1
-	}
-	return name.String()
 }

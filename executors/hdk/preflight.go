@@ -3,7 +3,6 @@ package hdk
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding
 	if p.Course == courseRestart {
 		return restartWarnings(files) // who asks for a restart accepts what it ends
 	}
-	running := readProcesses(files)
+	running := ascend.Holders(files)
 	var found []finding
 	found = append(found, r.unlessForced(health(p.Before))...)
 	found = append(found, r.unlessForced(r.use(ctx, p.Before, running))...)
@@ -53,15 +52,15 @@ func health(now standing) []finding {
 		return []finding{warning("the cards' health is not known: %s", now.Down)}
 	}
 	var found []finding
-	var ill together
+	var ill ascend.Together
 	listed := 0
 	for _, c := range now.Cards {
 		listed += c.Chips
 		if c.Health != ascend.StateOK {
-			ill.add(c.ID, c.condition())
+			ill.Add(c.ID, c.condition())
 		}
 	}
-	for _, words := range ill.list() {
+	for _, words := range ill.List() {
 		found = append(found, blocking(protocol.HDKCardUnhealthy, "%s", words))
 	}
 	if listed > 0 && listed < now.Chips {
@@ -72,19 +71,23 @@ func health(now standing) []finding {
 
 // use finds who holds the NPUs: processes with a davinci node open, containers
 // that were given one.
-func (r *run) use(ctx context.Context, now standing, running []process) []finding {
+func (r *run) use(ctx context.Context, now standing, running []ascend.Holder) []finding {
 	var found []finding
 	if now.InUse {
 		found = append(found, blocking(protocol.HDKInUse, "%s", now.Down))
 	}
 	var holders []string
 	for _, p := range running {
-		if p.holdsNPU {
+		if p.NPU {
 			holders = append(holders, p.String())
 		}
 	}
-	for _, c := range containers(ctx, r.host) {
-		named := slices.ContainsFunc(running, func(p process) bool { return p.holdsNPU && p.container != "" && strings.HasPrefix(c.id, p.container) })
+	containers, err := ascend.NewNode(r.host).Containers(ctx)
+	if err != nil {
+		r.host.Printf("warning: containers are not known: %v\n", err)
+	}
+	for _, c := range containers {
+		named := slices.ContainsFunc(running, func(p ascend.Holder) bool { return p.NPU && p.Container != "" && strings.HasPrefix(c.ID, p.Container) })
 		if !named {
 			holders = append(holders, c.String())
 		}
@@ -95,11 +98,11 @@ func (r *run) use(ctx context.Context, now standing, running []process) []findin
 	return found
 }
 
-func otherInstallers(running []process) []finding {
+func otherInstallers(running []ascend.Holder) []finding {
 	var found []finding
 	for _, p := range running {
-		if p.installer != "" {
-			found = append(found, blocking(protocol.HDKInstallerRunning, "another installer runs: process %d, %s", p.pid, p.installer))
+		if p.Installer != "" {
+			found = append(found, blocking(protocol.HDKInstallerRunning, "another installer runs: process %d, %s", p.PID, p.Installer))
 		}
 	}
 	return found
@@ -192,9 +195,4 @@ func ranges(p plan, node ascend.Node) []finding {
 		}
 	}
 	return found
-}
-
-// String names a container for a message.
-func (c container) String() string {
-	return fmt.Sprintf("container %s (%.12s)", strings.TrimPrefix(c.name, "/"), c.id)
 }

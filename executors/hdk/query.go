@@ -87,7 +87,7 @@ func lookAtCards(ctx context.Context, host executors.Host, node ascend.Node, pat
 			seen.cards = append(seen.cards, card{id: c.ID, err: giveUp})
 			continue
 		}
-		host.Progress(100*(i+1)/(len(seen.list.Cards)+2), cardName(c.ID))
+		host.Progress(100*(i+1)/(len(seen.list.Cards)+2), ascend.NameCards(c.ID))
 		board, err := node.Board(ctx, c.ID)
 		if ctx.Err() != nil {
 			return view{}, context.Cause(ctx)

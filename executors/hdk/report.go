@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"devserver-agent/executors/ascend"
 )
 
 // report is the view for the item's output: a row for what is installed and for
@@ -22,7 +24,7 @@ func report(v view) string {
 	row("installed", string(v.driver.version), string(v.firmware.version), "", "", "", "")
 	for _, c := range v.cards {
 		b := c.board
-		row(cardName(c.id), string(b.Driver()), string(b.Firmware()), string(b.Compatibility()), string(b.Chip()), b.Bus(), b.Product())
+		row(ascend.NameCards(c.id), string(b.Driver()), string(b.Firmware()), string(b.Compatibility()), string(b.Chip()), b.Bus(), b.Product())
 	}
 	_ = table.Flush() // a strings.Builder takes everything
 	for _, err := range []error{v.err, v.driver.err, v.firmware.err} {
@@ -32,7 +34,7 @@ func report(v view) string {
 	}
 	for _, c := range v.cards {
 		if c.err != nil {
-			fmt.Fprintf(&text, "%s: %v\n", cardName(c.id), c.err)
+			fmt.Fprintf(&text, "%s: %v\n", ascend.NameCards(c.id), c.err)
 		}
 	}
 	for _, note := range v.notes {

@@ -54,7 +54,7 @@ func stand(ctx context.Context, host executors.Host) (standing, error) {
 	}
 	s := standing{Driver: seen.driver.version, Firmware: seen.firmware.version, Message: seen.message(), Boot: bootID(host.Files())}
 	if seen.err != nil {
-		s.Down, s.InUse = why(seen.err), errors.Is(seen.err, ascend.ErrInUse)
+		s.Down, s.InUse = ascend.Why(seen.err), errors.Is(seen.err, ascend.ErrInUse)
 	}
 	node := ascend.NewNode(host)
 	if devices, err := node.Devices(); err == nil {
@@ -63,13 +63,13 @@ func stand(ctx context.Context, host executors.Host) (standing, error) {
 	for i, c := range seen.cards {
 		state := cardState{ID: c.id, Chips: max(seen.list.Cards[i].Chips, 1), Chip: c.board.Chip(), Driver: c.board.Driver(), Firmware: c.board.Firmware(), Health: ascend.StateUnknown}
 		if c.err != nil {
-			state.Trouble = why(c.err)
+			state.Trouble = ascend.Why(c.err)
 		} else if health, err := node.Health(ctx, c.id); err == nil {
 			state.Health, state.Codes = health.State, health.Codes
 		} else if ctx.Err() != nil {
 			return standing{}, context.Cause(ctx)
-		} else if state.Unasked = why(err); isTimeout(err) {
-			s.Down = why(err) // it would hang as often as there are cards
+		} else if state.Unasked = ascend.Why(err); isTimeout(err) {
+			s.Down = ascend.Why(err) // it would hang as often as there are cards
 			s.Cards = nil
 			return s, nil
 		}
@@ -132,32 +132,6 @@ func (c cardState) running() string {
 	return cmp.Or(c.Trouble, pair{c.Driver, c.Firmware}.String())
 }
 
-// together names cards of which the same is to be said together.
-type together struct {
-	words []string // in order of their first card
-	ids   map[string][]int
-}
-
-func (t *together) add(id int, words string) {
-	if t.ids == nil {
-		t.ids = map[string][]int{}
-	}
-	if t.ids[words] == nil {
-		t.words = append(t.words, words)
-	}
-	t.ids[words] = append(t.ids[words], id)
-}
-
-func (t *together) list() []string {
-	said := make([]string, 0, len(t.words))
-	for _, words := range t.words {
-		said = append(said, cardName(t.ids[words]...)+": "+words)
-	}
-	return said
-}
-
-func (t *together) String() string { return strings.Join(t.list(), "; ") }
-
 // release is a driver and a firmware that belong together.
 type release struct {
 	Driver   ascend.Version `json:"driver,omitempty"`
@@ -176,9 +150,6 @@ func bootID(files fs.FS) string {
 	}
 	return strings.TrimSpace(string(raw))
 }
-
-// kernel is the release of the host's running kernel, "" if it cannot be read.
-func kernel(files fs.FS) string { return strings.TrimSpace(head(files, "proc/sys/kernel/osrelease")) }
 
 // machine is this machine's architecture, as uname -m says it.
 func machine() string {

@@ -155,9 +155,3 @@ func FuzzTranscript(f *testing.F) {
 		}
 	})
 }
-
-func FuzzContainers(f *testing.F) {
-	f.Add([]byte(`[{"Id":"3f1c9a5d7e20","Name":"/train","HostConfig":{"Devices":[{"PathOnHost":"/dev/davinci0"}]}}]`))
-	f.Add([]byte("[]\nError: No such object"))
-	f.Fuzz(func(_ *testing.T, printed []byte) { withNPU(printed) })
-}

@@ -127,16 +127,16 @@ func (r *run) watchFor(ctx context.Context, look func(standing) (done, certain b
 // wrong says what is not as it should be after the restart, worst first.
 func (r *run) wrong(now standing, target release) verdict {
 	lost := r.lost(now)
-	var old, sick, ill together
+	var old, sick, ill ascend.Together
 	for _, c := range now.Cards {
 		if !c.runs(target) {
-			old.add(c.ID, c.running())
+			old.Add(c.ID, c.running())
 		}
 		switch before, known := r.before(c.ID); {
 		case worse(c.Health, before.Health) && known:
-			sick.add(c.ID, c.condition())
+			sick.Add(c.ID, c.condition())
 		case c.Health != ascend.StateOK:
-			ill.add(c.ID, c.condition())
+			ill.Add(c.ID, c.condition())
 		}
 	}
 	say := func(code protocol.Code, what string) verdict {
@@ -147,12 +147,12 @@ func (r *run) wrong(now standing, target release) verdict {
 		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.%s", capital(target.String()), r.Patience, now.Down, r.otherKernel()))
 	case lost != "":
 		return say(protocol.HDKCardLost, fmt.Sprintf("%s was installed and cards are missing: %s.", capital(target.String()), lost))
-	case len(old.words) > 0:
+	case !old.None():
 		return say(protocol.HDKNotActive, fmt.Sprintf("%s was installed and does not run: %s.", capital(target.String()), &old))
-	case len(sick.words) > 0:
+	case !sick.None():
 		return say(protocol.HDKCardUnhealthy, fmt.Sprintf("%s runs and cards are worse than before: %s.", capital(target.String()), &sick))
-	case len(ill.words) > 0:
-		return verdict{Message: protocol.Clip(now.Message + " | " + strings.Join(ill.list(), " | "))}
+	case !ill.None():
+		return verdict{Message: protocol.Clip(now.Message + " | " + strings.Join(ill.List(), " | "))}
 	}
 	return verdict{Message: now.Message}
 }
@@ -160,7 +160,7 @@ func (r *run) wrong(now standing, target release) verdict {
 // otherKernel is a sentence if the host was restarted with another kernel than the
 // driver was built for.
 func (r *run) otherKernel() string {
-	now := kernel(r.host.Files())
+	now := ascend.Kernel(r.host.Files())
 	if r.kernel == "" || now == "" || now == r.kernel {
 		return ""
 	}
@@ -177,7 +177,7 @@ func (r *run) lost(now standing) string {
 		}
 	}
 	if len(ids) > 0 {
-		return cardName(ids...)
+		return ascend.NameCards(ids...)
 	}
 	listed := 0
 	for _, c := range now.Cards {

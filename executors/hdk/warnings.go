@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"devserver-agent/executors/ascend"
 )
 
 // installWarnings are what often makes an installer fail, and does not always.
 func installWarnings(files fs.FS) []finding {
 	var found []finding
-	release := kernel(files)
+	release := ascend.Kernel(files)
 	var missing []string
 	for _, tool := range []string{"dkms", "gcc", "make", "lspci", "ifconfig"} {
 		if !hasTool(files, tool) {
@@ -25,10 +27,10 @@ func installWarnings(files fs.FS) []finding {
 	if len(missing) > 0 {
 		found = append(found, warning("the installer may need what is not here: %s", strings.Join(missing, ", ")))
 	}
-	if saved := bootEntry(head(files, "boot/grub2/grubenv")); release != "" && saved != "" && !strings.Contains(saved, release) {
+	if saved := bootEntry(ascend.Head(files, "boot/grub2/grubenv")); release != "" && saved != "" && !strings.Contains(saved, release) {
 		found = append(found, warning("the default boot entry is %s, the running kernel %s: the driver is built for the running one", saved, release))
 	}
-	if secure := head(files, "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"); len(secure) == 5 && secure[4] == 1 {
+	if secure := ascend.Head(files, "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"); len(secure) == 5 && secure[4] == 1 {
 		found = append(found, warning("Secure Boot is on: kernel modules that are not signed are not loaded"))
 	}
 	if transactions(files) {

@@ -1,0 +1,78 @@
+package ascend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// HCCS is how the links between a chip and the others of its host are.
+type HCCS struct {
+	Healthy bool    `json:"healthy"`
+	Lanes   []int   `json:"lanes,omitempty"` // lanes that each link trained to; 0: none
+	Fields  []Field `json:"fields"`          // all that the driver says
+}
+
+// HCCS asks for the links of a chip. Devices without such links are
+// ErrUnsupported.
+func (n Node) HCCS(ctx context.Context, card, chip int) (HCCS, error) {
+	return ask(ctx, n.host, ParseHCCS, "npu-smi", "info", "-t", "hccs", "-i", strconv.Itoa(card), "-c", strconv.Itoa(chip))
+}
+
+// ParseHCCS reads what `npu-smi info -t hccs -i card -c chip` prints. Beside
+// health and lanes there are counters, a list in brackets each.
+func ParseHCCS(out []byte) (HCCS, error) {
+	var h HCCS
+	if err := tooLong(out); err != nil {
+		return h, err
+	}
+	health := ""
+	for line := range lines(out) {
+		f, is := cutField(line, ":")
+		if !is || f.Key == "" || f.Value == "" || !f.sound() {
+			continue
+		}
+		if len(h.Fields) == maxReading {
+			return HCCS{}, fmt.Errorf("has more than %d fields", maxReading)
+		}
+		h.Fields = append(h.Fields, f)
+		var err error
+		switch {
+		case f.named("hccs health status"):
+			health = strings.ToUpper(f.Value)
+		case f.named("hccs lane mode"):
+			h.Lanes, err = numbers(f)
+		}
+		if err != nil {
+			return HCCS{}, err
+		}
+	}
+	switch health {
+	case "OK", "NOK":
+		h.Healthy = health == "OK"
+		return h, nil
+	case "":
+		return HCCS{}, errors.New("names no hccs health status")
+	}
+	return HCCS{}, fmt.Errorf("gives %q as hccs health status", clip(health, maxSaid))
+}
+
+// numbers reads a list such as [4 4 4 0].
+func numbers(f Field) ([]int, error) {
+	inner, open := strings.CutPrefix(f.Value, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if !open || !closed {
+		return nil, fmt.Errorf("gives %q as %s", clip(f.Value, maxSaid), clip(f.Key, maxSaid))
+	}
+	var all []int
+	for _, word := range strings.FieldsFunc(inner, func(r rune) bool { return r == ' ' || r == ',' }) {
+		n, err := strconv.ParseUint(word, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("gives %q as %s", clip(f.Value, maxSaid), clip(f.Key, maxSaid))
+		}
+		all = append(all, int(n))
+	}
+	return all, nil
+}

@@ -33,6 +33,20 @@ const (
 	VersionStaysOld       Fault = "version_stays_old"
 	VersionInfoMissing    Fault = "version_info_missing"
 	VersionInfoDamaged    Fault = "version_info_damaged"
+	ToolsSlow             Fault = "tools_slow"
+	CardHot               Fault = "card_hot"
+	PagesPending          Fault = "pages_pending"
+	HCCSDown              Fault = "hccs_down"
+	PCIeNarrow            Fault = "pcie_narrow"
+	PCIeErrors            Fault = "pcie_errors"
+	PortDark              Fault = "port_dark"
+	PortErrors            Fault = "port_errors"
+	NoAddress             Fault = "no_address"
+	HCCNBusy              Fault = "hccn_busy"
+	KernelErrors          Fault = "kernel_errors"
+	DKMSMissing           Fault = "dkms_missing"
+	ClockUnsynced         Fault = "clock_unsynced"
+	DMIFails              Fault = "dmi_fails"
 )
 
 // Args are a fault's arguments. A fault also takes times=N: it applies to N calls
@@ -87,6 +101,20 @@ func Faults() []FaultHelp {
 		{VersionStaysOld, []string{"kind"}, "what is pending stays pending over reboots, the old version runs"},
 		{VersionInfoMissing, []string{"kind"}, "version.info (kind: driver or firmware only) is not there"},
 		{VersionInfoDamaged, []string{"kind"}, "version.info is cut and full of zeros"},
+		{ToolsSlow, []string{"ms"}, "every call of npu-smi and hccn_tool takes 300 (ms) milliseconds"},
+		{CardHot, []string{"card", "celsius"}, "a card is at 98 (celsius) degrees"},
+		{PagesPending, []string{"card", "pages"}, "2 (pages) pages of a card's HBM wait for their isolation"},
+		{HCCSDown, []string{"card"}, "a card's third HCCS link has no lanes"},
+		{PCIeNarrow, []string{"card"}, "a card's PCIe link has half its lanes"},
+		{PCIeErrors, []string{"card", "count"}, "the bus counts 3 (count) fatal errors of a card"},
+		{PortDark, []string{"card"}, "a port's transceiver receives hardly any light; the link is up"},
+		{PortErrors, []string{"card"}, "a port counts bad packets and lost links"},
+		{NoAddress, []string{"card"}, "a port has no address"},
+		{HCCNBusy, nil, "another program asks hccn_tool all the time"},
+		{KernelErrors, nil, "the kernel logs errors of the NPU driver"},
+		{DKMSMissing, nil, "DKMS has built no driver for the running kernel"},
+		{ClockUnsynced, nil, "the clock is not synchronised"},
+		{DMIFails, []string{"item", "word"}, "ascend-dmi's item (bandwidth) ends with EMERGENCY_WARN (word)"},
 	}
 }
 

@@ -20,6 +20,7 @@ var toolPaths = map[string][]string{
 	"npu-smi":      {"/usr/local/sbin/npu-smi", "/usr/local/bin/npu-smi"},
 	"hccn_tool":    {"/usr/local/Ascend/driver/tools/hccn_tool", "/usr/local/bin/hccn_tool"},
 	"upgrade-tool": {"/usr/local/Ascend/driver/tools/upgrade-tool"},
+	"ascend-dmi":   {"/usr/local/Ascend/toolbox/latest/Ascend-DMI/bin/ascend-dmi"},
 }
 
 // writeFixed writes what New alone writes: afterwards a test may change it.
@@ -34,6 +35,8 @@ func (h *Host) writeFixed(s State, binary string) error {
 	}
 	scripts := map[string]string{
 		"/usr/bin/docker":                       "tool docker --host",
+		"/usr/bin/dmesg":                        "tool dmesg --host",
+		"/usr/bin/timedatectl":                  "tool timedatectl --host",
 		"/usr/local/sbin/ascend-fake-installer": "tool installer --host",
 		"/sbin/reboot":                          "reboot --dir",
 		"/sbin/poweroff":                        "poweroff --dir",
@@ -75,7 +78,7 @@ func (h *Host) writeRoot(s State) error {
 	return errors.Join(
 		h.keep("/proc/sys/kernel/random/boot_id", s.BootID+"\n", 0o444, true),
 		h.keep("/proc/sys/kernel/osrelease", cmp.Or(s.Kernel, Kernel)+"\n", 0o444, true),
-		h.writeBus(s), h.writeNodes(s), h.writeTools(s),
+		h.writeBus(s), h.writeNodes(s), h.writeTools(s), h.writeModule(s),
 		h.writeVersionInfo(Driver, s), h.writeVersionInfo(Firmware, s),
 		h.keep("/etc/ascend_install.info", installInfo(s), 0o640, s.Installed != Release{}),
 		h.writeProcesses(s))
@@ -105,9 +108,46 @@ func (h *Host) writeBus(s State) error {
 		errs = append(errs,
 			h.keep(dir+"/vendor", "0x19e5\n", 0o444, true),
 			h.keep(dir+"/device", p.DeviceID+"\n", 0o444, true),
-			h.keep(dir+"/class", "0x120000\n", 0o444, true))
+			h.keep(dir+"/class", "0x120000\n", 0o444, true),
+			h.writeLink(s, c, dir))
 	}
 	return errors.Join(errs...)
+}
+
+// writeLink shows a chip's PCIe link as sysfs does.
+func (h *Host) writeLink(s State, c Chip, dir string) error {
+	width, fatal := "16", 0
+	if _, narrow := s.Hits(PCIeNarrow, c.NPU); narrow {
+		width = "8"
+	}
+	if args, on := s.Hits(PCIeErrors, c.NPU); on {
+		fatal = args.Int("count", 3)
+	}
+	return errors.Join(
+		h.keep(dir+"/current_link_speed", "32.0 GT/s PCIe\n", 0o444, true),
+		h.keep(dir+"/max_link_speed", "32.0 GT/s PCIe\n", 0o444, true),
+		h.keep(dir+"/current_link_width", width+"\n", 0o444, true),
+		h.keep(dir+"/max_link_width", "16\n", 0o444, true),
+		h.keep(dir+"/aer_dev_fatal", fmt.Sprintf("Undefined 0\nDLP 0\nTOTAL_ERR_FATAL %d\n", fatal), 0o444, true),
+		h.keep(dir+"/aer_dev_nonfatal", "Undefined 0\nTOTAL_ERR_NONFATAL 0\n", 0o444, true))
+}
+
+// writeModule shows the driver's kernel module as DKMS keeps it, built for the kernel
+// that it was installed under.
+func (h *Host) writeModule(s State) error {
+	kernel := Kernel
+	if s.Loaded() {
+		kernel = cmp.Or(s.Kernel, Kernel)
+	}
+	const tree = "/var/lib/dkms/davinci_ascend"
+	if s.Installed.Driver == "" {
+		return os.RemoveAll(h.Path(tree))
+	}
+	_, missing := s.Fault(DKMSMissing)
+	module := tree + "/1.0/" + kernel + "/" + s.Arch + "/module/drv_davinci.ko"
+	return errors.Join(
+		h.keep(tree+"/1.0/source/dkms.conf", "PACKAGE_NAME=\"davinci_ascend\"\n", 0o644, true),
+		h.keep(module, "\x7fELF", 0o644, !missing))
 }
 
 func (h *Host) writeNodes(s State) error {

@@ -155,6 +155,13 @@ func (s State) Processes() []Process {
 	return all
 }
 
+// Hits reports whether a fault that is about one card is about this one; without
+// an argument it is about the last.
+func (s State) Hits(f Fault, npu int) (Args, bool) {
+	args, on := s.Fault(f)
+	return args, on && npu == args.Int("card", s.lastNPU())
+}
+
 func (s State) lastNPU() int { return s.Chips[len(s.Chips)-1].NPU }
 
 // Profile describes the host's model.

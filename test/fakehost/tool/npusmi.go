@@ -33,6 +33,7 @@ func npuSmi(c *call, args []string) int {
 		c.usage()
 		return rcUnknown
 	}
+	c.linger()
 	if done, status := c.disturbed(); done {
 		return status
 	}

@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"fmt"
 	"strings"
 
 	"devserver-agent/test/fakehost"
@@ -11,7 +12,7 @@ func (c *call) query(args []string) int {
 	kind := option(args, "-t")
 	queries := map[string]func([]fakehost.Chip, int){
 		"board": c.board, "health": c.health, "ecc": c.ecc, "usages": c.usages, "common": c.common,
-		"memory": c.memory, "temp": c.temperature, "power": c.power, "proc-mem": c.processMemory,
+		"memory": c.memory, "temp": c.temperature, "power": c.power, "proc-mem": c.processMemory, "hccs": c.hccs,
 	}
 	answer, known := queries[kind]
 	if !known && kind != "topo" {
@@ -138,7 +139,10 @@ func (c *call) ecc(chips []fakehost.Chip, _ int) {
 		memory = "HBM"
 	}
 	for _, chip := range chips {
-		double := strings.Count(chip.Codes, "80E01801")
+		double, pending := strings.Count(chip.Codes, "80E01801"), 0
+		if args, on := c.state.Hits(fakehost.PagesPending, chip.NPU); on {
+			pending = args.Int("pages", 2)
+		}
 		c.printf("\n")
 		wide(memory+" Single Bit Error Count", 0)
 		wide(memory+" Double Bit Error Count", double)
@@ -146,6 +150,8 @@ func (c *call) ecc(chips []fakehost.Chip, _ int) {
 		wide(memory+" Double Bit Aggregate Total Err Cnt", double)
 		wide(memory+" Single Bit Isolated Pages Count", 0)
 		wide(memory+" Double Bit Isolated Pages Count", double)
+		wide(memory+" Single Bit Next Isolated Pages Count", 0)
+		wide(memory+" Double Bit Next Isolated Pages Count", pending)
 		wide("Chip ID", chip.Chip)
 	}
 }
@@ -233,6 +239,21 @@ func (c *call) processMemory(chips []fakehost.Chip, chip int) {
 			}
 		}
 	})
+}
+
+// hccs prints the links of one chip to the seven others.
+func (c *call) hccs(chips []fakehost.Chip, chip int) {
+	if !c.state.Profile().Server {
+		c.printf("This device does not support querying hccs.\n")
+		return
+	}
+	health, third := "OK", 4
+	if _, down := c.state.Hits(fakehost.HCCSDown, chips[max(chip, 0)].NPU); down {
+		health, third = "NOK", 0
+	}
+	c.field("hccs health status", health)
+	c.field("hccs lane mode", fmt.Sprintf("[4 4 %d 4 4 4 4]", third))
+	c.field("hccs retry count", "[0 0 0 0 0 0 0]")
 }
 
 // topology prints a fully connected machine.

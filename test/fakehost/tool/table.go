@@ -42,6 +42,9 @@ func (c *call) reading(chip fakehost.Chip) reading {
 			}
 		}
 	}
+	if args, hot := c.state.Hits(fakehost.CardHot, chip.NPU); hot {
+		r.temperature = args.Int("celsius", 98)
+	}
 	return r
 }
 

@@ -1,5 +1,5 @@
 // Package tool plays the programs an Ascend driver package brings - npu-smi,
-// hccn_tool, upgrade-tool - and docker, from the state of a fake host.
+// hccn_tool, upgrade-tool -, ascend-dmi, docker, dmesg and timedatectl, from the state of a fake host.
 package tool
 
 import (
@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"devserver-agent/test/fakehost"
 )
@@ -24,6 +25,9 @@ var tools = map[string]func(*call, []string) int{
 	"hccn_tool":    hccnTool,
 	"upgrade-tool": upgradeTool,
 	"docker":       docker,
+	"dmesg":        dmesg,
+	"timedatectl":  timedatectl,
+	"ascend-dmi":   ascendDMI,
 }
 
 // Run plays the tool with these arguments (without its name) and returns the exit
@@ -49,6 +53,13 @@ func Run(h *fakehost.Host, name string, args []string, stdout io.Writer) int {
 func record(h *fakehost.Host, e fakehost.Event) {
 	if err := h.Record(e); err != nil {
 		fmt.Fprintln(os.Stderr, "fakehost:", err)
+	}
+}
+
+// linger takes the time that a slow tool takes.
+func (c *call) linger() {
+	if args, slow := c.state.Fault(fakehost.ToolsSlow); slow {
+		time.Sleep(time.Duration(args.Int("ms", 300)) * time.Millisecond)
 	}
 }
 

@@ -65,8 +65,8 @@ type Result struct {
 	Unchanged bool
 }
 
-// Host is the only way an executor touches its host. It is not safe for
-// concurrent use.
+// Host is the only way an executor touches its host. Query and Files may be used
+// concurrently, the rest must not be.
 type Host interface {
 	// Query runs a program that only reads and returns all it printed, standard
 	// error included. argv[0] is a tool's name, looked up in the configuration

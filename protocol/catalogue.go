@@ -29,6 +29,30 @@ type ItemType struct {
 	Exclusive      bool   `json:"exclusive,omitempty"`
 	TimeoutSeconds int64  `json:"timeout_seconds"`
 	Version        string `json:"version,omitempty"`
+	// Cases say how work with some values of a parameter differs.
+	Cases []Case `json:"cases,omitempty"`
+}
+
+// Case is how work of a type differs when a parameter has a value.
+type Case struct {
+	Param          string `json:"param"`
+	Value          string `json:"value"`
+	Exclusive      bool   `json:"exclusive,omitempty"`
+	TimeoutSeconds int64  `json:"timeout_seconds,omitempty"` // 0: the type's
+}
+
+// For is the type as it is for work with these parameters.
+func (t ItemType) For(spec map[string]string) ItemType {
+	for _, c := range t.Cases {
+		if spec[c.Param] != c.Value {
+			continue
+		}
+		t.Exclusive = t.Exclusive || c.Exclusive
+		if c.TimeoutSeconds > 0 {
+			t.TimeoutSeconds = c.TimeoutSeconds
+		}
+	}
+	return t
 }
 
 // Timeout is the time one item of this type may take.
@@ -46,6 +70,8 @@ func ValidType(s string) bool { return typePattern.MatchString(s) }
 const (
 	version = `[0-9A-Za-z][0-9A-Za-z._-]{0,63}`
 	boolean = `true|false`
+
+	diagnosisCheck = `(driver|cards|health|versions|installation|dkms|ecc|temperature|load|processes|hccs|pcie|roce|kernel|disk|memory|clock)`
 )
 
 // Catalogue lists the item types built into this version. The caller may change
@@ -65,6 +91,18 @@ func Catalogue() []ItemType {
 				{Name: "force", Pattern: boolean, Default: "false", Description: "Go on although cards are unhealthy or in use."},
 				{Name: "rollback", Pattern: boolean, Default: "false", Description: "Return to the former versions when the new ones do not come up."},
 				{Name: "dry_run", Pattern: boolean, Default: "false", Description: "Plan and check only; change nothing."},
+			},
+		},
+		{
+			Type: "DIAGNOSIS", Template: "ASCEND_DIAGNOSIS", TimeoutSeconds: 180,
+			Description: "Examine a host's NPUs and what they need, from inside the host. Level health only reads.",
+			Params: []Param{
+				{Name: "level", Pattern: "health|performance|stress", Default: "health", Description: "How deep: performance and stress also run ascend-dmi, on an idle host, for hours."},
+				{Name: "checks", Pattern: diagnosisCheck + `(,` + diagnosisCheck + `)*`, Description: "The light checks to run, parted by commas; all if it is not given."},
+			},
+			Cases: []Case{
+				{Param: "level", Value: "performance", Exclusive: true, TimeoutSeconds: 5 * 3600},
+				{Param: "level", Value: "stress", Exclusive: true, TimeoutSeconds: 13 * 3600},
 			},
 		},
 	}

@@ -59,7 +59,7 @@ func (r *run) unknown() bool { return r.task.Damage() != nil || r.accept.Replace
 
 func (r *run) exclusive() bool {
 	for _, item := range r.accept.Task.Items {
-		if _, t, ok := r.engine.opts.Registry.Lookup(item.Type); ok && t.Exclusive {
+		if _, t, ok := r.engine.opts.Registry.Lookup(item.Type); ok && t.For(item.Spec).Exclusive {
 			return true
 		}
 	}
@@ -169,7 +169,7 @@ func (r *run) budget() time.Duration {
 	var sum time.Duration
 	for _, item := range r.accept.Task.Items {
 		_, t, _ := r.engine.opts.Registry.Lookup(item.Type)
-		sum += t.Timeout()
+		sum += t.For(item.Spec).Timeout()
 	}
 	return sum
 }

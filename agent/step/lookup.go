@@ -23,7 +23,7 @@ type Tools struct {
 // come last: a copy on the PATH is the one an operator would run.
 var places = []string{
 	"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin",
-	"usr/local/Ascend/driver/tools",
+	"usr/local/Ascend/driver/tools", "usr/local/Ascend/toolbox/latest/Ascend-DMI/bin",
 }
 
 // Find is the file of a program. A name with a slash is a path and taken as it

@@ -20,7 +20,7 @@ func registry(c config.Config) executors.Registry {
 		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile,
 	}
 	return builtin.All(builtin.Options{
-		Repository: c.HDK.Repository, StateDir: c.StateDir,
+		Repository: c.HDK.Repository, StateDir: c.StateDir, Root: c.Host.Root,
 		Objects: func(bucket string) (repository.Source, error) { return objects.New(broker, bucket) },
 	})
 }

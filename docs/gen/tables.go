@@ -44,11 +44,11 @@ func Catalogue() []byte {
 	page.WriteString(drawnNote + "# Catalogue of work\n\nThe item types of this version. An agent may know others, from plug-ins, and says so in its facts. " +
 		"A pattern (RE2) matches the whole value; a parameter that is not listed is refused.\n")
 	for _, t := range protocol.Catalogue() {
-		how := "shared: runs beside other tasks"
-		if t.Exclusive {
-			how = "exclusive: has the host alone"
+		fmt.Fprintf(&page, "\n## %s\n\n%s\n\nJob type `%s`; %s; at most %s.\n", t.Type, t.Description, t.Template, manner(t), t.Timeout())
+		for _, c := range t.Cases {
+			of := t.For(map[string]string{c.Param: c.Value})
+			fmt.Fprintf(&page, "With `%s` %s: %s; at most %s.\n", c.Param, c.Value, manner(of), of.Timeout())
 		}
-		fmt.Fprintf(&page, "\n## %s\n\n%s\n\nJob type `%s`; %s; at most %s.\n", t.Type, t.Description, t.Template, how, t.Timeout())
 		if len(t.Params) == 0 {
 			page.WriteString("It takes no parameters.\n")
 			continue
@@ -59,6 +59,13 @@ func Catalogue() []byte {
 		}
 	}
 	return []byte(page.String())
+}
+
+func manner(t protocol.ItemType) string {
+	if t.Exclusive {
+		return "exclusive: has the host alone"
+	}
+	return "shared: runs beside other tasks"
 }
 
 func preset(p protocol.Param) string {

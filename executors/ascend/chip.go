@@ -39,3 +39,7 @@ func ChipOf(device uint16) Chip {
 	}
 	return ""
 }
+
+// Server reports whether chips of this family are those of training servers, with
+// HBM, links to each other and network ports.
+func Server(c Chip) bool { return c == Chip910 || c == Chip910B || c == Chip910_93 || c == Chip950 }

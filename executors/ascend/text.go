@@ -103,3 +103,7 @@ func clip(line string, limit int) string {
 	}
 	return shown.String()
 }
+
+// Excerpt is the first line of a tool's text that says anything, shortened and fit to
+// be shown, "" when nothing is said.
+func Excerpt(text []byte) string { return excerpt(text, maxValue) }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/diagnosis"
 	"devserver-agent/executors/hdk"
 	"devserver-agent/executors/hdk/repository"
 )
@@ -19,6 +20,8 @@ type Options struct {
 	// StateDir is the agent's state directory; fetched packages are kept in its
 	// folder packages.
 	StateDir string
+	// Root is the folder that is the host's /, as host.root has it; "" is /.
+	Root string
 	// Objects opens a bucket of an object store; nil: there is none.
 	Objects func(bucket string) (repository.Source, error)
 }
@@ -26,6 +29,7 @@ type Options struct {
 // All returns the built-in executors, a line each.
 func All(o Options) executors.Registry {
 	return executors.NewRegistry(map[string]executors.Executor{
+		"DIAGNOSIS":   diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis")},
 		"HDK_QUERY":   hdk.Query{},
 		"HDK_UPGRADE": hdk.Upgrade{Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}},
 	})

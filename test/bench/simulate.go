@@ -80,7 +80,7 @@ func live(ctx context.Context, file string) error {
 }
 
 func (s *simulated) run(boot context.Context) error {
-	registry := builtin.All(builtin.Options{Repository: s.config.HDK.Repository, StateDir: s.config.StateDir})
+	registry := builtin.All(builtin.Options{Repository: s.config.HDK.Repository, StateDir: s.config.StateDir, Root: s.config.Host.Root})
 	survey, _, _ := registry.Lookup("HDK_QUERY")
 	a, err := agent.Open(agent.Options{
 		Config: s.config, Registry: registry, Version: "bench", Survey: survey,

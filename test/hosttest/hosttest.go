@@ -155,7 +155,7 @@ func (h *Host) Memo(ctx context.Context, name string, fn func(context.Context) (
 // usual are the folders of the host in which a tool is looked for.
 var usual = []string{
 	"usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin",
-	"usr/local/Ascend/driver/tools",
+	"usr/local/Ascend/driver/tools", "usr/local/Ascend/toolbox/latest/Ascend-DMI/bin",
 }
 
 // find is the path of a tool under the root.

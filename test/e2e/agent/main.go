@@ -39,7 +39,7 @@ func main() {
 }
 
 func registry(c config.Config) executors.Registry {
-	own := builtin.All(builtin.Options{Repository: c.HDK.Repository, StateDir: c.StateDir})
+	own := builtin.All(builtin.Options{Repository: c.HDK.Repository, StateDir: c.StateDir, Root: c.Host.Root})
 	all := map[string]executors.Executor{}
 	for _, t := range own.Types() {
 		all[t.Type], _, _ = own.Lookup(t.Type)

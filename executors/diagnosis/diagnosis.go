@@ -1,0 +1,107 @@
+// Package diagnosis holds DIAGNOSIS: it looks at a host's NPUs and at what they
+// need, from inside the host, and says of each side of it one word.
+//
+// The light checks, those of level health, only read: they run npu-smi, hccn_tool
+// and other tools that answer questions, and look at files. A node at work is not
+// disturbed and needs not be idle. The levels performance and stress also run
+// ascend-dmi, which has the NPUs to itself for hours; on a node that is in use they
+// skip that and say so.
+//
+// What the light checks found is one memo, so a replay says the same; ascend-dmi is
+// a step for each of its scenes. Reports are kept in a folder of the agent's, the
+// latest few: dying before that leaves one fewer, and the replay writes it.
+package diagnosis
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+)
+
+// Diagnosis is the executor of DIAGNOSIS. The zero value examines the host at / and
+// keeps no reports.
+type Diagnosis struct {
+	Root string // folder that is the host's /, as host.root says; "" is /
+	Keep string // folder in which reports are kept; "": they are not
+}
+
+// patience bounds the light checks together. What has not been asked until then is
+// skipped.
+const patience = 90 * time.Second
+
+// Execute examines the host. The task fails with DIAGNOSIS_FAILED when a check does.
+func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
+	level, names := Level(cmp.Or(spec["level"], string(Health))), strings.FieldsFunc(spec["checks"], func(r rune) bool { return r == ',' })
+	report, err := executors.Memo(ctx, host, "report", func(ctx context.Context) (Report, error) {
+		return Examine(ctx, host, d.Root, names, host.Progress)
+	})
+	if err != nil {
+		return executors.Result{}, err
+	}
+	report.Level = level
+	for _, scene := range level.scenes() {
+		outcome, err := scene.run(ctx, host)
+		if err != nil {
+			return executors.Result{}, err
+		}
+		report.add(outcome)
+	}
+	if err := report.keep(d.Keep); err != nil {
+		host.Printf("the report is not kept on this host: %v\n", err)
+	}
+	text, err := json.Marshal(report)
+	if err != nil {
+		return executors.Result{}, fmt.Errorf("encode the report: %w", err)
+	}
+	host.Printf("%s%s\n", report.Table(), text)
+	host.Progress(100, "examined")
+	if report.Grade == Fail {
+		return executors.Result{}, executors.Fail(protocol.DiagnosisFailed, "%s", report.Message())
+	}
+	return executors.Result{Message: report.Message()}, nil
+}
+
+// Examine runs the light checks of these names, or all when there are none, at the
+// host whose files are below root. It changes nothing. tell is told how far it is,
+// from the caller's goroutine; nil: nobody is. The error is the cause of ctx.
+func Examine(ctx context.Context, host Host, root string, names []string, tell func(percent int, what string)) (Report, error) {
+	bounded, cancel := context.WithTimeoutCause(ctx, patience, errNoTime)
+	defer cancel()
+	s := newSurvey(bounded, host, root)
+	chosen := slices.DeleteFunc(slices.Clone(checks), func(c entry) bool {
+		return len(names) > 0 && !slices.Contains(names, c.name)
+	})
+	s.cards() // alone: a driver that hangs is asked once
+	done := make(chan Outcome)
+	for _, c := range chosen {
+		go func() { done <- c.examine(bounded, s) }()
+	}
+	report := Report{Level: Health, At: protocol.Millis(time.Now())}
+	for i := range chosen {
+		outcome := <-done
+		report.add(outcome)
+		if tell != nil {
+			tell(99*(i+1)/len(chosen), outcome.Check)
+		}
+	}
+	if ctx.Err() != nil {
+		return Report{}, context.Cause(ctx)
+	}
+	report.order(chosen)
+	report.describe(s)
+	return report, nil
+}
+
+// Why something was not asked.
+var (
+	errNoTime   = errors.New("not asked, the other tools took too long")
+	errNotAsked = errors.New("not asked, the tool hung before")
+)

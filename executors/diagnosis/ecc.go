@@ -1,0 +1,68 @@
+package diagnosis
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"devserver-agent/executors/ascend"
+)
+
+// ecc reads the error counters of the chips' memory. Pages that wait for isolation
+// are taken out of use by the next reset.
+type ecc struct{}
+
+func (ecc) look(_ context.Context, s *survey) []Finding {
+	var t tally
+	chips := each(s, func(ctx context.Context, card int) ([]ascend.Reading, error) {
+		return s.node.Readings(ctx, ascend.TopicECC, card)
+	})
+	for _, a := range chips {
+		if a.err != nil {
+			t.add(a.card, unanswered(a.err))
+			continue
+		}
+		for _, chip := range a.value {
+			for _, f := range judgeECC(chip) {
+				f.What = chipName(chip.Chip, len(a.value)) + f.What
+				t.add(a.card, f)
+			}
+		}
+	}
+	return append(t.findings(), s.silent()...)
+}
+
+// judgeECC sums up the counters of one kind, of HBM and DDR.
+func judgeECC(chip ascend.Reading) []Finding {
+	sum := map[string]float64{}
+	for _, f := range chip.Fields {
+		key := strings.ToLower(f.Key)
+		figure, err := chip.Figure(f.Key)
+		if err != nil {
+			return []Finding{{Grade: Warn, What: err.Error()}}
+		}
+		if figure == nil {
+			continue
+		}
+		for _, kind := range []string{"next isolated pages", "isolated pages", "double bit error count", "single bit error count"} {
+			if strings.Contains(key, kind) {
+				sum[kind] += *figure
+				break
+			}
+		}
+	}
+	var found []Finding
+	if n := sum["double bit error count"]; n > 0 {
+		found = append(found, Finding{Warn, fmt.Sprintf("%.0f double-bit errors since the last reset", n), "Restart the job that ran on the card; if they come again, have the card repaired."})
+	}
+	if n := sum["next isolated pages"]; n > 0 {
+		found = append(found, Finding{Warn, fmt.Sprintf("%.0f pages wait for isolation", n), "When the card is idle, reset it (npu-smi set -t reset) or restart the host."})
+	}
+	if n := sum["isolated pages"]; n > 0 {
+		found = append(found, Finding{Grade: Info, What: fmt.Sprintf("%.0f pages are isolated", n)})
+	}
+	if n := sum["single bit error count"]; n > 0 {
+		found = append(found, Finding{Grade: Info, What: fmt.Sprintf("%.0f single-bit errors, corrected", n)})
+	}
+	return found
+}

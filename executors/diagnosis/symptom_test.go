@@ -1,0 +1,417 @@
+package diagnosis_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/diagnosis"
+	"devserver-agent/protocol"
+	"devserver-agent/test/fakehost"
+	"devserver-agent/test/hosttest"
+)
+
+var update = flag.Bool("update", false, "write the page of symptoms anew")
+
+// symptom is something wrong with an A2 host and what each check must say of it: the
+// beginning of each finding but those of machines. What is not named must pass.
+type symptom struct {
+	name    string
+	model   fakehost.Model
+	faults  map[fakehost.Fault][]string
+	prepare func(t *testing.T, fake *fakehost.Host)
+	want    []string
+}
+
+func one(f fakehost.Fault, args ...string) map[fakehost.Fault][]string {
+	return map[fakehost.Fault][]string{f: args}
+}
+
+// silent are the checks that ask cards, when the driver lists none.
+func silent(why string) []string {
+	var want []string
+	for _, name := range []string{"health", "versions", "ecc", "temperature", "load", "processes", "hccs"} {
+		want = append(want, "SKIP "+name+" "+why)
+	}
+	return want
+}
+
+const down = "driver not running: dcmi -8005"
+
+var symptoms = []symptom{
+	{name: "Nothing"},
+	{name: "Nothing, on an A3 host", model: fakehost.A3},
+	{name: "Nothing, on a 310P host", model: fakehost.P310, want: []string{
+		"SKIP hccs cards 8, 16: not told by npu-smi", "SKIP roce chips of this family have no ports"}},
+	{name: "The driver is down", faults: one(fakehost.DriverDown), want: append(silent(down),
+		"FAIL driver "+down, "INFO cards chips on the PCI bus: 8", "SKIP cards "+down, "SKIP roce "+down)},
+	{name: "The device is in use, says the driver", faults: one(fakehost.DriverDown, "code=-8020"), want: append(silent("device in use: dcmi -8020"),
+		"FAIL driver device in use: dcmi -8020", "INFO cards chips on the PCI bus: 8", "SKIP cards device in use", "SKIP roce device in use")},
+	{name: "npu-smi hangs", faults: one(fakehost.SmiHang), want: append(silent("npu-smi did not answer in time"),
+		"FAIL driver npu-smi did not answer in time", "INFO cards chips on the PCI bus: 8", "SKIP cards npu-smi did not answer in time", "SKIP roce npu-smi: not asked, the tool hung before")},
+	{name: "A card fell off the bus", faults: one(fakehost.CardLost, "card=3"), want: []string{"FAIL cards card 3: not there"}},
+	{name: "The last card fell off the bus", faults: one(fakehost.CardLost), want: []string{"WARN cards 7 cards are there; servers have 1, 2, 4, 8 or 16"}},
+	{name: "The driver does not list a card that is on the bus", faults: one(fakehost.CardLost), prepare: func(t *testing.T, fake *fakehost.Host) {
+		dir := filepath.Join(fake.Root(), "sys/bus/pci/devices/0000:42:00.0")
+		write(t, filepath.Join(dir, "vendor"), "0x19e5\n")
+		write(t, filepath.Join(dir, "device"), "0xd802\n")
+	}, want: []string{"FAIL cards 8 chips are on the PCI bus and the driver lists 7, not 0000:42:00.0", "WARN cards 7 cards are there"}},
+	{name: "A card has an alarm", faults: one(fakehost.CardAlarm), want: []string{
+		"FAIL health card 7: Alarm: 80E01801 (node type=HBM, sensor type=Memory, event state=multi bit ecc), class RestartBusiness",
+		"WARN ecc card 7: 1 double-bit errors", "INFO ecc card 7: 1 pages are isolated"}},
+	{name: "A card is to be taken out of use", faults: one(fakehost.CardAlarm, "health=Critical", "codes=80E18402"), want: []string{
+		"FAIL health card 7: 80E18402 (node type=HBM, sensor type=Memory, event state=isolated pages exceed the limit), class SeparateNPU"}},
+	{name: "A card reports what may be ignored", faults: one(fakehost.CardAlarm, "health=OK", "codes=80E01805"), want: []string{"INFO health card 7: 80E01805 (node type=SoC, sensor type=Chip, event state=fault), class NotHandle"}},
+	{name: "A card reports a fault of no known class", faults: one(fakehost.CardAlarm, "health=Warning", "codes=12345678"), want: []string{"WARN health card 7: 12345678 (node type=SoC, sensor type=Chip, event state=fault), a code that this version does not know"}},
+	{name: "Cards run different versions", faults: one(fakehost.CardsDisagree), want: []string{"FAIL versions card 7: runs driver 23.0.3 and firmware 7.1.0.5.220, most run 24.1.0 and 7.5.0.2.220"}},
+	{name: "Another version is installed than runs", prepare: func(t *testing.T, fake *fakehost.Host) {
+		change(t, fake, func(s *fakehost.State) {
+			s.Installed.Driver, s.Pending.Driver = "24.1.0.3", "24.1.0.3"
+		})
+	}, want: []string{"WARN versions driver 24.1.0.3 is installed and 24.1.0 runs"}},
+	{name: "The driver's version.info is missing", faults: one(fakehost.VersionInfoMissing, "kind=driver"), want: []string{"FAIL installation the driver's version.info is missing"}},
+	{name: "The firmware's version.info is damaged", faults: one(fakehost.VersionInfoDamaged, "kind=firmware"), want: []string{"FAIL installation read /usr/local/Ascend/firmware/version.info: has a line that is not text"}},
+	{name: "The driver is not installed whole", prepare: func(t *testing.T, fake *fakehost.Host) {
+		remove(t, fake, "usr/local/Ascend/driver/tools/upgrade-tool")
+	}, want: []string{"WARN installation the driver's upgrade-tool is missing"}},
+	{name: "DKMS has built no driver for the running kernel", faults: one(fakehost.DKMSMissing), want: []string{"WARN dkms DKMS has built no driver for the running kernel 5.10.0-216.0.0.115.oe2203sp4; another build"}},
+	{name: "Another kernel boots next", prepare: func(t *testing.T, fake *fakehost.Host) {
+		const next = "5.10.0-216.0.0.119.oe2203sp4"
+		write(t, fake.Path("lib/modules/"+next+"/modules.dep"), "")
+		write(t, fake.Path("boot/grub2/grubenv"), "# GRUB Environment Block\nsaved_entry=0123456789abcdef0123456789abcdef-"+next+"\n")
+	}, want: []string{"WARN dkms DKMS has built no driver for 5.10.0-216.0.0.119.oe2203sp4, which boots next"}},
+	{name: "Pages wait for their isolation", faults: one(fakehost.PagesPending), want: []string{"WARN ecc card 7: 2 pages wait for isolation"}},
+	{name: "A card is too hot", faults: one(fakehost.CardHot), want: []string{"FAIL temperature card 7: 98 C, the limit is 95"}},
+	{name: "A card is hot", faults: one(fakehost.CardHot, "celsius=85"), want: []string{"WARN temperature card 7: 85 C, the limit is 80"}},
+	{name: "A job runs", faults: one(fakehost.BusyProcess), want: []string{"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40213 (python3) uses 54790 MB"}},
+	{name: "A job runs in a container", faults: one(fakehost.BusyContainer), want: []string{
+		"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40977 (python3) uses 54790 MB", "INFO processes container python3 (3f1c9a5d7e20) was given NPUs"}},
+	{name: "Links between cards are down", faults: one(fakehost.HCCSDown), want: []string{"FAIL hccs card 7: HCCS is not healthy, no lanes on link 3"}},
+	{name: "A card's PCIe link has half its lanes", faults: one(fakehost.PCIeNarrow), want: []string{"WARN pcie 0000:42:00.0: its PCIe link runs at 8 lanes, it can do 16"}},
+	{name: "The bus counts fatal errors", faults: one(fakehost.PCIeErrors), want: []string{"FAIL pcie 0000:42:00.0: the bus counts 3 errors (TOTAL_ERR_FATAL)"}},
+	{name: "A port has no link", faults: one(fakehost.LinkDown), want: []string{"FAIL roce card 7: port of chip 7: no link"}},
+	{name: "A port gets little light", faults: one(fakehost.PortDark), want: []string{"WARN roce card 7: port of chip 7: Rx Power0 is 0.0021 mW, less than 0.1 mW"}},
+	{name: "A port counts errors", faults: one(fakehost.PortErrors), want: []string{
+		"WARN roce card 7: port of chip 7: 4711 of 118 packets came damaged", "WARN roce card 7: port of chip 7: its link was lost 3 times"}},
+	{name: "A port has no address", faults: one(fakehost.NoAddress), want: []string{
+		"INFO roce card 7: port of chip 7: watches no address", "WARN roce card 7: port of chip 7: has no address"}},
+	{name: "Another program asks hccn_tool all the time", faults: one(fakehost.HCCNBusy), want: busyPorts()},
+	{name: "The kernel logs errors of the driver", faults: one(fakehost.KernelErrors), want: []string{"WARN kernel the kernel logged 2 errors of the NPU driver, lately: [  812.004101] pcieport"}},
+	{name: "The clock is not synchronised", faults: one(fakehost.ClockUnsynced), want: []string{"WARN clock the clock is not synchronised"}},
+	{name: "The host has no memory left", prepare: func(t *testing.T, fake *fakehost.Host) {
+		write(t, fake.Path("proc/meminfo"), "MemTotal:       1583964160 kB\nMemFree:        1480211 kB\nMemAvailable:   1497804 kB\nHugePages_Total:       4\nHugePages_Free:       0\n")
+	}, want: []string{"WARN memory 0.1 % of the host's memory is available", "INFO memory huge pages: 4, free: 0"}},
+	{name: "A query is not supported by this release", faults: one(fakehost.NotSupported, "type=ecc"), want: []string{"SKIP ecc cards 0-7: not told by npu-smi (This device does not support querying ecc)"}},
+}
+
+func busyPorts() []string {
+	var want []string
+	for chip := range 8 {
+		want = append(want, fmt.Sprintf("WARN roce card %d: port of chip %d: hccn_tool was busy with another call", chip, chip))
+	}
+	return want
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, fake *fakehost.Host, name string) {
+	t.Helper()
+	if err := os.RemoveAll(fake.Path(name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func change(t *testing.T, fake *fakehost.Host, how func(*fakehost.State)) {
+	t.Helper()
+	if err := fake.Update(func(s *fakehost.State) error { how(s); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s symptom) host(t *testing.T) (*fakehost.Host, *hosttest.Host) {
+	t.Helper()
+	model := s.model
+	if model == "" {
+		model = fakehost.A2
+	}
+	fake := fakehost.ForTest(t, model, fakehost.Options{})
+	for f, args := range s.faults {
+		if err := fake.SetFault(f, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.prepare != nil {
+		s.prepare(t, fake)
+	}
+	host := hosttest.New(t, fake.Root())
+	if _, hangs := s.faults[fakehost.SmiHang]; hangs {
+		host.QueryTimeout = 2 * time.Second
+	}
+	return fake, host
+}
+
+// machines are the checks whose words depend on the machine that runs the test.
+var machines = []string{"disk"}
+
+func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
+	var mu sync.Mutex
+	told := map[string]diagnosis.Report{}
+	t.Run("symptoms", func(t *testing.T) {
+		for _, s := range symptoms {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				fake, host := s.host(t)
+				report, err := diagnosis.Examine(t.Context(), host, fake.Root(), nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.check(t, report)
+				mu.Lock()
+				defer mu.Unlock()
+				told[s.name] = report
+			})
+		}
+	})
+	page, file := troubleshooting(told), filepath.Join("..", "..", "docs", "diagnosis-troubleshooting.md")
+	if *update {
+		if err := os.WriteFile(file, page, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(page)); diff != "" && !t.Failed() && len(told) == len(symptoms) {
+		t.Errorf("%s is not what is said; go test ./executors/diagnosis -run Symptom -update writes it (-page +said):\n%s", file, diff)
+	}
+}
+
+// check compares the findings with what is wanted; each wanted one is the beginning
+// of one finding.
+func (s symptom) check(t *testing.T, report diagnosis.Report) {
+	t.Helper()
+	wanted := slices.Clone(s.want)
+	for _, o := range report.Checks {
+		if slices.Contains(machines, o.Check) {
+			continue
+		}
+		for _, f := range o.Findings {
+			line := fmt.Sprintf("%s %s %s", f.Grade, o.Check, f.What)
+			at := slices.IndexFunc(wanted, func(w string) bool { return strings.HasPrefix(line, w) })
+			if at < 0 {
+				t.Errorf("found: %s", line)
+				continue
+			}
+			wanted = slices.Delete(wanted, at, at+1)
+		}
+	}
+	for _, w := range wanted {
+		t.Errorf("not found: %s", w)
+	}
+	if len(report.Checks) != len(diagnosis.Names()) {
+		t.Errorf("%d checks were run", len(report.Checks))
+	}
+}
+
+// troubleshooting is the page that operators look symptoms up in.
+func troubleshooting(told map[string]diagnosis.Report) []byte {
+	var page bytes.Buffer
+	page.WriteString(`# What a diagnosis says, and what to do
+
+What DIAGNOSIS and devserver-agent doctor say of a server, by symptom. The example is
+one with eight 910B cards. Every row is a test
+(executors/diagnosis/symptom_test.go), which writes this page.
+
+| symptom | what is said | what to do |
+|---|---|---|
+`)
+	for _, s := range symptoms {
+		var said, advice []string
+		for _, o := range told[s.name].Checks {
+			for _, f := range o.Findings {
+				if slices.Contains(machines, o.Check) || f.Grade == diagnosis.Skip && len(s.want) > 6 {
+					continue
+				}
+				said = append(said, fmt.Sprintf("%s %s: %s", f.Grade, o.Check, f.What))
+				if f.Do != "" && !slices.Contains(advice, f.Do) {
+					advice = append(advice, f.Do)
+				}
+			}
+		}
+		if len(said) == 0 {
+			said = []string{"PASS"}
+		}
+		if len(advice) == 0 {
+			advice = []string{"Nothing."}
+		}
+		fmt.Fprintf(&page, "| %s | %s | %s |\n", s.name, strings.ReplaceAll(strings.Join(said, "<br>"), "|", "\\|"), strings.Join(advice, " "))
+	}
+	return page.Bytes()
+}
+
+// A task fails only on FAIL, with a line to act on; its output has the table and the
+// report as JSON, which is kept on the host too.
+func TestATaskFailsOnFailOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults  map[fakehost.Fault][]string
+		spec    executors.Spec
+		failed  bool
+		message string
+	}{
+		"all is well": {spec: executors.Spec{"checks": "driver,cards,health"}, message: "PASS 3"},
+		"a warning":   {spec: executors.Spec{"checks": "clock,driver"}, faults: one(fakehost.ClockUnsynced), message: "PASS 1, WARN 1 | clock: the clock is not synchronised"},
+		"a failure": {spec: executors.Spec{"checks": "temperature,clock,pcie"}, failed: true, faults: map[fakehost.Fault][]string{fakehost.CardHot: nil, fakehost.ClockUnsynced: nil},
+			message: "1 of 3 checks failed: temperature: card 7: 98 C, the limit is 95. Nothing was changed. Check fans, air flow and the room's temperature. Checks with warnings: 1."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, host := symptom{faults: c.faults}.host(t)
+			keep := filepath.Join(t.TempDir(), "kept")
+			result, err := diagnosis.Diagnosis{Root: fake.Root(), Keep: keep}.Execute(t.Context(), host, c.spec)
+			message := result.Message
+			if c.failed {
+				var failure *executors.Failure
+				if !errors.As(err, &failure) || failure.Code != protocol.DiagnosisFailed {
+					t.Fatalf("it ends with %v", err)
+				}
+				message = failure.Message
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if message != c.message {
+				t.Errorf("it says %q, want %q", message, c.message)
+			}
+			output := strings.Split(strings.TrimSpace(host.Output()), "\n")
+			var printed, kept diagnosis.Report
+			if err := json.Unmarshal([]byte(output[len(output)-1]), &printed); err != nil {
+				t.Fatalf("the output's last line is no report: %v", err)
+			}
+			files, err := diagnosis.Kept(keep)
+			if err != nil || len(files) != 1 {
+				t.Fatalf("kept are %v, %v", files, err)
+			}
+			text, err := os.ReadFile(files[0])
+			if err := errors.Join(err, json.Unmarshal(text, &kept)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(printed, kept); diff != "" {
+				t.Errorf("printed and kept differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Replayed after the agent died, it says what it said the first time, whatever the
+// host is like by now.
+func TestAReplaySaysTheSame(t *testing.T) {
+	fake, host := symptom{}.host(t)
+	keep := t.TempDir()
+	d := diagnosis.Diagnosis{Root: fake.Root(), Keep: keep}
+	first, err := d.Execute(t.Context(), host, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fake.SetFault(fakehost.CardAlarm); err != nil {
+		t.Fatal(err)
+	}
+	host.Replay()
+	again, err := d.Execute(t.Context(), host, nil)
+	if err != nil || again != first {
+		t.Errorf("first %+v, then %+v, %v", first, again, err)
+	}
+	if files, err := diagnosis.Kept(keep); err != nil || len(files) != 1 {
+		t.Errorf("kept are %v, %v", files, err)
+	}
+}
+
+func TestOnlyTheLatestReportsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 12 {
+		write(t, filepath.Join(dir, fmt.Sprintf("diagnosis-20260302T0920%02d.000Z.json", i)), "{}\n")
+	}
+	fake, host := symptom{}.host(t)
+	if _, err := (diagnosis.Diagnosis{Root: fake.Root(), Keep: dir}).Execute(t.Context(), host, executors.Spec{"checks": "clock"}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := diagnosis.Kept(dir)
+	if err != nil || len(files) != 10 || !strings.Contains(files[0], "092003") {
+		t.Errorf("kept are %d, the first %v, %v", len(files), files[0], err)
+	}
+}
+
+func TestDeepLevelsNeedAnIdleHost(t *testing.T) {
+	for name, c := range map[string]struct {
+		level   string
+		faults  map[fakehost.Fault][]string
+		prepare func(*testing.T, *fakehost.Host)
+		failed  bool
+		says    string
+		starts  int
+	}{
+		"performance":                 {level: "performance", says: "PASS 2", starts: 1},
+		"stress":                      {level: "stress", says: "PASS 2", starts: 1},
+		"a test fails":                {level: "performance", faults: one(fakehost.DMIFails), failed: true, says: "1 of 2 checks failed: performance: bandwidth: EMERGENCY_WARN, bandwidth diagnosis failed on device 0.", starts: 1},
+		"a test is skipped":           {level: "stress", faults: one(fakehost.DMIFails, "item=aicpu", "word=SKIP"), says: "PASS 1, SKIP 1", starts: 1},
+		"a job runs":                  {level: "stress", faults: one(fakehost.BusyProcess), says: "PASS 1, SKIP 1"},
+		"a container was given cards": {level: "stress", faults: one(fakehost.BusyContainer), says: "PASS 1, SKIP 1"},
+		"there is no ascend-dmi":      {level: "stress", prepare: func(t *testing.T, fake *fakehost.Host) { remove(t, fake, "usr/local/Ascend/toolbox") }, says: "PASS 1, SKIP 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, host := symptom{faults: c.faults, prepare: c.prepare}.host(t)
+			spec := executors.Spec{"level": c.level, "checks": "clock"}
+			for range 2 { // the second is a replay
+				host.Replay()
+				result, err := diagnosis.Diagnosis{Root: fake.Root()}.Execute(t.Context(), host, spec)
+				message := result.Message
+				if err != nil {
+					message = err.Error()
+				}
+				if (err != nil) != c.failed || !strings.HasPrefix(message, c.says) {
+					t.Errorf("it ends with %q, %v, want %q", message, err, c.says)
+				}
+			}
+			if n := host.Starts(c.level); n != c.starts {
+				t.Errorf("ascend-dmi was started %d times, want %d", n, c.starts)
+			}
+		})
+	}
+}
+
+func TestATestThatWasCutIsNotStartedAgain(t *testing.T) {
+	fake, host := symptom{}.host(t)
+	host.Cut("stress")
+	spec := executors.Spec{"level": "stress", "checks": "clock"}
+	result, err := diagnosis.Diagnosis{Root: fake.Root()}.Execute(t.Context(), host, spec)
+	if err != nil || !strings.Contains(result.Message, "stress: the test was cut in the middle") || host.Starts("stress") != 1 {
+		t.Errorf("it ends with %+v, %v after %d starts", result, err, host.Starts("stress"))
+	}
+}
+
+func TestACancelledDiagnosisEndsWithTheCause(t *testing.T) {
+	fake, host := symptom{faults: one(fakehost.SmiHang)}.host(t)
+	host.QueryTimeout = 0
+	ctx, cancel := context.WithCancelCause(t.Context())
+	host.OnProgress = nil
+	cancel(executors.ErrCancelled)
+	if _, err := (diagnosis.Diagnosis{Root: fake.Root()}).Execute(ctx, host, nil); !errors.Is(err, executors.ErrCancelled) {
+		t.Errorf("it ends with %v", err)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
@@ -37,4 +36,4 @@ func (o onlooker) Scratch() (string, error) {
 func (o onlooker) Progress(int, string)  {}
 func (o onlooker) Printf(string, ...any) {}
 
-func (o onlooker) Files() fs.FS { return os.DirFS(o.tools.Base()) }
+func (o onlooker) Files() fs.FS { return o.tools.Files() }

@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,9 @@ func (t Tools) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	}
 	return Query(ctx, path, argv, t.Environ())
 }
+
+// Files is the host's file system, to read.
+func (t Tools) Files() fs.FS { return os.DirFS(t.Base()) }
 
 // Environ is the environment of every program: nothing of the agent's own but
 // what the vendor's tools need to find their libraries.

@@ -50,7 +50,7 @@ func Names() []string {
 
 func (e entry) examine(ctx context.Context, s *survey) Outcome {
 	began := time.Now()
-	o := outcome(e.name, e.check.look(ctx, s))
+	o := NewOutcome(e.name, e.check.look(ctx, s)...)
 	o.TookMS = time.Since(began).Milliseconds()
 	return o
 }

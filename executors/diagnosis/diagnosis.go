@@ -52,7 +52,7 @@ func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec execut
 		if err != nil {
 			return executors.Result{}, err
 		}
-		report.add(outcome)
+		report.Add(outcome)
 	}
 	if err := report.keep(d.Keep); err != nil {
 		host.Printf("the report is not kept on this host: %v\n", err)
@@ -87,7 +87,7 @@ func Examine(ctx context.Context, host Host, root string, names []string, tell f
 	report := Report{Level: Health, At: protocol.Millis(time.Now())}
 	for i := range chosen {
 		outcome := <-done
-		report.add(outcome)
+		report.Add(outcome)
 		if tell != nil {
 			tell(99*(i+1)/len(chosen), outcome.Check)
 		}

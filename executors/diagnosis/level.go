@@ -54,7 +54,7 @@ func (c scene) run(ctx context.Context, host executors.Host) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if reason != "" {
-		return outcome(c.name, []Finding{{Grade: Skip, What: reason}}), nil
+		return NewOutcome(c.name, Finding{Grade: Skip, What: reason}), nil
 	}
 	var printed bytes.Buffer
 	exit, err := host.Command(ctx, executors.Command{
@@ -63,15 +63,15 @@ func (c scene) run(ctx context.Context, host executors.Host) (Outcome, error) {
 	})
 	switch {
 	case errors.Is(err, executors.ErrNotFound):
-		return outcome(c.name, []Finding{{Skip, dmi + " not found", "Install MindX ToolBox, or set tools.ascend_dmi in the agent's configuration."}}), nil
+		return NewOutcome(c.name, Finding{Skip, dmi + " not found", "Install MindX ToolBox, or set tools.ascend_dmi in the agent's configuration."}), nil
 	case errors.Is(err, executors.ErrInterrupted):
-		return outcome(c.name, []Finding{{Warn, "the test was cut in the middle", "Create the job again."}}), nil
+		return NewOutcome(c.name, Finding{Warn, "the test was cut in the middle", "Create the job again."}), nil
 	case errors.Is(err, executors.ErrTimeout):
-		return outcome(c.name, []Finding{{Fail, fmt.Sprintf("%s did not end within %v", dmi, c.timeout), "See npu-smi info on the host; a card that hangs needs a restart."}}), nil
+		return NewOutcome(c.name, Finding{Fail, fmt.Sprintf("%s did not end within %v", dmi, c.timeout), "See npu-smi info on the host; a card that hangs needs a restart."}), nil
 	case err != nil:
 		return Outcome{}, err
 	}
-	o := outcome(c.name, judgeScene(printed.Bytes(), exit.Code))
+	o := NewOutcome(c.name, judgeScene(printed.Bytes(), exit.Code)...)
 	o.TookMS = max(exit.Took, time.Since(began)).Milliseconds()
 	return o, nil
 }
@@ -87,7 +87,7 @@ func obstacle(ctx context.Context, host executors.Host) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return "not run: whether containers use NPUs is not known: " + err.Error(), nil
+		users = append(users, fmt.Sprintf("containers, perhaps: %v", err))
 	}
 	for _, c := range containers {
 		users = append(users, c.String())

@@ -55,7 +55,8 @@ const (
 	maxWords    = 400 // bytes of one sentence
 )
 
-func outcome(check string, found []Finding) Outcome {
+// NewOutcome is the outcome of a check that found these, the worst first.
+func NewOutcome(check string, found ...Finding) Outcome {
 	o := Outcome{Check: check, Grade: Pass}
 	if len(found) > 0 {
 		o.Grade = Skip
@@ -95,7 +96,8 @@ type Report struct {
 	Chips    []ascend.ChipRow `json:"chips,omitempty"` // npu-smi's table
 }
 
-func (r *Report) add(o Outcome) {
+// Add takes in what one more check found.
+func (r *Report) Add(o Outcome) {
 	r.Grade = cmp.Or(r.Grade, Skip).Worse(o.Grade)
 	r.Checks = append(r.Checks, o)
 }

@@ -415,3 +415,23 @@ func TestACancelledDiagnosisEndsWithTheCause(t *testing.T) {
 		t.Errorf("it ends with %v", err)
 	}
 }
+
+// Jobs are refused before they reach a host when they name a check that there is
+// not, so the catalogue has to know them all.
+func TestTheCatalogueKnowsTheChecks(t *testing.T) {
+	kind, known := protocol.LookupType("DIAGNOSIS")
+	if !known {
+		t.Fatal("DIAGNOSIS is not in the catalogue")
+	}
+	if err := kind.CheckSpec(map[string]string{"checks": strings.Join(diagnosis.Names(), ",")}); err != nil {
+		t.Error(err)
+	}
+	for _, p := range kind.Params {
+		if want := "(" + strings.Join(diagnosis.Names(), "|") + ")"; p.Name == "checks" && !strings.HasPrefix(p.Pattern, want) {
+			t.Errorf("the catalogue's pattern is %s, want %s first", p.Pattern, want)
+		}
+	}
+	if kind.For(map[string]string{"level": "health"}).Exclusive || !kind.For(map[string]string{"level": "stress"}).Exclusive {
+		t.Error("only deep levels have the host to themselves")
+	}
+}

@@ -92,7 +92,8 @@ see devserver-agent.yaml(5), and remembers tasks in /var/lib/devserver-agent. SI
 has it hand over to the program and the configuration on the disk as soon as
 nothing runs; SIGTERM ends it at once and leaves running steps alone.
 
-It exits with 0; 1 for an error or a task that failed; 2 for a wrong command line;
+It exits with 0; 1 for an error or a task that failed; 2 for a wrong command line; 3
+for a doctor that has warnings only;
 78 for what only an operator can mend, after which systemd does not start it again.`
 
 // New is the tree of commands, for whoever documents them.

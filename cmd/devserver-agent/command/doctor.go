@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -13,99 +12,146 @@ import (
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/local"
 	"devserver-agent/agent/step"
+	"devserver-agent/executors/diagnosis"
 )
 
-// finding is one line of the doctor's report.
-type finding struct {
-	Check  string `json:"check"`
-	Result string `json:"result"` // PASS, WARN or FAIL
-	Detail string `json:"detail"`
-}
+// Exit codes of the doctor, by the worst that it finds.
+const (
+	exitFail = exitCode(1)
+	exitWarn = exitCode(3)
+)
 
 func (c *cli) doctorCommand() *cobra.Command {
-	return c.withJSON(&cobra.Command{
-		Use: "doctor", Short: "Check what the agent needs on this host", Args: cobra.NoArgs,
-		Long: "Check what the agent needs on this host: configuration, state directory, daemon,\nbroker and the vendor's tools. Nothing is changed and no NPU is touched.\nThe exit code is 1 if something failed.",
+	var agentOnly bool
+	cmd := c.withJSON(&cobra.Command{
+		Use: "doctor", Short: "Examine this host and its agent", Args: cobra.NoArgs,
+		Long: "Examine this host and its agent: configuration, state directory, daemon, broker and\n" +
+			"the vendor's tools, and then the host with the light checks of DIAGNOSIS. Nothing is\n" +
+			"changed, and a host at work is not disturbed; while a task has the host to itself\n" +
+			"its NPUs are left alone. The exit code is 1 if something failed, 3 if the worst is\n" +
+			"a warning, else 0.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := c.examine(cmd.Context())
-			if err := c.printFindings(findings); err != nil {
+			report, err := c.examine(cmd.Context(), agentOnly)
+			if err != nil {
 				return err
 			}
-			for _, f := range findings {
-				if f.Result == "FAIL" {
-					return exitCode(1)
-				}
+			if err := c.printReport(report); err != nil {
+				return err
+			}
+			switch report.Grade {
+			case diagnosis.Fail:
+				return exitFail
+			case diagnosis.Warn:
+				return exitWarn
 			}
 			return nil
 		},
 	})
+	cmd.Flags().BoolVar(&agentOnly, "agent-only", false, "leave the host's own checks out")
+	return cmd
 }
 
-func (c *cli) examine(ctx context.Context) []finding {
+func (c *cli) printReport(report diagnosis.Report) error {
+	if c.json {
+		return c.print(report)
+	}
+	_, err := fmt.Fprint(c.Stdout, report.Table())
+	return err
+}
+
+// examine looks at the agent and then, unless only that is wanted, at the host. The
+// error is the cause of ctx.
+func (c *cli) examine(ctx context.Context, agentOnly bool) (diagnosis.Report, error) {
+	var report diagnosis.Report
+	say := func(check string, grade diagnosis.Grade, format string, args ...any) {
+		report.Add(diagnosis.NewOutcome(check, diagnosis.Finding{Grade: grade, What: fmt.Sprintf(format, args...)}))
+	}
 	cfg, err := c.load()
 	if err != nil {
-		return []finding{{"configuration", "FAIL", err.Error()}}
+		say("configuration", diagnosis.Fail, "%v", err)
+		return report, nil
 	}
-	findings := []finding{{"configuration", "PASS", c.configFile}}
+	say("configuration", diagnosis.Pass, "%s", c.configFile)
 	if cfg.Trust.AllowUnsigned {
-		findings = append(findings, finding{"trust", "WARN", "trust.allow_unsigned is set: for development only"})
+		say("trust", diagnosis.Warn, "trust.allow_unsigned is set: for development only")
 	} else if len(cfg.Trust.Keys) == 0 {
-		findings = append(findings, finding{"trust", "FAIL", "trust.keys is empty: every task is refused; add the control plane's public key"})
+		say("trust", diagnosis.Fail, "trust.keys is empty: every task is refused; add the control plane's public key")
 	}
 	installation, err := journal.ReadInstallation(cfg.StateDir)
 	if err != nil {
-		findings = append(findings, finding{"state", "WARN", fmt.Sprintf("%s has no state yet: %v", cfg.StateDir, err)})
+		say("state", diagnosis.Warn, "%s has no state yet: %v", cfg.StateDir, err)
 	} else {
-		findings = append(findings, finding{"state", "PASS", "installation " + installation.ID})
+		say("state", diagnosis.Pass, "installation %s", installation.ID)
 	}
-	findings = append(findings, daemon(ctx, cfg)...)
-	findings = append(findings, steps(ctx))
+	alone := askDaemon(ctx, cfg, say)
+	askSteps(ctx, say)
 	tools := step.Tools{Root: cfg.Host.Root, Paths: cfg.ToolPaths()}
 	for _, tool := range []string{"npu-smi", "upgrade-tool", "hccn_tool"} {
-		path, err := tools.Find(tool)
-		if err != nil {
-			findings = append(findings, finding{tool, "WARN", err.Error()})
-			continue
+		if path, err := tools.Find(tool); err != nil {
+			say(tool, diagnosis.Warn, "%v", err)
+		} else {
+			say(tool, diagnosis.Pass, "%s", path)
 		}
-		findings = append(findings, finding{tool, "PASS", path})
 	}
-	return findings
+	switch {
+	case agentOnly:
+		return report, nil
+	case alone != "":
+		say("host", diagnosis.Skip, "%s", alone)
+		return report, nil
+	}
+	return c.examineHost(ctx, cfg, tools, report)
 }
 
-// steps says how programs of tasks are started here.
-func steps(ctx context.Context) finding {
+// examineHost adds the checks of DIAGNOSIS.
+func (c *cli) examineHost(ctx context.Context, cfg config.Config, tools step.Tools, report diagnosis.Report) (diagnosis.Report, error) {
+	host, err := diagnosis.Examine(ctx, tools, cfg.Host.Root, nil, nil)
+	if err != nil {
+		return report, err
+	}
+	own := report.Checks
+	report = host
+	report.Checks = nil
+	for _, o := range append(own, host.Checks...) {
+		report.Add(o)
+	}
+	return report, nil
+}
+
+// askSteps says how programs of tasks are started here.
+func askSteps(ctx context.Context, say func(string, diagnosis.Grade, string, ...any)) {
 	surroundings := step.Here(nil)
 	if err := surroundings.Ready(ctx); err != nil {
-		return finding{"steps", "FAIL", fmt.Sprintf("%v; what acts on the host waits until it can be", err)}
+		say("steps", diagnosis.Fail, "%v; what acts on the host waits until it can be", err)
+		return
 	}
 	if _, units := surroundings.(step.Systemd); !units {
-		return finding{"steps", "WARN", surroundings.String()}
+		say("steps", diagnosis.Warn, "%s", surroundings)
+		return
 	}
-	return finding{"steps", "PASS", surroundings.String()}
+	say("steps", diagnosis.Pass, "%s", surroundings)
 }
 
-func daemon(ctx context.Context, cfg config.Config) []finding {
+// askDaemon says how the daemon is. alone is why the host's NPUs are to be left
+// alone, "" if they need not be.
+func askDaemon(ctx context.Context, cfg config.Config, say func(string, diagnosis.Grade, string, ...any)) (alone string) {
 	s, err := local.Client{Path: agent.SocketPath(cfg)}.Status(ctx)
 	switch {
 	case errors.Is(err, local.ErrNotRunning):
-		return []finding{{"daemon", "WARN", err.Error()}}
+		say("daemon", diagnosis.Warn, "%v", err)
+		return ""
 	case err != nil:
-		return []finding{{"daemon", "FAIL", err.Error()}}
+		say("daemon", diagnosis.Fail, "%v", err)
+		return ""
 	}
-	findings := []finding{{"daemon", "PASS", "runs since " + ago(s.StartedAt)}}
+	say("daemon", diagnosis.Pass, "runs since %s", ago(s.StartedAt))
 	if s.Broker.Connected {
-		return append(findings, finding{"broker", "PASS", s.Broker.Server})
+		say("broker", diagnosis.Pass, "%s", s.Broker.Server)
+	} else {
+		say("broker", diagnosis.Fail, "not connected since %s: %s", ago(s.Broker.Since), s.Broker.LastError)
 	}
-	return append(findings, finding{"broker", "FAIL", "not connected since " + ago(s.Broker.Since) + ": " + s.Broker.LastError})
-}
-
-func (c *cli) printFindings(findings []finding) error {
-	if c.json {
-		return c.print(findings)
+	if s.Queue.Exclusive {
+		return "a task has the host to itself; see devserver-agent tasks"
 	}
-	w := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
-	for _, f := range findings {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Result, f.Check, f.Detail)
-	}
-	return w.Flush()
+	return ""
 }

@@ -45,10 +45,14 @@ type Describer interface {
 
 // Verifier is an Executor whose work shows only after the host restarted.
 // Verify runs after the restart, or at once where there is none. It sees the
-// memos of Execute, starts no Command, and its Result replaces Execute's.
+// memos of Execute, and its Result replaces Execute's. Names of the steps of its
+// Commands begin with VerifyPrefix, those of Execute's do not.
 type Verifier interface {
 	Verify(ctx context.Context, host Host, spec Spec) (Result, error)
 }
+
+// VerifyPrefix begins the names of Verify's steps.
+const VerifyPrefix = "verify-"
 
 // Spec holds the parameters of an item. They were checked against the
 // executor's description before it sees them; the zero value has none.
@@ -135,6 +139,7 @@ type Command struct {
 	Step    string
 	Argv    []string      // argv[0] as for Query
 	Env     []string      // NAME=value, beside what every program gets
+	Input   []byte        // what it reads on standard input, kept with the step; nil: nothing
 	Timeout time.Duration // counted from the program's start; 0: until the item's deadline
 	Kill    Kill
 	Grace   time.Duration // between TERM and KILL; 0: 10 s

@@ -2,6 +2,7 @@ package executors
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 
 	"devserver-agent/protocol"
@@ -21,6 +22,16 @@ func NewRegistry(byType map[string]Executor) Registry {
 		r.byType[name] = e
 	}
 	return r
+}
+
+// With is the registry with more executors, whose types it does not have yet.
+func (r Registry) With(more map[string]Executor) Registry {
+	all := maps.Clone(more)
+	if all == nil {
+		all = map[string]Executor{}
+	}
+	maps.Copy(all, r.byType)
+	return NewRegistry(all)
 }
 
 // Only keeps the executors named in allow. An empty list allows all.

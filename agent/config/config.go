@@ -88,7 +88,7 @@ type HDK struct {
 // Executors says what kinds of work the host takes.
 type Executors struct {
 	Allow     []string `yaml:"allow" check:"type" empty:"all" example:"HDK_QUERY" doc:"The only item types this host runs."`
-	PluginDir string   `yaml:"plugin_dir" check:"path" empty:"no plug-ins" example:"/usr/lib/devserver-agent/plugins" doc:"Folder of further executors. This version runs none yet."`
+	PluginDir string   `yaml:"plugin_dir" check:"path" empty:"no plug-ins" example:"/usr/lib/devserver-agent/plugins" doc:"Folder of further executors, a program each (docs/plugins.md). It and all in it must belong to root and be writable by nobody else. Read when the agent starts."`
 }
 
 // Steps bounds what programs of tasks take of the host.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -96,8 +97,8 @@ func (h *host) check(cmd executors.Command) error {
 		return errors.New("its name is not letters, digits and hyphens")
 	case len(cmd.Argv) == 0:
 		return errors.New("it has no program")
-	case h.verifying:
-		return fmt.Errorf("%w: a command in Verify", executors.ErrDiverged)
+	case h.verifying != strings.HasPrefix(cmd.Step, executors.VerifyPrefix):
+		return fmt.Errorf("%w: steps of Verify, and no others, have names that begin with %s", executors.ErrDiverged, executors.VerifyPrefix)
 	}
 	return nil
 }
@@ -146,7 +147,7 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	a := h.run.attempt(start)
 	spec := step.Spec{
 		Argv: append([]string{path}, cmd.Argv[1:]...), Env: append(opts.Tools.Environ(), cmd.Env...),
-		Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
+		Input: cmd.Input, Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
 	}
 	if cmd.Kill != executors.KillNever {
 		spec.Limits = opts.Limits

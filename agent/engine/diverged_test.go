@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"os"
+	"strings"
 	"testing"
 
 	"devserver-agent/agent/engine"
@@ -121,7 +123,7 @@ func (v verified) Verify(ctx context.Context, host executors.Host, _ executors.S
 	return v.verify(ctx, host)
 }
 
-func TestVerifySeesTheMemosAndStartsNothing(t *testing.T) {
+func TestVerifySeesTheMemosAndStartsNoStepOfExecutes(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})
 	executed := script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
@@ -149,4 +151,34 @@ func TestVerifySeesTheMemosAndStartsNothing(t *testing.T) {
 	b.submit("t2", "BAD")
 	wantVerdict(t, b.verdict("t2"), protocol.Failed, protocol.ReplayDiverged)
 	b.wantCount("late", 0)
+}
+
+// Steps of Verify are taken once each, whoever dies meanwhile, beside those of
+// Execute, and get what they are to read.
+func TestStepsOfVerify(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	look := b.command("verify-look", "gate")
+	tell := executors.Command{Step: "verify-tell", Argv: []string{"/bin/cat"}, Input: []byte("what was given\n")}
+	b.types["LOOK"] = verified{script{execute: b.steps(b.command("act", "ok"))}, func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		if _, err := host.Command(ctx, look); err != nil {
+			return executors.Result{}, err
+		}
+		_, err := host.Command(ctx, tell)
+		return executors.Result{Message: "looked"}, err
+	}}
+	b.run()
+	b.submit("t1", "LOOK")
+	b.begun("verify-look", 1)
+	b.restart()
+	b.openGate("verify-look")
+	if verdict := b.verdict("t1"); verdict.Message != "looked" {
+		t.Errorf("verdict is %+v", verdict)
+	}
+	b.wantCount("act", 1)
+	b.wantCount("verify-look", 1)
+	output, err := os.ReadFile(b.store.Open("t1").OutputPath(0))
+	if err != nil || !strings.Contains(string(output), "what was given\n") {
+		t.Errorf("output is %q, %v", output, err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
@@ -121,7 +122,7 @@ func (h *host) Printf(format string, args ...any) {
 // recorded as started before the step that is asked for now; "" is the end.
 func (h *host) leftOver(now string) error {
 	for _, start := range h.run.task.Starts() {
-		if start.Item != h.item || start.Step == now {
+		if start.Item != h.item || start.Step == now || h.verifying != strings.HasPrefix(start.Step, executors.VerifyPrefix) {
 			continue
 		}
 		if begun := len(visible(h.run.task.Attempts(h.item, start.Step))); h.asked[start.Step] < begun {

@@ -47,7 +47,7 @@ func TestProgramsGetNothingOfTheAgentsEnvironmentButLibraries(t *testing.T) {
 	t.Setenv("NATS_PASSWORD", "secret")
 	t.Setenv("LD_LIBRARY_PATH", "/usr/local/Ascend/driver/lib64")
 	want := []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/Ascend/driver/tools",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/Ascend/driver/tools:/usr/local/Ascend/toolbox/latest/Ascend-DMI/bin",
 		"LC_ALL=C", "HOME=/root", "LD_LIBRARY_PATH=/usr/local/Ascend/driver/lib64",
 	}
 	if diff := cmp.Diff(want, Tools{}.Environ()); diff != "" {

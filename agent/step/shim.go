@@ -114,7 +114,7 @@ func execute(dir string, spec Spec) (Exit, error) {
 	if err == nil {
 		defer output.Close()
 		cmd.Stdout, cmd.Stderr = output, output
-		err = cmd.Start()
+		err = start(cmd, dir)
 	}
 	if err != nil {
 		code := 126
@@ -136,6 +136,20 @@ func execute(dir string, spec Spec) (Exit, error) {
 		err = nil
 	}
 	return exit, err
+}
+
+// start starts a program that reads the attempt's input, if there is any.
+func start(cmd *exec.Cmd, dir string) error {
+	input, err := os.Open(filepath.Join(dir, inputFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cmd.Start()
+	case err != nil:
+		return err
+	}
+	defer input.Close()
+	cmd.Stdin = input
+	return cmd.Start()
 }
 
 // everyone has collect wait until there is no child left, which is ECHILD.

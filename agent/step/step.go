@@ -3,6 +3,7 @@
 //
 // An attempt at an action is a folder:
 //
+//	input       what the program reads, if anything, written by the agent
 //	spec.json   what to run, written by the agent
 //	lock        held by the shim as long as it lives
 //	started     written by the shim before it executes: who, when, in which boot
@@ -14,6 +15,7 @@
 // The program is started by one small shim, "devserver-agent step DIR". What
 // happens when somebody dies after each write:
 //
+//	input, agent dies         -> nothing was prepared: the attempt is abandoned
 //	spec.json, agent dies     -> nobody runs it: the next agent finds the lock free and nothing started, and abandons the attempt
 //	lock taken, shim dies     -> the same
 //	started, shim dies        -> the program never ran or runs on alone: interrupted once nothing of it lives
@@ -42,6 +44,7 @@ type Spec struct {
 	Argv   []string       `json:"argv"`
 	Env    []string       `json:"env"`
 	Dir    string         `json:"dir"`    // working folder; "" is the attempt's own
+	Input  []byte         `json:"-"`      // what it reads on standard input, in a file of its own
 	Output string         `json:"output"` // file that standard output and error are appended to
 	Boot   string         `json:"boot"`   // id of the boot it was prepared in
 	Kill   executors.Kill `json:"kill"`
@@ -85,6 +88,7 @@ var (
 
 const (
 	specFile      = "spec.json"
+	inputFile     = "input"
 	lockFile      = "lock"
 	startedFile   = "started"
 	exitFile      = "exit.json"
@@ -99,6 +103,9 @@ func Prepare(dir string, spec Spec) error {
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
 		err = reserveExit(dir)
+	}
+	if err == nil && len(spec.Input) > 0 {
+		err = os.WriteFile(filepath.Join(dir, inputFile), spec.Input, 0o600)
 	}
 	if err == nil {
 		err = writeJSON(dir, specFile, spec, os.O_TRUNC)

@@ -12,11 +12,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"devserver-agent/agent"
 	"devserver-agent/agent/config"
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
+	"devserver-agent/executors/plugin"
 )
 
 // Options are what a program of this command line is made of.
@@ -159,13 +161,31 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 	if err != nil {
 		return nil, cfg, err
 	}
+	log := newLog(cfg.Log, c.Stderr)
 	registry := c.Registry(cfg)
 	survey, _, _ := registry.Lookup("HDK_QUERY")
+	plugins, err := c.plugins(cfg)
+	if err != nil {
+		log.Warn("plug-ins are left out", zap.Error(err))
+	}
+	registry = registry.With(plugins)
 	a, err := agent.Open(agent.Options{
 		Config: cfg, Registry: registry, Version: c.Version, Surroundings: step.Here([]string{self, "step"}),
-		Survey: survey, Adopt: adopt, Log: newLog(cfg.Log, c.Stderr),
+		Survey: survey, Adopt: adopt, Log: log,
 	})
 	return a, cfg, err
+}
+
+// plugins are the executors of the configured folder that are fit; the error names
+// those that are not.
+func (c *cli) plugins(cfg config.Config) (map[string]executors.Executor, error) {
+	own := c.Registry(cfg)
+	taken := func(kind string) bool {
+		_, _, known := own.Lookup(kind)
+		return known
+	}
+	tools := step.Tools{Root: cfg.Host.Root, Paths: cfg.ToolPaths()}
+	return plugin.Load(context.Background(), tools, cfg.Executors.PluginDir, taken)
 }
 
 func (c *cli) versionCommand() *cobra.Command {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -91,6 +94,14 @@ func (c *cli) examine(ctx context.Context, agentOnly bool) (diagnosis.Report, er
 			say(tool, diagnosis.Warn, "%v", err)
 		} else {
 			say(tool, diagnosis.Pass, "%s", path)
+		}
+	}
+	if cfg.Executors.PluginDir != "" {
+		plugins, err := c.plugins(cfg)
+		if err != nil {
+			say("plug-ins", diagnosis.Warn, "%v", err)
+		} else {
+			say("plug-ins", diagnosis.Pass, "%s", strings.Join(slices.Sorted(maps.Keys(plugins)), ", "))
 		}
 	}
 	switch {

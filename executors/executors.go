@@ -139,6 +139,7 @@ type Command struct {
 	Step    string
 	Argv    []string      // argv[0] as for Query
 	Env     []string      // NAME=value, beside what every program gets
+	Dir     string        // its working folder; "": an empty one of the step's own
 	Input   []byte        // what it reads on standard input, kept with the step; nil: nothing
 	Timeout time.Duration // counted from the program's start; 0: until the item's deadline
 	Kill    Kill

@@ -105,6 +105,15 @@ func Catalogue() []ItemType {
 				{Param: "level", Value: "stress", Exclusive: true, TimeoutSeconds: 13 * 3600},
 			},
 		},
+		{
+			Type: "DEVICE_LOG_COLLECT", Template: "LOG_COLLECT", TimeoutSeconds: 3600,
+			Description: "Collect logs of driver, NPUs, kernel and agent, and send them to an object store or a URL.",
+			Params: []Param{
+				{Name: "url", Pattern: `https?://[!-~]{1,1000}[!-~]{0,1000}`, Description: "A presigned URL to put the bundle to; the agent's object store if it is not given."},
+				{Name: "hours", Pattern: `[1-9][0-9]{0,2}`, Default: "24", Description: "How far back the journal is read."},
+				{Name: "max_mb", Pattern: `[1-9][0-9]{0,3}`, Default: "512", Description: "The most to collect, in MB before it is packed."},
+			},
+		},
 	}
 }
 

@@ -53,6 +53,7 @@ const (
 // Codes of the other executors.
 const (
 	DiagnosisFailed Code = "DIAGNOSIS_FAILED"
+	LogsNotSent     Code = "LOGS_NOT_SENT"
 )
 
 // Codes of notices: what was refused without a verdict, because nobody who may
@@ -117,6 +118,7 @@ var codes = []CodeInfo{
 	{HDKRolledBack, "The upgrade failed and the former versions were installed again.", "Read the message for why it failed before the next attempt."},
 	{HDKRollbackFailed, "The upgrade failed and so did the return to the former versions.", "Look at the host: /var/log/ascend_seclog/ascend_install.log and the task's output tell what is there."},
 	{DiagnosisFailed, "A check of the host failed. Nothing was changed.", "Do what the message says; the task's output has the whole report."},
+	{LogsNotSent, "Logs of the host could not be brought to where they were to go.", "Check the URL or the object store, and logs.bucket in the agent's configuration; then create the job again."},
 	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},
 	{NoticeUnknownKey, "A statement signed with a key that the host does not trust was refused.", "Add the control plane's key to trust.keys, or find out whose key it is."},
 	{NoticeSignature, "A statement whose signature does not match was refused.", "Find out who changed it on its way."},

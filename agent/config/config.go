@@ -33,6 +33,7 @@ type Config struct {
 	Tools       Tools       `yaml:"tools" doc:"Where the vendor's tools are. A tool that is not named here is looked for in the usual places under host.root."`
 	Host        Host        `yaml:"host" doc:"The host itself. Change these only for a host that is not at /, such as a test's."`
 	HDK         HDK         `yaml:"hdk" doc:"Where driver and firmware packages come from."`
+	Logs        Logs        `yaml:"logs" doc:"Where collected logs go."`
 	Executors   Executors   `yaml:"executors" doc:"What kinds of work this host takes."`
 	Steps       Steps       `yaml:"steps" doc:"What a program that a task runs may take of the host, each by itself. Never applied to one that must not be cut, such as an installer. Holds where systemd runs the steps; limits of all steps together go to devserver-tasks.slice."`
 	Log         Log         `yaml:"log" doc:"The agent's own log, on standard error. Output of tasks is kept with the task."`
@@ -83,6 +84,11 @@ type Host struct {
 // HDK says where driver and firmware packages come from.
 type HDK struct {
 	Repository string `yaml:"repository" check:"repository" empty:"none; HDK_UPGRADE is refused" example:"https://mirror.example.com/hdk" doc:"A folder (absolute path), an http or https URL, or object://BUCKET for a JetStream object store, with the index.json that devserverctl hdk index writes."`
+}
+
+// Logs says where collected logs go.
+type Logs struct {
+	Bucket string `yaml:"bucket" check:"id" default:"devserver-logs" doc:"JetStream object store for jobs that give no URL of their own. The control plane makes the default one."`
 }
 
 // Executors says what kinds of work the host takes.

@@ -40,6 +40,7 @@ func TestLoad(t *testing.T) {
 		Tools:     Tools{NPUSMI: "/opt/bin/npu-smi"},
 		Host:      Host{Root: "/", BootIDFile: "/proc/sys/kernel/random/boot_id", RebootCommand: []string{"/sbin/reboot", "-f"}, RebootDelay: Duration(time.Minute)},
 		HDK:       HDK{Repository: "https://user:secret@mirror.example.com/hdk"},
+		Logs:      Logs{Bucket: "devserver-logs"},
 		Executors: Executors{Allow: []string{"HDK_QUERY"}},
 		Steps:     Steps{MemoryMax: 16 << 30, TasksMax: 4096},
 		Log:       Log{Level: "debug", Format: "json"},
@@ -188,7 +189,7 @@ func TestLoadNamesTheFile(t *testing.T) {
 		t.Errorf("a missing file gives %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "bad.yaml")
-	if err := os.WriteFile(path, []byte("server_id: a b\nlogs: {}\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("server_id: a b\nloq: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Load(path, nil)
@@ -197,7 +198,7 @@ func TestLoadNamesTheFile(t *testing.T) {
 		t.Fatalf("error is %v", err)
 	}
 	want := "configuration in " + path + " has 2 mistakes:\n" +
-		"  line 2: unknown key \"logs\"; did you mean log?\n" +
+		"  line 2: unknown key \"loq\"; did you mean log?\n" +
 		"  line 1: server_id is \"a b\", must be 1 to 64 letters, digits and hyphens"
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)

@@ -147,7 +147,7 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	a := h.run.attempt(start)
 	spec := step.Spec{
 		Argv: append([]string{path}, cmd.Argv[1:]...), Env: append(opts.Tools.Environ(), cmd.Env...),
-		Input: cmd.Input, Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
+		Input: cmd.Input, Dir: cmd.Dir, Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
 	}
 	if cmd.Kill != executors.KillNever {
 		spec.Limits = opts.Limits

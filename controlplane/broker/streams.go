@@ -18,6 +18,8 @@ type Retention struct {
 	StatusBytes int64         // default 2 GiB
 	OutputAge   time.Duration // default 7 days
 	OutputBytes int64         // default 8 GiB
+	LogsAge     time.Duration // of the object store of collected logs; default 14 days
+	LogsBytes   int64         // default 2 GiB
 }
 
 func (r Retention) withDefaults() Retention {
@@ -32,6 +34,12 @@ func (r Retention) withDefaults() Retention {
 	}
 	if r.OutputBytes == 0 {
 		r.OutputBytes = 8 << 30
+	}
+	if r.LogsAge == 0 {
+		r.LogsAge = 14 * 24 * time.Hour
+	}
+	if r.LogsBytes == 0 {
+		r.LogsBytes = 2 << 30
 	}
 	return r
 }
@@ -110,7 +118,22 @@ func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
 	if err != nil {
 		return Epoch{}, explain(fmt.Errorf("bucket %s: %w", protocol.JobsBucket, err), replicas)
 	}
+	if err := b.ensureLogs(ctx, replicas); err != nil {
+		return Epoch{}, explain(fmt.Errorf("object store %s: %w", protocol.LogsBucket, err), replicas)
+	}
 	return b.epoch(ctx)
+}
+
+// ensureLogs makes the object store that agents send collected logs to.
+func (b *Broker) ensureLogs(ctx context.Context, replicas int) error {
+	kept := b.opts.Retention.withDefaults()
+	return ask(ctx, func(ctx context.Context) error {
+		_, err := b.JS.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: protocol.LogsBucket, Description: "logs collected from hosts",
+			TTL: kept.LogsAge, MaxBytes: kept.LogsBytes, Storage: jetstream.FileStorage, Replicas: replicas,
+		})
+		return err
+	})
 }
 
 // answerTimeout is how long a broker may take to make a stream. One that went
@@ -148,7 +171,7 @@ func explain(err error, replicas int) error {
 	case noSuitablePeers:
 		return fmt.Errorf("%w: the cluster has no %d servers with JetStream to keep %d copies; start them, or ask for fewer with --replicas", err, replicas, replicas)
 	case insufficientResources:
-		return fmt.Errorf("%w: JetStream's limit there is lower than what the streams may grow to; raise max_file_store, or lower --status-bytes and --output-bytes", err)
+		return fmt.Errorf("%w: JetStream's limit there is lower than what the streams may grow to; raise max_file_store, or lower --status-bytes, --output-bytes and --logs-bytes", err)
 	}
 	return err
 }

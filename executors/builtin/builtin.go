@@ -9,6 +9,7 @@ import (
 	"devserver-agent/executors/diagnosis"
 	"devserver-agent/executors/hdk"
 	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/executors/logs"
 )
 
 // Options are what the executors need of an agent's configuration. The zero
@@ -22,6 +23,11 @@ type Options struct {
 	StateDir string
 	// Root is the folder that is the host's /, as host.root has it; "" is /.
 	Root string
+	// ServerID is the host's, for the names of what it sends.
+	ServerID string
+	// Logs takes bundles of logs, in the bucket LogBucket; nil: they go to URLs only.
+	Logs      logs.Store
+	LogBucket string
 	// Objects opens a bucket of an object store; nil: there is none.
 	Objects func(bucket string) (repository.Source, error)
 }
@@ -29,7 +35,10 @@ type Options struct {
 // All returns the built-in executors, a line each.
 func All(o Options) executors.Registry {
 	return executors.NewRegistry(map[string]executors.Executor{
-		"DIAGNOSIS":   diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis")},
+		"DIAGNOSIS": diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis")},
+		"DEVICE_LOG_COLLECT": logs.Collect{
+			Root: o.Root, StateDir: o.StateDir, ServerID: o.ServerID, Bucket: o.LogBucket, Store: o.Logs,
+		},
 		"HDK_QUERY":   hdk.Query{},
 		"HDK_UPGRADE": hdk.Upgrade{Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}},
 	})

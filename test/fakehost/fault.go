@@ -47,6 +47,7 @@ const (
 	DKMSMissing           Fault = "dkms_missing"
 	ClockUnsynced         Fault = "clock_unsynced"
 	DMIFails              Fault = "dmi_fails"
+	ReportHangs           Fault = "report_hangs"
 )
 
 // Args are a fault's arguments. A fault also takes times=N: it applies to N calls
@@ -114,6 +115,7 @@ func Faults() []FaultHelp {
 		{KernelErrors, nil, "the kernel logs errors of the NPU driver"},
 		{DKMSMissing, nil, "DKMS has built no driver for the running kernel"},
 		{ClockUnsynced, nil, "the clock is not synchronised"},
+		{ReportHangs, nil, "msnpureport does not end"},
 		{DMIFails, []string{"item", "word"}, "ascend-dmi's item (bandwidth) ends with EMERGENCY_WARN (word)"},
 	}
 }

@@ -20,6 +20,7 @@ var toolPaths = map[string][]string{
 	"npu-smi":      {"/usr/local/sbin/npu-smi", "/usr/local/bin/npu-smi"},
 	"hccn_tool":    {"/usr/local/Ascend/driver/tools/hccn_tool", "/usr/local/bin/hccn_tool"},
 	"upgrade-tool": {"/usr/local/Ascend/driver/tools/upgrade-tool"},
+	"msnpureport":  {"/usr/local/Ascend/driver/tools/msnpureport"},
 	"ascend-dmi":   {"/usr/local/Ascend/toolbox/latest/Ascend-DMI/bin/ascend-dmi"},
 }
 
@@ -37,6 +38,7 @@ func (h *Host) writeFixed(s State, binary string) error {
 		"/usr/bin/docker":                       "tool docker --host",
 		"/usr/bin/dmesg":                        "tool dmesg --host",
 		"/usr/bin/timedatectl":                  "tool timedatectl --host",
+		"/usr/bin/journalctl":                   "tool journalctl --host",
 		"/usr/local/sbin/ascend-fake-installer": "tool installer --host",
 		"/sbin/reboot":                          "reboot --dir",
 		"/sbin/poweroff":                        "poweroff --dir",

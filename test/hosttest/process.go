@@ -94,6 +94,9 @@ func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) err
 	out := io.MultiWriter(&h.output, printed)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Stdin = bytes.NewReader(asked.Input)
+	if asked.Dir != "" {
+		cmd.Dir = asked.Dir
+	}
 	began := time.Now()
 	err = cmd.Run()
 	if cmd.ProcessState == nil {

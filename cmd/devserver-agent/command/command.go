@@ -18,7 +18,6 @@ import (
 	"devserver-agent/agent/config"
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
-	"devserver-agent/executors/plugin"
 )
 
 // Options are what a program of this command line is made of.
@@ -174,18 +173,6 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 		Survey: survey, Adopt: adopt, Log: log,
 	})
 	return a, cfg, err
-}
-
-// plugins are the executors of the configured folder that are fit; the error names
-// those that are not.
-func (c *cli) plugins(cfg config.Config) (map[string]executors.Executor, error) {
-	own := c.Registry(cfg)
-	taken := func(kind string) bool {
-		_, _, known := own.Lookup(kind)
-		return known
-	}
-	tools := step.Tools{Root: cfg.Host.Root, Paths: cfg.ToolPaths()}
-	return plugin.Load(context.Background(), tools, cfg.Executors.PluginDir, taken)
 }
 
 func (c *cli) versionCommand() *cobra.Command {

@@ -74,7 +74,7 @@ plane did not answer.`,
 		"URL of the control plane; also DEVSERVERCTL_API")
 	flags.StringVar(&s.client.Project, "project", "default", "project id")
 	flags.BoolVar(&s.json, "json", false, "print JSON, for programs")
-	root.AddCommand(s.jobCommand(), s.taskCommand(), s.serverCommand(), s.fleetCommand(), s.hdkCommand())
+	root.AddCommand(s.jobCommand(), s.taskCommand(), s.serverCommand(), s.fleetCommand(), s.hdkCommand(), s.bundleCommand())
 	return root
 }
 

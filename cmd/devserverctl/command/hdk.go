@@ -84,9 +84,7 @@ credentials of somebody who may write there, and not to the control plane.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&to.URL, "nats", "nats://127.0.0.1:4222", "URL of the broker")
-	cmd.Flags().StringVar(&to.CredentialsFile, "credentials", "", "`file` with NATS credentials")
-	cmd.Flags().StringVar(&to.CAFile, "ca", "", "PEM `file` of the authorities that may vouch for the broker")
+	brokerFlags(cmd, &to)
 	return cmd
 }
 

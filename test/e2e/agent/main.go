@@ -12,7 +12,6 @@ import (
 	"devserver-agent/agent/config"
 	"devserver-agent/cmd/devserver-agent/command"
 	"devserver-agent/executors"
-	"devserver-agent/executors/builtin"
 	"devserver-agent/test/trial"
 )
 
@@ -39,7 +38,7 @@ func main() {
 }
 
 func registry(c config.Config) executors.Registry {
-	own := builtin.All(builtin.Options{Repository: c.HDK.Repository, StateDir: c.StateDir, Root: c.Host.Root})
+	own := command.Executors(c)
 	all := map[string]executors.Executor{}
 	for _, t := range own.Types() {
 		all[t.Type], _, _ = own.Lookup(t.Type)

@@ -1,6 +1,12 @@
 package tool
 
-import "devserver-agent/test/fakehost"
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"devserver-agent/test/fakehost"
+)
 
 // dmesg prints the kernel's log. The lines of the driver are made up: no public
 // source shows real ones.
@@ -24,5 +30,33 @@ func timedatectl(c *call, _ []string) int {
 	c.printf("           Universal time: Mon 2026-03-02 01:20:00 UTC\n")
 	c.printf("                Time zone: Asia/Shanghai (CST, +0800)\n")
 	c.printf("System clock synchronized: %s\n              NTP service: active\n          RTC in local TZ: no\n", synced)
+	return 0
+}
+
+// journalctl prints two lines of the agent's journal, the second with what does not
+// belong there.
+func journalctl(c *call, _ []string) int {
+	c.printf("2026-03-02T09:19:58+0800 host devserver-agent[811]: connected to nats://agent:hunter2@10.0.0.5:4222\n")
+	c.printf("2026-03-02T09:19:59+0800 host devserver-agent[811]: a step begins\n")
+	return 0
+}
+
+// msnpureport writes the logs of the devices into a folder in the working folder.
+func msnpureport(c *call, _ []string) int {
+	if _, hangs := c.trip(fakehost.ReportHangs); hangs {
+		time.Sleep(time.Hour)
+	}
+	for _, chip := range c.state.Visible() {
+		dir := filepath.Join("2026-03-02-09-20-00", "slog", "dev-os-"+itoa(chip.Logic))
+		err := os.MkdirAll(dir, 0o750)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "device-os.log"), []byte("[INFO] TSDEV(0,tsfw): heartbeat\n"), 0o640)
+		}
+		if err != nil {
+			c.printf("msnpureport: %v\n", err)
+			return 1
+		}
+		c.printf("Export log of device %d to %s finished.\n", chip.Logic, dir)
+	}
 	return 0
 }

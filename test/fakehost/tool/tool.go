@@ -1,5 +1,6 @@
 // Package tool plays the programs an Ascend driver package brings - npu-smi,
-// hccn_tool, upgrade-tool -, ascend-dmi, docker, dmesg and timedatectl, from the state of a fake host.
+// hccn_tool, upgrade-tool -, ascend-dmi, docker, dmesg, timedatectl and
+// journalctl, from the state of a fake host.
 package tool
 
 import (
@@ -28,6 +29,8 @@ var tools = map[string]func(*call, []string) int{
 	"dmesg":        dmesg,
 	"timedatectl":  timedatectl,
 	"ascend-dmi":   ascendDMI,
+	"msnpureport":  msnpureport,
+	"journalctl":   journalctl,
 }
 
 // Run plays the tool with these arguments (without its name) and returns the exit

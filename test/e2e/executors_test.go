@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"devserver-agent/agent/failpoint"
+	"devserver-agent/protocol"
+	"devserver-agent/test/fakehost"
+)
+
+// order creates a job of one item for servers and returns its id.
+func (f *fleet) order(item string, servers ...string) string {
+	f.t.Helper()
+	var j job
+	f.must(json.Unmarshal(f.mustCtl("job", "create", "--json", "--name", "e2e-order", "--item", item, "--server", strings.Join(servers, ",")), &j))
+	return j.ID
+}
+
+// runs counts how often a tool was started on the host.
+func (h *npuHost) runs(tool string) int {
+	h.t.Helper()
+	events, err := h.fake.Events()
+	h.must(err)
+	n := 0
+	for _, e := range events {
+		if e.Kind == fakehost.KindStart && e.Name == tool {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSystemExecutorsWithAgentsKilled kills the agent at each point of an item's way
+// and starts it again: the verdict is the same, and the tool ran once.
+func TestSystemExecutorsWithAgentsKilled(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	for _, c := range []struct{ item, tool, says string }{
+		{"DIAGNOSIS,level=stress,checks=driver\\,clock", "ascend-dmi", "PASS 3"},
+		{"DEVICE_LOG_COLLECT", "msnpureport", "in object store devserver-logs as "},
+	} {
+		for _, point := range []string{failpoint.MemoRead, failpoint.StepPrepared, failpoint.StepStarted, failpoint.StepEnded, failpoint.Verdict} {
+			name, _, _ := strings.Cut(c.item, ",")
+			server := strings.ToLower(strings.ReplaceAll(name, "_", "-")) + "-" + point
+			t.Run(server, func(t *testing.T) {
+				h := f.add(server, fakehost.A2, fakehost.Options{})
+				h.start(point)
+				id := f.order(c.item, server)
+				h.dies()
+				h.start()
+				j := f.ended(id)
+				if task := j.Tasks[0]; task.Status != protocol.Success || !strings.Contains(task.Message, c.says) || len(task.Late) > 0 {
+					t.Errorf("it ended %s %s %q", task.Status, task.Code, task.Message)
+				}
+				if n := h.runs(c.tool); n != 1 {
+					t.Errorf("%s was started %d times", c.tool, n)
+				}
+				h.stop()
+			})
+		}
+	}
+	f.said(checkStatuses)
+}
+
+// What was collected is got with devserverctl.
+func TestSystemCollectedLogsAreGot(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.add("host-1", fakehost.A2, fakehost.Options{})
+	h.start()
+	j := f.ended(f.order("DEVICE_LOG_COLLECT", h.server))
+	var listed []struct {
+		Name string `json:"name"`
+		Size int64  `json:"size"`
+	}
+	f.must(json.Unmarshal(f.mustCtl("bundle", "list", "--json", "--nats", "nats://"+f.nats), &listed))
+	if len(listed) != 1 || !strings.Contains(j.Tasks[0].Message, listed[0].Name) {
+		t.Fatalf("listed are %+v, the message is %q", listed, j.Tasks[0].Message)
+	}
+	file := filepath.Join(f.dir, "bundle.tar.zst")
+	f.mustCtl("bundle", "get", listed[0].Name, file, "--nats", "nats://"+f.nats)
+	packed, err := os.ReadFile(file)
+	f.must(err)
+	in, err := zstd.NewReader(bytes.NewReader(packed))
+	f.must(err)
+	defer in.Close()
+	var plain bytes.Buffer
+	if _, err := plain.ReadFrom(in); err != nil || !bytes.Contains(plain.Bytes(), []byte("msnpureport/2026-03-02-09-20-00/slog/dev-os-7/device-os.log")) {
+		t.Errorf("the bundle has %d bytes, %v", plain.Len(), err)
+	}
+	if !slices.ContainsFunc(j.Tasks, func(task task) bool { return task.Status == protocol.Success }) {
+		t.Errorf("the job is %+v", j)
+	}
+}

@@ -109,16 +109,16 @@ func ask(ctx context.Context, host executors.Host, q question, p *packer) error 
 // single adds one file, which need not be there.
 func (p *packer) single(file, as string) error {
 	root, err := os.OpenRoot(filepath.Dir(file))
-	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
-			p.omit("%s: %v", as, err)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		p.omit("%s: %v", as, err)
+	default:
+		defer root.Close()
+		base := filepath.Base(file)
+		if _, err := root.Lstat(base); !errors.Is(err, os.ErrNotExist) {
+			return p.file(root, base, as)
 		}
-		return nil
-	}
-	defer root.Close()
-	base := filepath.Base(file)
-	if _, err := root.Lstat(base); !errors.Is(err, os.ErrNotExist) {
-		return p.file(root, base, as)
 	}
 	return nil
 }

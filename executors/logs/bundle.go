@@ -108,10 +108,13 @@ func (p *packer) omit(format string, args ...any) {
 	}
 }
 
-// text adds a text under a name. An error is the bundle's own: it cannot be written.
+// text adds a text under a name, unless it is empty. An error is the bundle's own: it cannot be written.
 func (p *packer) text(name, content string) error {
 	content = mask(content)
-	if int64(len(content)) > p.left {
+	switch {
+	case content == "":
+		return nil
+	case int64(len(content)) > p.left:
 		p.omit("%s: no room", name)
 		return nil
 	}

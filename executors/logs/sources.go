@@ -88,20 +88,12 @@ func (c Collect) fill(ctx context.Context, host executors.Host, o order, scratch
 
 // ask adds a program's answer. One that is cut short is better than none.
 func ask(ctx context.Context, host executors.Host, q question, p *packer) error {
-	if ctx.Err() != nil {
-		p.omit("%s: no time", q.name)
-		return nil
-	}
 	reply, err := host.Query(ctx, q.argv...)
 	switch {
 	case errors.Is(err, executors.ErrNotFound):
 		p.omit("%s: %s is not installed", q.name, q.argv[0])
-		return nil
 	case err != nil:
 		p.omit("%s: %v", q.name, err)
-	}
-	if len(reply.Output) == 0 {
-		return nil
 	}
 	return p.text(q.name, string(reply.Output))
 }

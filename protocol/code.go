@@ -48,6 +48,7 @@ const (
 	HDKNotActive        Code = "HDK_NOT_ACTIVE"
 	HDKRolledBack       Code = "HDK_ROLLED_BACK"
 	HDKRollbackFailed   Code = "HDK_ROLLBACK_FAILED"
+	HDKHookFailed       Code = "HDK_HOOK_FAILED"
 )
 
 // Codes of the other executors.
@@ -119,6 +120,7 @@ var codes = []CodeInfo{
 	{HDKRollbackFailed, "The upgrade failed and so did the return to the former versions.", "Look at the host: /var/log/ascend_seclog/ascend_install.log and the task's output tell what is there."},
 	{DiagnosisFailed, "A check of the host failed. Nothing was changed.", "Do what the message says; the task's output has the whole report."},
 	{LogsNotSent, "Logs of the host could not be brought to where they were to go.", "Check the URL or the object store, and logs.bucket in the agent's configuration; then create the job again."},
+	{HDKHookFailed, "A program of the site's own, before or after an upgrade, failed. The message says which and whether anything was installed.", "Run what is named by hand (hdk.before, hdk.after in the agent's configuration); check that the host is open for work again."},
 	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},
 	{NoticeUnknownKey, "A statement signed with a key that the host does not trust was refused.", "Add the control plane's key to trust.keys, or find out whose key it is."},
 	{NoticeSignature, "A statement whose signature does not match was refused.", "Find out who changed it on its way."},

@@ -84,6 +84,10 @@ type Host struct {
 // HDK says where driver and firmware packages come from.
 type HDK struct {
 	Repository string `yaml:"repository" check:"repository" empty:"none; HDK_UPGRADE is refused" example:"https://mirror.example.com/hdk" doc:"A folder (absolute path), an http or https URL, or object://BUCKET for a JetStream object store, with the index.json that devserverctl hdk index writes."`
+
+	Before      []string `yaml:"before" check:"path" empty:"none" example:"/etc/devserver-agent/cordon" doc:"Programs to run before an upgrade, in this order: what takes work away from the host and stops who holds NPUs, such as the device plugin. Each gets DEVSERVER_PHASE and DEVSERVER_HDK, the version to come, in its environment; one that was cut is run once more."`
+	After       []string `yaml:"after" check:"path" empty:"none" example:"/etc/devserver-agent/uncordon" doc:"Programs to run after it, whether it went well or not: what gives the work back."`
+	HookTimeout Duration `yaml:"hook_timeout" default:"10m" doc:"How long each of them may take before it is ended and counts as failed."`
 }
 
 // Logs says where collected logs go.

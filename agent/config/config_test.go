@@ -39,7 +39,7 @@ func TestLoad(t *testing.T) {
 		Trust:     Trust{Keys: []string{testKey}},
 		Tools:     Tools{NPUSMI: "/opt/bin/npu-smi"},
 		Host:      Host{Root: "/", BootIDFile: "/proc/sys/kernel/random/boot_id", RebootCommand: []string{"/sbin/reboot", "-f"}, RebootDelay: Duration(time.Minute)},
-		HDK:       HDK{Repository: "https://user:secret@mirror.example.com/hdk"},
+		HDK:       HDK{Repository: "https://user:secret@mirror.example.com/hdk", HookTimeout: Duration(10 * time.Minute)},
 		Logs:      Logs{Bucket: "devserver-logs"},
 		Executors: Executors{Allow: []string{"HDK_QUERY"}},
 		Steps:     Steps{MemoryMax: 16 << 30, TasksMax: 4096},

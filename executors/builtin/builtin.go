@@ -18,6 +18,8 @@ type Options struct {
 	// Repository is where HDK packages come from, as hdk.repository has it; "":
 	// nowhere.
 	Repository string
+	// Hooks are run around upgrades.
+	Hooks hdk.Hooks
 	// StateDir is the agent's state directory; fetched packages are kept in its
 	// folder packages.
 	StateDir string
@@ -40,7 +42,7 @@ func All(o Options) executors.Registry {
 			Root: o.Root, StateDir: o.StateDir, ServerID: o.ServerID, Bucket: o.LogBucket, Store: o.Logs,
 		},
 		"HDK_QUERY":   hdk.Query{},
-		"HDK_UPGRADE": hdk.Upgrade{Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}},
+		"HDK_UPGRADE": hdk.Upgrade{Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}, Hooks: o.Hooks},
 	})
 }
 

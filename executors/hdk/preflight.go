@@ -22,7 +22,9 @@ func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding
 	running := ascend.Holders(files)
 	var found []finding
 	found = append(found, r.unlessForced(health(p.Before))...)
-	found = append(found, r.unlessForced(r.use(ctx, p.Before, running))...)
+	if len(r.Hooks.Before) == 0 { // else they may end what uses NPUs
+		found = append(found, r.unlessForced(r.use(ctx, p.Before, running))...)
+	}
 	found = append(found, otherInstallers(running)...)
 	found = append(found, r.space(p)...)
 	found = append(found, owner(node, files)...)

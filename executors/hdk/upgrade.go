@@ -46,6 +46,8 @@ type Upgrade struct {
 	// Limit is how long one installer may run before the task ends without it;
 	// it is not killed even then; 0: 1 h.
 	Limit time.Duration
+	// Hooks are run around what is done.
+	Hooks Hooks
 }
 
 // order is what an item asks for.
@@ -101,9 +103,9 @@ func (u Upgrade) Execute(ctx context.Context, host executors.Host, spec executor
 		host.Progress(100, "nothing to do")
 		return executors.Result{Message: r.plan.Before.Message, Unchanged: true}, nil
 	case r.plan.Course == courseRestart:
-		return r.leave(ctx, true)
+		return r.around(ctx, func(ctx context.Context) (executors.Result, error) { return r.leave(ctx, true) })
 	}
-	return r.install(ctx)
+	return r.around(ctx, r.install)
 }
 
 func (u Upgrade) withDefaults() Upgrade {

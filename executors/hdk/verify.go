@@ -31,11 +31,22 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	case r.plan.Course == courseNone:
 		return executors.Result{Message: r.plan.Before.Message, Unchanged: true}, nil
 	}
-	l, err := executors.Memo(ctx, host, "left", missing[left])
+	result, err := r.verify(ctx)
+	if errors.Is(err, executors.ErrStopping) {
+		return executors.Result{}, err
+	}
+	firm, done := steady(ctx)
+	defer done()
+	return r.giveBack(firm, executors.VerifyPrefix, result, err)
+}
+
+// verify is what the cards say after the restart.
+func (r *run) verify(ctx context.Context) (executors.Result, error) {
+	l, err := executors.Memo(ctx, r.host, "left", missing[left])
 	if err != nil {
 		return executors.Result{}, err
 	}
-	if l.Pending && l.Boot != "" && l.Boot == bootID(host.Files()) {
+	if l.Pending && l.Boot != "" && l.Boot == bootID(r.host.Files()) {
 		return r.unproven(ctx)
 	}
 	r.kernel = l.Kernel
@@ -46,7 +57,7 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	if v.Code != "" {
 		return executors.Result{}, executors.Fail(v.Code, "%s", v.Message)
 	}
-	host.Progress(100, "verified")
+	r.host.Progress(100, "verified")
 	return executors.Result{Message: v.Message}, nil
 }
 
@@ -132,7 +143,7 @@ func (r *run) wrong(now standing, target release) verdict {
 		if !c.runs(target) {
 			old.Add(c.ID, c.running())
 		}
-		switch before, known := r.before(c.ID); {
+		switch before, known := r.former(c.ID); {
 		case worse(c.Health, before.Health) && known:
 			sick.Add(c.ID, c.condition())
 		case c.Health != ascend.StateOK:
@@ -189,7 +200,7 @@ func (r *run) lost(now standing) string {
 	return ""
 }
 
-func (r *run) before(id int) (cardState, bool) {
+func (r *run) former(id int) (cardState, bool) {
 	for _, c := range r.plan.Before.Cards {
 		if c.ID == id {
 			return c, true

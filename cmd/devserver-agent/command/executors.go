@@ -2,12 +2,14 @@ package command
 
 import (
 	"context"
+	"time"
 
 	"devserver-agent/agent/config"
 	"devserver-agent/agent/objects"
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
 	"devserver-agent/executors/builtin"
+	"devserver-agent/executors/hdk"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/executors/plugin"
 )
@@ -20,6 +22,7 @@ func Executors(c config.Config) executors.Registry {
 	}
 	o := builtin.Options{
 		Repository: c.HDK.Repository, StateDir: c.StateDir, Root: c.Host.Root, ServerID: c.ServerID, LogBucket: c.Logs.Bucket,
+		Hooks:   hdk.Hooks{Before: c.HDK.Before, After: c.HDK.After, Limit: time.Duration(c.HDK.HookTimeout)},
 		Objects: func(bucket string) (repository.Source, error) { return objects.New(broker, bucket) },
 	}
 	if store, err := objects.New(broker, c.Logs.Bucket); err == nil { // else there is no broker or no bucket

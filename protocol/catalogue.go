@@ -114,6 +114,31 @@ func Catalogue() []ItemType {
 				{Name: "max_mb", Pattern: `[1-9][0-9]{0,3}`, Default: "512", Description: "The most to collect, in MB before it is packed."},
 			},
 		},
+		{
+			Type: "COMMON", Template: "COMMON", TimeoutSeconds: 24 * 3600,
+			Description: "Run a container image to its end through the host's Docker or Podman.",
+			Params:      containerParams(),
+		},
+		{
+			Type: "SERVICE_DEPLOY", Template: "SERVICE_DEPLOY", TimeoutSeconds: 3600,
+			Description: "Have a container image run as a service through the host's Docker or Podman.",
+			Params: append([]Param{
+				{Name: "name", Required: true, Pattern: `[a-z0-9][a-z0-9-]{0,40}`, Description: "The service; one of this name is replaced."},
+				{Name: "ready_seconds", Pattern: `[0-9]{1,3}`, Default: "10", Description: "How long it has to stay up before it counts as deployed."},
+			}, containerParams()...),
+		},
+	}
+}
+
+// containerParams are what work that comes as a container image has in common.
+func containerParams() []Param {
+	return []Param{
+		{Name: "image", Required: true, Pattern: `[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}`, Description: "The image; with @sha256:... that one and no other."},
+		{Name: "command", Pattern: `(?s:.){0,1000}`, Description: "Words parted by blanks, or a JSON list; the image's own if it is not given. There is no shell."},
+		{Name: "env", Pattern: `(?s:.){0,1000}`, Description: "NAME=value, parted by commas."},
+		{Name: "volumes", Pattern: `[!-~]{0,1000}`, Description: "HOST:CONTAINER or HOST:CONTAINER:ro, parted by commas. Folders that would open the host are refused."},
+		{Name: "npus", Pattern: `all|none|[0-9]{1,4}(,[0-9]{1,4})*`, Default: "none", Description: "The NPUs it gets, by the numbers of /dev/davinciN."},
+		{Name: "network", Pattern: `bridge|host|none`, Default: "bridge", Description: "Its network."},
 	}
 }
 

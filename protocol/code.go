@@ -55,6 +55,7 @@ const (
 const (
 	DiagnosisFailed Code = "DIAGNOSIS_FAILED"
 	LogsNotSent     Code = "LOGS_NOT_SENT"
+	ContainerFailed Code = "CONTAINER_FAILED"
 )
 
 // Codes of notices: what was refused without a verdict, because nobody who may
@@ -121,6 +122,7 @@ var codes = []CodeInfo{
 	{DiagnosisFailed, "A check of the host failed. Nothing was changed.", "Do what the message says; the task's output has the whole report."},
 	{LogsNotSent, "Logs of the host could not be brought to where they were to go.", "Check the URL or the object store, and logs.bucket in the agent's configuration; then create the job again."},
 	{HDKHookFailed, "A program of the site's own, before or after an upgrade, failed. The message says which and whether anything was installed.", "Run what is named by hand (hdk.before, hdk.after in the agent's configuration); check that the host is open for work again."},
+	{ContainerFailed, "A container ended with an error, or the host's container engine did not run it.", "Read the message and the task's output; check the image, its command and the container engine on the host."},
 	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},
 	{NoticeUnknownKey, "A statement signed with a key that the host does not trust was refused.", "Add the control plane's key to trust.keys, or find out whose key it is."},
 	{NoticeSignature, "A statement whose signature does not match was refused.", "Find out who changed it on its way."},

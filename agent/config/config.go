@@ -34,6 +34,7 @@ type Config struct {
 	Host        Host        `yaml:"host" doc:"The host itself. Change these only for a host that is not at /, such as a test's."`
 	HDK         HDK         `yaml:"hdk" doc:"Where driver and firmware packages come from."`
 	Logs        Logs        `yaml:"logs" doc:"Where collected logs go."`
+	Containers  Containers  `yaml:"containers" doc:"The host's container engine, for COMMON and SERVICE_DEPLOY."`
 	Executors   Executors   `yaml:"executors" doc:"What kinds of work this host takes."`
 	Steps       Steps       `yaml:"steps" doc:"What a program that a task runs may take of the host, each by itself. Never applied to one that must not be cut, such as an installer. Holds where systemd runs the steps; limits of all steps together go to devserver-tasks.slice."`
 	Log         Log         `yaml:"log" doc:"The agent's own log, on standard error. Output of tasks is kept with the task."`
@@ -93,6 +94,11 @@ type HDK struct {
 // Logs says where collected logs go.
 type Logs struct {
 	Bucket string `yaml:"bucket" check:"id" default:"devserver-logs" doc:"JetStream object store for jobs that give no URL of their own. The control plane makes the default one."`
+}
+
+// Containers says how to reach the container engine.
+type Containers struct {
+	Socket string `yaml:"socket" check:"path" empty:"that of Docker, or else of Podman" example:"/run/podman/podman.sock" doc:"Socket of the engine's API. With a socket here the agent uses no other."`
 }
 
 // Executors says what kinds of work the host takes.

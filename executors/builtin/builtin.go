@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/container"
 	"devserver-agent/executors/diagnosis"
 	"devserver-agent/executors/hdk"
 	"devserver-agent/executors/hdk/repository"
@@ -18,6 +19,8 @@ type Options struct {
 	// Repository is where HDK packages come from, as hdk.repository has it; "":
 	// nowhere.
 	Repository string
+	// Engine is the host's container engine.
+	Engine container.Engine
 	// Hooks are run around upgrades.
 	Hooks hdk.Hooks
 	// StateDir is the agent's state directory; fetched packages are kept in its
@@ -37,7 +40,9 @@ type Options struct {
 // All returns the built-in executors, a line each.
 func All(o Options) executors.Registry {
 	return executors.NewRegistry(map[string]executors.Executor{
-		"DIAGNOSIS": diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis")},
+		"DIAGNOSIS":      diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis")},
+		"COMMON":         container.Common{Engine: o.Engine},
+		"SERVICE_DEPLOY": container.Deploy{Engine: o.Engine},
 		"DEVICE_LOG_COLLECT": logs.Collect{
 			Root: o.Root, StateDir: o.StateDir, ServerID: o.ServerID, Bucket: o.LogBucket, Store: o.Logs,
 		},

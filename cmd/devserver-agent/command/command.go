@@ -18,6 +18,7 @@ import (
 	"devserver-agent/agent/config"
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
+	"devserver-agent/executors/container"
 )
 
 // Options are what a program of this command line is made of.
@@ -117,6 +118,13 @@ func (c *cli) root() *cobra.Command {
 		c.switchCommand("hold", "Stop exclusive work and restarts of the host until lifted", (*cli).hold),
 		c.switchCommand("drain", "Start nothing new until lifted or the agent restarts; what runs goes on", (*cli).drain),
 		c.doctorCommand(), c.configCommand(), c.adoptCommand(), c.versionCommand(),
+		&cobra.Command{Use: "container VERB", Short: "Have the container engine do something (internal)", Hidden: true, Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if code := container.Main(cmd.Context(), args[0], os.Stdin, c.Stdout); code != 0 {
+					return exitCode(code)
+				}
+				return nil
+			}},
 		&cobra.Command{Use: "step DIR|INSTANCE", Short: "Run one prepared step (internal)", Hidden: true, Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error { return step.Shim(args[0]) }},
 	)

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"devserver-agent/agent/config"
@@ -24,6 +25,12 @@ func Executors(c config.Config) executors.Registry {
 		Repository: c.HDK.Repository, StateDir: c.StateDir, Root: c.Host.Root, ServerID: c.ServerID, LogBucket: c.Logs.Bucket,
 		Hooks:   hdk.Hooks{Before: c.HDK.Before, After: c.HDK.After, Limit: time.Duration(c.HDK.HookTimeout)},
 		Objects: func(bucket string) (repository.Source, error) { return objects.New(broker, bucket) },
+	}
+	if c.Containers.Socket != "" {
+		o.Engine.Sockets = []string{c.Containers.Socket}
+	}
+	if self, err := os.Executable(); err == nil { // else what needs it says that it is not found
+		o.Engine.Program = []string{self, "container"}
 	}
 	if store, err := objects.New(broker, c.Logs.Bucket); err == nil { // else there is no broker or no bucket
 		o.Logs = store

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"devserver-agent/controlplane/api"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/controlplane/signing"
+	"devserver-agent/controlplane/templates"
 	"devserver-agent/protocol"
 )
 
@@ -32,6 +34,7 @@ type Options struct {
 	Listen     string // of HTTP; a loopback address, needed
 	DataDir    string // needed
 	SigningKey string // file; empty: signing.key in DataDir
+	Templates  string // folder of templates of the site's own; empty: none
 
 	Broker broker.Options // its DataDir and Log are set here
 
@@ -50,13 +53,14 @@ type Options struct {
 
 // ControlPlane is a running replica.
 type ControlPlane struct {
-	opts    Options
-	log     *zap.Logger
-	key     ed25519.PrivateKey
-	broker  *broker.Broker
-	current atomic.Pointer[generation] // nil while the streams are being read
-	server  *http.Server
-	addr    net.Addr
+	opts      Options
+	log       *zap.Logger
+	key       ed25519.PrivateKey
+	templates templates.Set
+	broker    *broker.Broker
+	current   atomic.Pointer[generation] // nil while the streams are being read
+	server    *http.Server
+	addr      net.Addr
 
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -72,6 +76,11 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 		return nil, fmt.Errorf("HTTP: %w", err)
 	}
 	var err error
+	if c.opts.Templates != "" {
+		if c.templates, err = readTemplates(c.opts.Templates); err != nil {
+			return nil, err
+		}
+	}
 	if c.key, err = signing.Load(c.opts.SigningKey, filepath.Join(c.opts.DataDir, "signing.pub")); err != nil {
 		return nil, err
 	}
@@ -86,6 +95,13 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 	c.log.Info("control plane is ready", zap.String("http", "http://"+c.Addr()), zap.String("nats", c.broker.Addr()),
 		zap.String("trust_key", protocol.KeyOf(c.key).String()))
 	return c, nil
+}
+
+func readTemplates(dir string) (templates.Set, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return templates.Set{}, fmt.Errorf("folder of templates %s: %w", dir, errors.Join(err, errors.New("it is no folder that can be read")))
+	}
+	return templates.Read(os.DirFS(dir))
 }
 
 func (o Options) withDefaults() Options {
@@ -150,7 +166,7 @@ func (c *ControlPlane) serve(life context.Context, listener net.Listener) {
 	c.server = &http.Server{
 		Handler: api.New(api.Options{
 			Backend: c.backend, Connected: c.broker.Conn.IsConnected,
-			NumericTimes: c.opts.NumericTimes, Expires: c.opts.Expires, Log: c.log,
+			NumericTimes: c.opts.NumericTimes, Templates: c.templates, Expires: c.opts.Expires, Log: c.log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

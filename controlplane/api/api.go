@@ -15,6 +15,7 @@ import (
 
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/output"
+	"devserver-agent/controlplane/templates"
 	"devserver-agent/controlplane/verdict"
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
@@ -39,8 +40,10 @@ type Options struct {
 	// NumericTimes gives create_at and update_at as numbers. Huawei's Go SDK
 	// refuses those, so strings are the default.
 	NumericTimes bool
-	Expires      time.Duration // how long a job may be accepted; zero: 7 days
-	Log          *zap.Logger   // nil: silent
+	// Templates are the kinds of jobs that there are.
+	Templates templates.Set
+	Expires   time.Duration // how long a job may be accepted; zero: 7 days
+	Log       *zap.Logger   // nil: silent
 }
 
 type api struct {

@@ -49,14 +49,14 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 	if err := readBody(r, &req); err != nil {
 		return nil, err
 	}
-	template, err := checkCreate(req, b.View)
+	template, work, err := a.checkCreate(req, b.View)
 	if err != nil {
 		return nil, err
 	}
 	asked := jobs.Request{
 		ProjectID: r.PathValue("project_id"), Name: req.Name, Description: req.Description,
 		Type: template, TemplateID: templates.ID(template), UserName: localUser,
-		IsReboot: req.IsReboot, Items: req.Items, Servers: req.ServerIDs, Token: r.Header.Get(clientToken),
+		IsReboot: req.IsReboot, Items: req.Items, Work: work.items, TimeoutSeconds: work.seconds, Servers: req.ServerIDs, Token: r.Header.Get(clientToken),
 		MaxConcurrent: req.concurrent(), MaxFailures: req.MaxFailures,
 	}
 	if asked.Token != "" {
@@ -150,36 +150,63 @@ func readBody(r *http.Request, into any) error {
 }
 
 // checkCreate finds what is wrong with a request before anything is written,
-// and the template type of its job.
-func checkCreate(req createRequest, v *view.View) (template string, err error) {
+// the template type of its job, and the work that agents are given for it.
+func (a *api) checkCreate(req createRequest, v *view.View) (template string, w work, err error) {
 	if !protocol.ValidType(req.Name) {
-		return "", badRequest("name must be 1 to 64 of letters, digits, hyphens, underscores and dots")
+		return "", work{}, badRequest("name must be 1 to 64 of letters, digits, hyphens, underscores and dots")
 	}
 	if len(req.Description) > protocol.MaxJobText {
-		return "", badRequest("description is longer than %d bytes", protocol.MaxJobText)
+		return "", work{}, badRequest("description is longer than %d bytes", protocol.MaxJobText)
 	}
 	if err := checkServers(req.ServerIDs); err != nil {
-		return "", err
+		return "", work{}, err
 	}
 	if len(req.Items) == 0 || len(req.Items) > protocol.MaxItems {
-		return "", badRequest("items has %d entries, it must have 1 to %d", len(req.Items), protocol.MaxItems)
+		return "", work{}, badRequest("items has %d entries, it must have 1 to %d", len(req.Items), protocol.MaxItems)
 	}
 	for name, n := range map[string]int{"max_concurrent": req.concurrent(), "max_failures": req.MaxFailures} {
 		if n < 0 || n > protocol.MaxJobServers {
-			return "", badRequest("%s is %d, it must be 0 (no limit) to %d", name, n, protocol.MaxJobServers)
+			return "", work{}, badRequest("%s is %d, it must be 0 (no limit) to %d", name, n, protocol.MaxJobServers)
 		}
 	}
 	announced := v.Announced(req.ServerIDs)
-	template, known := templates.Of(req.Type, announced)
+	template, known := a.Templates.Of(req.Type, announced)
 	if !known {
-		return "", badRequest("type %.80q is neither a template type nor an item type; see GET jobs/templates", req.Type)
+		return "", work{}, badRequest("type %.80q is neither a template type nor an item type; see GET jobs/templates", req.Type)
 	}
 	for i, item := range req.Items {
-		if err := checkItem(item, announced); err != nil {
-			return "", badRequest("items[%d]: %v", i, err)
+		if err := w.add(a.Templates, item, announced); err != nil {
+			return "", work{}, badRequest("items[%d]: %v", i, err)
 		}
 	}
-	return template, nil
+	return template, w, nil
+}
+
+// work is what agents are given for the items of a request.
+type work struct {
+	items   []protocol.Item
+	seconds int64 // that all may take; 0: each what its type may
+	limited int   // items whose template has a limit
+}
+
+// add takes in one item. The limits of templates hold when every item has one.
+func (w *work) add(known templates.Set, item protocol.Item, announced map[string]protocol.ItemType) error {
+	own := known.Has(item.Type)
+	expanded, seconds, err := known.Expand(item)
+	if err == nil && !own {
+		err = checkItem(expanded, announced)
+	}
+	if err != nil {
+		return err
+	}
+	w.items = append(w.items, expanded)
+	if seconds > 0 {
+		w.limited++
+	}
+	if w.seconds += seconds; w.limited < len(w.items) {
+		w.seconds = 0
+	}
+	return nil
 }
 
 func checkServers(ids []string) error {

@@ -28,13 +28,13 @@ func FuzzCreate(f *testing.F) {
 		if readBody(httptest.NewRequest("POST", "/", strings.NewReader(body)), &req) != nil {
 			return
 		}
-		template, err := checkCreate(req, v)
+		template, work, err := new(api).checkCreate(req, v)
 		if err != nil {
 			return
 		}
 		r, err := jobs.New(jobs.Request{
 			ProjectID: "p", Name: req.Name, Description: req.Description, Type: template, TemplateID: "t",
-			UserName: localUser, IsReboot: req.IsReboot, Items: req.Items, Servers: req.ServerIDs,
+			UserName: localUser, IsReboot: req.IsReboot, Items: req.Items, Work: work.items, TimeoutSeconds: work.seconds, Servers: req.ServerIDs,
 		}, time.Now(), time.Hour)
 		if err != nil {
 			return

@@ -23,7 +23,7 @@ func (a *api) templates(r *http.Request, b *Backend) (any, error) {
 		return nil, err
 	}
 	var kept []templates.Template
-	for _, t := range templates.List(b.View.Announced(nil)) {
+	for _, t := range a.Templates.List(b.View.Announced(nil)) {
 		if matches(query.Get("id"), t.ID) && matches(query.Get("name"), t.Name) && matches(query.Get("type"), t.Type) {
 			kept = append(kept, t)
 		}
@@ -37,7 +37,7 @@ func matches(wanted, value string) bool { return wanted == "" || wanted == value
 
 func (a *api) template(r *http.Request, b *Backend) (any, error) {
 	id := r.PathValue("id")
-	for _, t := range templates.List(b.View.Announced(nil)) {
+	for _, t := range a.Templates.List(b.View.Announced(nil)) {
 		if t.ID == id {
 			return t, nil
 		}

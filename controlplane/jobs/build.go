@@ -22,7 +22,11 @@ type Request struct {
 	UserName    string
 	IsReboot    bool
 	Items       []protocol.Item
-	Servers     []string
+	// Work is what agents are given for Items; nil: just these. A job that is built
+	// again from what an agent has shows it as its items.
+	Work           []protocol.Item
+	TimeoutSeconds int64 // that a task may take; 0: what its items may together
+	Servers        []string
 	// MaxConcurrent and MaxFailures are those of the Record.
 	MaxConcurrent int
 	MaxFailures   int
@@ -63,6 +67,10 @@ func New(req Request, now time.Time, validity time.Duration) (Record, error) {
 			MaxConcurrent: r.MaxConcurrent, MaxFailures: r.MaxFailures,
 		},
 		Type: r.Type, IsReboot: req.IsReboot, Items: r.Items, IssuedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
+		TimeoutSeconds: req.TimeoutSeconds,
+	}
+	if req.Work != nil {
+		task.Items = req.Work
 	}
 	if len(r.Servers) <= protocol.MaxListedServers {
 		task.Job.Servers = r.Servers

@@ -100,3 +100,28 @@ func TestSystemCollectedLogsAreGot(t *testing.T) {
 		t.Errorf("the job is %+v", j)
 	}
 }
+
+// A job of a template of the control plane's own is answered as it was asked, and
+// agents are given the container that it stands for.
+func TestSystemATemplateOfTheSites(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t)
+	dir := filepath.Join(f.dir, "templates")
+	f.must(os.Mkdir(dir, 0o700))
+	f.must(os.WriteFile(filepath.Join(dir, "probe.yaml"), []byte("type: SITE_PROBE\nswr_path: localhost/probe:1\ncmd: probe ${depth}\ntimeout: 60\nparams: [{name: depth, regex: '[0-9]+'}]\n"), 0o600))
+	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats,
+		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console", "--templates-dir", dir)
+	f.startPlane()
+	h := f.add("host-1", fakehost.A2, fakehost.Options{}, "containers: {socket: /nonexistent/engine.sock}")
+	h.start()
+	if out, err := f.ctl("job", "create", "--name", "probe", "--item", "SITE_PROBE,depth=deep", "--server", h.server); err == nil || !strings.Contains(err.Error(), "spec.depth is") {
+		t.Errorf("a parameter that does not fit: %s, %v", out, err)
+	}
+	j := f.ended(f.order("SITE_PROBE,depth=3", h.server))
+	if task := j.Tasks[0]; j.Type != "SITE_PROBE" || task.Code != protocol.ContainerFailed || !strings.Contains(task.Message, "The container engine did not run localhost/probe:1.") {
+		t.Errorf("the job is %+v", j)
+	}
+	if log := f.mustCtl("task", "logs", j.Tasks[0].ID); !bytes.Contains(log, []byte("no container engine is on this host")) {
+		t.Errorf("its output is %s", log)
+	}
+}

@@ -61,6 +61,7 @@ It exits with 0, or with 1 after an error.`,
 	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "address of the HTTP API; loopback only")
 	f.StringVar(&opts.DataDir, "data-dir", "", "folder for the signing key and the embedded NATS (required)")
 	f.StringVar(&opts.SigningKey, "signing-key", "", "Ed25519 key, the same for all replicas (default: signing.key in the data folder, made at the first start)")
+	f.StringVar(&opts.Templates, "templates-dir", "", "folder with templates of jobs of your own, a YAML file each (docs/templates.md)")
 	f.StringVar(&opts.Broker.URL, "nats", "", "URL of a NATS server or cluster; without it one is embedded")
 	f.StringVar(&opts.Broker.Listen, "nats-listen", "127.0.0.1:4222", "where agents connect to the embedded NATS; loopback only")
 	f.StringVar(&opts.Broker.CredentialsFile, "nats-credentials-file", "", "credentials for --nats")

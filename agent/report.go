@@ -93,7 +93,7 @@ func (r *reporter) collect(ctx context.Context) protocol.Facts {
 	a := r.agent
 	state, c := a.queue.State(), a.opts.Config
 	base := protocol.Facts{
-		ServerID: c.ServerID, ServerName: c.ServerName, CloudServer: protocol.CloudServer(c.CloudServer),
+		ServerID: c.ServerID, ServerName: c.ServerName, CloudServer: protocol.CloudServer(c.CloudServer), SuperNode: c.SuperNode,
 		InstallationID: a.store.Installation().ID, BootID: a.boot, AgentVersion: a.opts.Version,
 		Executors: a.opts.Registry.Types(), Held: state.Held, Draining: state.Draining,
 	}

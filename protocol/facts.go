@@ -11,6 +11,7 @@ type Facts struct {
 	ServerID       string      `json:"server_id"`
 	ServerName     string      `json:"server_name,omitempty"`
 	CloudServer    CloudServer `json:"cloud_server"`
+	SuperNode      string      `json:"super_node,omitempty"` // that it is a part of
 	InstallationID string      `json:"installation_id"`
 	BootID         string      `json:"boot_id"`
 	AgentVersion   string      `json:"agent_version"`

@@ -105,7 +105,8 @@ func sampleFailure() Status {
 
 func sampleFacts() Facts {
 	return Facts{
-		ServerID: "a3-pod", ServerName: "liteserver-a3-pod", CloudServer: CloudServer{Type: "HPS", ID: "cloud-a3-pod"},
+		SuperNode: "a3-pod-7",
+		ServerID:  "a3-pod", ServerName: "liteserver-a3-pod", CloudServer: CloudServer{Type: "HPS", ID: "cloud-a3-pod"},
 		InstallationID: "inst-1", BootID: "boot-1", AgentVersion: "v1.2.3", Hostname: "node-7", OS: "openEuler 22.03", Kernel: "5.10.0-216.aarch64",
 		Arch: "aarch64", CPUs: 320, MemoryBytes: 2 << 40, BootedAt: 1772300000000, NPUs: []string{"910_93", "910_93"},
 		Executors: append(Catalogue(), ItemType{Type: "site.probe", Template: "COMMON", Description: "Of a plug-in.", Version: "1.0", TimeoutSeconds: 60}),

@@ -26,6 +26,7 @@ type Config struct {
 	ServerID    string      `yaml:"server_id" check:"id" empty:"required" example:"66d210bc-023c-490a-8664-afd321a163ad" doc:"The DevServer instance id under which the control plane knows this host. Letters, digits and hyphens, at most 64. Never give two hosts the same one."`
 	ServerName  string      `yaml:"server_name" check:"text" empty:"none" example:"liteserver-978c-00001" doc:"The server's name as job answers show it."`
 	CloudServer CloudServer `yaml:"cloud_server" doc:"The cloud server under this DevServer, as job answers show it."`
+	SuperNode   string      `yaml:"super_node" check:"id" empty:"none" example:"a3-pod-7" doc:"The super node that the host is a part of, the same name on all of its hosts. All of its NPUs have to run one driver: the control plane warns of jobs that upgrade a part of it."`
 	StateDir    string      `yaml:"state_dir" check:"path" default:"/var/lib/devserver-agent" doc:"Where tasks are remembered. It must survive a restart of the host and belong to one agent only; copy it to no other machine."`
 	RunDir      string      `yaml:"run_dir" check:"path" empty:"/run/devserver-agent for the default state_dir, else run in state_dir" doc:"Where the agent's socket is."`
 	NATS        NATS        `yaml:"nats" doc:"The broker that carries tasks to this host and results back."`

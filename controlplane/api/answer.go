@@ -24,6 +24,7 @@ type jobAnswer struct {
 	TemplateID    string          `json:"template_id"`
 	UserName      string          `json:"user_name"`
 	AbnormalCount int             `json:"abnormal_count"`
+	Warnings      []string        `json:"warnings,omitempty"` // of the answer to POST only
 	controlAnswer
 }
 

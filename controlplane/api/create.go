@@ -86,7 +86,13 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 		return nil, err
 	}
 	b.View.ApplyRecord(record, revision)
-	return a.findJob(r, b, record.ID)
+	job, err := find(r, b, record.ID)
+	if err != nil {
+		return nil, err
+	}
+	answer := a.jobAnswer(job)
+	answer.Warnings = warnings(req.Items, req.ServerIDs, b.View)
+	return answer, nil
 }
 
 // concurrent is how many servers of the job may be at work at once, 0 for all.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,5 +124,37 @@ func TestSystemATemplateOfTheSites(t *testing.T) {
 	}
 	if log := f.mustCtl("task", "logs", j.Tasks[0].ID); !bytes.Contains(log, []byte("no container engine is on this host")) {
 		t.Errorf("its output is %s", log)
+	}
+}
+
+// A job that upgrades a part of a super node is made, with a word of warning.
+func TestSystemHalfASuperNode(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	for _, server := range []string{"pod-1", "pod-2", "pod-3", "alone"} {
+		node := ""
+		if server != "alone" {
+			node = "super_node: pod"
+		}
+		f.add(server, fakehost.A3, fakehost.Options{}, node).start()
+	}
+	until(t, "all hosts are known", func() error {
+		out, err := f.ctl("server", "list", "--json")
+		if n := strings.Count(string(out), `"super_node"`); err == nil && n < 3 {
+			err = fmt.Errorf("%d super nodes are told of", n)
+		}
+		return err
+	})
+	for servers, want := range map[string]string{
+		"pod-2":             "super node pod: the job upgrades 1 of its 3 servers; all have to run one version, so upgrade these too: pod-1, pod-3",
+		"pod-1,pod-2,pod-3": "", "alone": "",
+	} {
+		var j struct {
+			Warnings []string `json:"warnings"`
+		}
+		f.must(json.Unmarshal(f.mustCtl("job", "create", "--json", "--name", "half", "--item", "HDK_UPGRADE,version=24.1.rc3.9,dry_run=true", "--server", servers), &j))
+		if got := strings.Join(j.Warnings, "|"); got != want {
+			t.Errorf("%s: warnings are %q, want %q", servers, got, want)
+		}
 	}
 }

@@ -45,13 +45,14 @@ type Job struct {
 	Tasks         []Task          `json:"tasks"`
 
 	// What follows are extensions of this control plane.
-	MaxConcurrent int    `json:"max_concurrent,omitempty"` // servers at work at once; 0: all
-	MaxFailures   int    `json:"max_failures,omitempty"`   // failed tasks after which no more is handed out; 0: never
-	Message       string `json:"message,omitempty"`        // how it goes on, if there is something to say
-	Halted        bool   `json:"halted,omitempty"`         // MaxFailures was reached
-	Paused        *Order `json:"paused,omitempty"`
-	Cancelled     *Order `json:"cancelled,omitempty"`
-	Stopped       *Order `json:"stopped,omitempty"` // the whole fleet is, and tasks wait for that
+	Warnings      []string `json:"warnings,omitempty"`       // of a job that was just made
+	MaxConcurrent int      `json:"max_concurrent,omitempty"` // servers at work at once; 0: all
+	MaxFailures   int      `json:"max_failures,omitempty"`   // failed tasks after which no more is handed out; 0: never
+	Message       string   `json:"message,omitempty"`        // how it goes on, if there is something to say
+	Halted        bool     `json:"halted,omitempty"`         // MaxFailures was reached
+	Paused        *Order   `json:"paused,omitempty"`
+	Cancelled     *Order   `json:"cancelled,omitempty"`
+	Stopped       *Order   `json:"stopped,omitempty"` // the whole fleet is, and tasks wait for that
 
 	Raw json.RawMessage `json:"-"` // the answer as it came
 }

@@ -70,6 +70,9 @@ func (s *session) create(cmd *cobra.Command, f createFlags) error {
 	if err != nil {
 		return err
 	}
+	for _, warning := range job.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+	}
 	switch {
 	case f.watch:
 		return s.watchJob(cmd, job.ID)

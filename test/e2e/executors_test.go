@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,21 +40,43 @@ func (h *npuHost) runs(tool string) int {
 	return n
 }
 
+// greeting is a plug-in that runs dmesg, which the fake host counts.
+const greeting = `#!/bin/sh
+case $1 in
+describe) echo '{"types":[{"type":"SITE_GREET","timeout_seconds":60}]}' ;;
+execute) dmesg >/dev/null; echo '{"message":"Greeted."}' >"$DEVSERVER_RESULT" ;;
+esac
+`
+
 // TestSystemExecutorsWithAgentsKilled kills the agent at each point of an item's way
 // and starts it again: the verdict is the same, and the tool ran once.
 func TestSystemExecutorsWithAgentsKilled(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
+	plugins := filepath.Join(f.dir, "plugins")
+	f.must(os.Mkdir(plugins, 0o755))
+	f.must(os.WriteFile(filepath.Join(plugins, "greet"), []byte(greeting), 0o755))
 	for _, c := range []struct{ item, tool, says string }{
 		{"DIAGNOSIS,level=stress,checks=driver\\,clock", "ascend-dmi", "PASS 3"},
 		{"DEVICE_LOG_COLLECT", "msnpureport", "in object store devserver-logs as "},
+		{"SITE_GREET", "dmesg", "Greeted."}, // which the plug-in runs
 	} {
 		for _, point := range []string{failpoint.MemoRead, failpoint.StepPrepared, failpoint.StepStarted, failpoint.StepEnded, failpoint.Verdict} {
 			name, _, _ := strings.Cut(c.item, ",")
 			server := strings.ToLower(strings.ReplaceAll(name, "_", "-")) + "-" + point
 			t.Run(server, func(t *testing.T) {
-				h := f.add(server, fakehost.A2, fakehost.Options{})
+				if name == "SITE_GREET" && point == failpoint.MemoRead {
+					return // it has none
+				}
+				h := f.add(server, fakehost.A2, fakehost.Options{}, "executors: {plugin_dir: "+plugins+"}")
 				h.start(point)
+				until(t, "the host is known", func() error {
+					out, err := f.ctl("server", "list", "--json")
+					if err == nil && !bytes.Contains(out, []byte(server)) {
+						err = errors.New("it is not listed")
+					}
+					return err
+				})
 				id := f.order(c.item, server)
 				h.dies()
 				h.start()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,28 @@ func TestContainerAUnitThatIsSlowToStart(t *testing.T) {
 		t.Errorf("the units that run are %v", running)
 	}
 	h.succeeded(f, id, 2)
+}
+
+// What only looks at the host is allowed to by the agent's own unit, locked down as
+// it is, and what acts runs in units of its own.
+func TestContainerExecutorsUnderTheUnit(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addUnit("host-1", goalA2, time.Second)
+	h.put(filepath.Join(fakeDir, "root/root/ascend/log/plog/plog.log"), "[ERROR] of a program\n")
+	for item, says := range map[string]string{
+		"DIAGNOSIS":              "PASS ",
+		"DIAGNOSIS,level=stress": "PASS ",
+		"DEVICE_LOG_COLLECT":     "in object store devserver-logs as ",
+	} {
+		j := f.ended(f.order(item, h.server))
+		if task := j.Tasks[0]; task.Status != protocol.Success || !strings.Contains(task.Message, says) || strings.Contains(task.Message, "not permitted") {
+			t.Errorf("%s ended %s %s: %s", item, task.Status, task.Code, task.Message)
+		}
+	}
+	if kept := h.MustRun("ls", "/var/lib/devserver-agent/diagnosis"); strings.Count(kept, ".json") != 2 {
+		t.Errorf("reports that are kept: %s", kept)
+	}
 }
 
 // Whatever is done to the agent and to systemd while an installer runs, it goes on

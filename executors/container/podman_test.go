@@ -79,7 +79,9 @@ var podman = sync.OnceValues(func() (p engineOfTest, err error) {
 	if err := p.service.Start(); err != nil {
 		return p, err
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		e, err := find([]string{p.socket()})
 		if err == nil {
 			err = e.ask(context.Background(), http.MethodGet, "/version", nil, nil, nil)

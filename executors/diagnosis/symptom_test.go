@@ -163,7 +163,7 @@ func (s symptom) host(t *testing.T) (*fakehost.Host, *hosttest.Host) {
 	}
 	host := hosttest.New(t, fake.Root())
 	if _, hangs := s.faults[fakehost.SmiHang]; hangs {
-		host.QueryTimeout = 2 * time.Second
+		host.QueryTimeout = 6 * time.Second
 	}
 	return fake, host
 }

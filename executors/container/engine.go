@@ -109,13 +109,16 @@ func (e engine) ask(ctx context.Context, method, path string, query url.Values, 
 
 // state is how a container is.
 type state struct {
-	ID    string `json:"Id"`
-	Name  string
-	State struct {
+	ID           string `json:"Id"`
+	Name         string
+	RestartCount int // by the engine
+	State        struct {
 		Status   string // created, running, exited and others
 		Running  bool
 		ExitCode int
-		Error    string
+		// StartedAt is another time after the engine has started it again.
+		StartedAt string
+		Error     string
 	}
 	Config struct{ Labels map[string]string }
 }

@@ -65,15 +65,19 @@ func (e engine) run(ctx context.Context, run Run, out io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !s.started() {
-		if err := e.start(ctx, run.Name); err != nil {
+	// Told to stop, it stops the container and goes on to see its end. A start that
+	// was cut in the middle may have been obeyed, so it is not cut.
+	firm := context.WithoutCancel(ctx)
+	switch {
+	case s.started():
+		fmt.Fprintf(out, "[attached again to container %s, which is %s]\n", run.Name, s.State.Status)
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	default:
+		if err := e.start(firm, run.Name); err != nil {
 			return 0, err
 		}
-	} else {
-		fmt.Fprintf(out, "[attached again to container %s, which is %s]\n", run.Name, s.State.Status)
 	}
-	// Told to stop, it stops the container and goes on to see its end.
-	firm := context.WithoutCancel(ctx)
 	unhook := context.AfterFunc(ctx, func() {
 		if err := e.stop(firm, run.Name, int(grace/time.Second)-5); err != nil {
 			fmt.Fprintln(out, err)
@@ -169,22 +173,23 @@ func (e engine) deploy(ctx context.Context, run Run, out io.Writer) (int, error)
 	if _, err := e.made(ctx, run, name, out); err != nil {
 		return 0, err
 	}
+	firm := context.WithoutCancel(ctx) // what has begun is brought to a good end
 	for _, other := range others {
 		fmt.Fprintf(out, "stop %s\n", other)
-		if err := e.stop(ctx, other, 20); err != nil {
+		if err := e.stop(firm, other, 20); err != nil {
 			return 0, err
 		}
 	}
 	fmt.Fprintf(out, "start %s\n", name)
-	err = e.start(ctx, name)
+	err = e.start(firm, name)
 	if err == nil {
 		err = e.staysUp(ctx, name, time.Duration(run.Ready)*time.Second)
 	}
 	if err != nil {
-		return e.giveUp(context.WithoutCancel(ctx), name, others, err, out)
+		return e.giveUp(firm, name, others, err, out)
 	}
 	for _, other := range others {
-		if err := e.remove(ctx, other); err != nil {
+		if err := e.remove(firm, other); err != nil {
 			return 0, err
 		}
 	}
@@ -207,22 +212,27 @@ func (e engine) giveUp(ctx context.Context, name string, others []string, why er
 
 var errNotUp = errors.New("it ended")
 
-// staysUp watches a container for a time.
+// staysUp watches a container for a time. One that ended is started again by the
+// engine, so that it runs now says little: it has to be the same start all the time.
 func (e engine) staysUp(ctx context.Context, name string, d time.Duration) error {
+	began := ""
 	for deadline := time.Now().Add(d); ; {
 		s, err := e.inspect(ctx, name)
 		switch {
 		case err != nil:
 			return err
+		case s.RestartCount > 0 || began != "" && s.State.StartedAt != began:
+			return fmt.Errorf("%w, and the engine started it again", errNotUp)
 		case !s.State.Running:
 			return fmt.Errorf("%w with exit code %d %s", errNotUp, s.State.ExitCode, s.State.Error)
 		case time.Now().After(deadline):
 			return nil
 		}
+		began = s.State.StartedAt
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

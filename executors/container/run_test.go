@@ -2,7 +2,15 @@ package container
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"path"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -121,4 +129,46 @@ func FuzzDemultiplex(f *testing.F) {
 			t.Errorf("%d bytes out of %d", out.Len(), len(stream))
 		}
 	})
+}
+
+// Told to stop while the engine starts the container, the program does not leave it
+// alone: whether it was started is not known then.
+func TestToldToStopWhileTheEngineStarts(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var asked []string
+	mux := http.NewServeMux()
+	answer := func(pattern, body string, status int, do func()) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, path.Base(r.URL.Path))
+			do()
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+		})
+	}
+	answer("GET /v1.40/containers/n/json", `{"State":{"Status":"created"}}`, http.StatusOK, func() {})
+	answer("POST /v1.40/containers/n/start", "", http.StatusNoContent, stop)
+	answer("POST /v1.40/containers/n/stop", "", http.StatusNoContent, func() {})
+	answer("GET /v1.40/containers/n/logs", "", http.StatusOK, func() {})
+	answer("POST /v1.40/containers/n/wait", `{"StatusCode":143}`, http.StatusOK, func() {})
+	socket := filepath.Join(t.TempDir(), "engine.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One request after the other: what was asked is looked at by the test alone.
+	var turn sync.Mutex
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		turn.Lock()
+		defer turn.Unlock()
+		mux.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }() // it ends with Close
+	t.Cleanup(func() { server.Close() })
+	var out bytes.Buffer
+	code := Main(ctx, "run", strings.NewReader(fmt.Sprintf(`{"name":"n","image":"i","sockets":[%q]}`, socket)), &out)
+	turn.Lock()
+	defer turn.Unlock()
+	if code != 143 || !slices.Contains(asked, "stop") {
+		t.Errorf("it ends with %d and asked for %v: %s", code, asked, out.String())
+	}
 }

@@ -94,7 +94,9 @@ func TestContainerTheDiskIsFullForAWhile(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	small := newDisk(t, 400<<20)
-	h := f.addHost("host-1", goalA2, time.Second, container.Debian, func(root string) {
+	// The installer has to be at work until the disk is full: the next one would find
+	// no room to unpack itself.
+	h := f.addHost("host-1", goalA2, 8*time.Second, container.Debian, func(root string) {
 		state := filepath.Join(root, "var/lib/devserver-agent")
 		f.must(os.MkdirAll(state, 0o700))
 		f.must(syscall.Mount(small.path, state, "", syscall.MS_BIND, ""))

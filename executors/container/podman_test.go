@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 		syscall.Exit(code)
 	}
 	code := m.Run()
-	if p, err := podman(); err == nil {
-		p.end()
+	if begun.dir != "" {
+		begun.end()
 	}
 	os.Exit(code)
 }
@@ -60,10 +60,14 @@ func (p engineOfTest) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// begun is the engine that is to be ended; a run without tests of containers has none.
+var begun engineOfTest
+
 var podman = sync.OnceValues(func() (p engineOfTest, err error) {
 	if p.dir, err = os.MkdirTemp("", "podman-*"); err != nil {
 		return p, err
 	}
+	defer func() { begun = p }()
 	if err := os.WriteFile(filepath.Join(p.dir, "containers.conf"), []byte(configuration), 0o600); err != nil {
 		return p, err
 	}

@@ -57,7 +57,7 @@ func (c Common) Execute(ctx context.Context, host executors.Host, spec executors
 	if errors.Is(err, executors.ErrStopping) || errors.Is(err, executors.ErrDiverged) {
 		return executors.Result{}, err
 	}
-	firm, done := steady(ctx)
+	firm, done := executors.Steady(ctx)
 	defer done()
 	if _, removal := c.Engine.step(firm, host, "remove", run); removal != nil {
 		if errors.Is(removal, executors.ErrStopping) {
@@ -137,16 +137,4 @@ func (e Engine) order(ctx context.Context, host executors.Host, spec executors.S
 		}
 		return run, nil
 	})
-}
-
-// steady is ctx without a cancel or a deadline: what was made is cleaned up all the
-// same.
-func steady(ctx context.Context) (context.Context, context.CancelFunc) {
-	firm, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), executors.ErrStopping) {
-			cancel(executors.ErrStopping)
-		}
-	})
-	return firm, func() { unhook(); cancel(nil) }
 }

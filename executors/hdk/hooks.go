@@ -31,7 +31,7 @@ const hookLimit = 10 * time.Minute
 // around does the work of an upgrade between the hooks. Those of After follow in
 // Verify when it went well.
 func (r *run) around(ctx context.Context, work func(context.Context) (executors.Result, error)) (executors.Result, error) {
-	firm, done := steady(ctx)
+	firm, done := executors.Steady(ctx)
 	defer done()
 	err := r.before(ctx, firm)
 	var result executors.Result

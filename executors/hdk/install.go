@@ -26,7 +26,7 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 	if err := r.commit(ctx, "begin"); err != nil {
 		return executors.Result{}, err
 	}
-	firm, done := steady(ctx)
+	firm, done := executors.Steady(ctx)
 	defer done()
 	restart := false
 	for n, i := range r.plan.Installs {

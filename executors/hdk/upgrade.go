@@ -2,7 +2,6 @@ package hdk
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"devserver-agent/executors"
@@ -122,18 +121,6 @@ func (u Upgrade) withDefaults() Upgrade {
 		u.Arch = machine()
 	}
 	return u
-}
-
-// steady is ctx without a cancel or a deadline: between the first and the last
-// installer only the end of the agent counts.
-func steady(ctx context.Context) (context.Context, context.CancelFunc) {
-	firm, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), executors.ErrStopping) {
-			cancel(executors.ErrStopping)
-		}
-	})
-	return firm, func() { unhook(); cancel(nil) }
 }
 
 // pause waits, or returns the cause of ctx.

@@ -35,7 +35,7 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	if errors.Is(err, executors.ErrStopping) {
 		return executors.Result{}, err
 	}
-	firm, done := steady(ctx)
+	firm, done := executors.Steady(ctx)
 	defer done()
 	return r.giveBack(firm, executors.VerifyPrefix, result, err)
 }

@@ -1,0 +1,19 @@
+package executors
+
+import (
+	"context"
+	"errors"
+)
+
+// Steady is ctx without a cancel or a deadline, for what has begun and must come to
+// its end, or be cleaned up; only the end of the agent counts. The function frees what
+// it takes.
+func Steady(ctx context.Context) (context.Context, context.CancelFunc) {
+	firm, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrStopping) {
+			cancel(ErrStopping)
+		}
+	})
+	return firm, func() { unhook(); cancel(nil) }
+}

@@ -15,7 +15,9 @@ import (
 	"devserver-agent/test/brokertest"
 )
 
-func TestObjectsAreReadFromAnOffset(t *testing.T) {
+// connected is a broker and what speaks to its JetStream.
+func connected(t *testing.T) (*brokertest.Broker, jetstream.JetStream) {
+	t.Helper()
 	broker, err := brokertest.Start(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -25,11 +27,16 @@ func TestObjectsAreReadFromAnOffset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return broker, js
+}
+
+func TestObjectsAreReadFromAnOffset(t *testing.T) {
+	broker, js := connected(t)
 	ctx := context.Background()
 	store, err := js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: "hdk"})
 	if err != nil {

@@ -6,30 +6,13 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"devserver-agent/agent/objects"
 	"devserver-agent/protocol"
-	"devserver-agent/test/brokertest"
 )
 
 // Parts are as long as they should be, and one that differs is sent anew.
 func TestPartsOfALongBundle(t *testing.T) {
-	broker, err := brokertest.Start(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(broker.Stop)
-	conn, err := nats.Connect(broker.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	broker, js := connected(t)
 	ctx := context.Background()
 	store, err := js.ObjectStore(ctx, protocol.LogsBucket)
 	if err != nil {

@@ -13,23 +13,10 @@ import (
 type ecc struct{}
 
 func (ecc) look(_ context.Context, s *survey) []Finding {
-	var t tally
 	chips := each(s, func(ctx context.Context, card int) ([]ascend.Reading, error) {
 		return s.node.Readings(ctx, ascend.TopicECC, card)
 	})
-	for _, a := range chips {
-		if a.err != nil {
-			t.add(a.card, unanswered(a.err))
-			continue
-		}
-		for _, chip := range a.value {
-			for _, f := range judgeECC(chip) {
-				f.What = chipName(chip.Chip, len(a.value)) + f.What
-				t.add(a.card, f)
-			}
-		}
-	}
-	return append(t.findings(), s.silent()...)
+	return s.judge(chips, judgeECC)
 }
 
 // judgeECC sums up the counters of one kind, of HBM and DDR.

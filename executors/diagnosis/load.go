@@ -22,7 +22,7 @@ const cool = "Check fans, air flow and the room's temperature."
 type temperature struct{}
 
 func (temperature) look(_ context.Context, s *survey) []Finding {
-	return s.readings(func(chip ascend.Reading) []Finding {
+	return s.judge(s.commons(), func(chip ascend.Reading) []Finding {
 		celsius, err := chip.Figure("Temperature(C)", "NPU Temperature(C)")
 		switch {
 		case err != nil:
@@ -42,7 +42,7 @@ func (temperature) look(_ context.Context, s *survey) []Finding {
 type load struct{}
 
 func (load) look(_ context.Context, s *survey) []Finding {
-	return s.readings(func(chip ascend.Reading) []Finding {
+	return s.judge(s.commons(), func(chip ascend.Reading) []Finding {
 		var found []Finding
 		memory, err := chip.Figure("HBM Usage Rate(%)")
 		if memory == nil && err == nil {
@@ -62,24 +62,6 @@ func (load) look(_ context.Context, s *survey) []Finding {
 		}
 		return found
 	})
-}
-
-// readings judges each chip by what npu-smi's common topic tells.
-func (s *survey) readings(judge func(ascend.Reading) []Finding) []Finding {
-	var t tally
-	for _, a := range s.commons() {
-		if a.err != nil {
-			t.add(a.card, unanswered(a.err))
-			continue
-		}
-		for _, chip := range a.value {
-			for _, f := range judge(chip) {
-				f.What = chipName(chip.Chip, len(a.value)) + f.What
-				t.add(a.card, f)
-			}
-		}
-	}
-	return append(t.findings(), s.silent()...)
 }
 
 // processes tells who uses the NPUs.

@@ -188,6 +188,24 @@ func (t *tally) findings() []Finding {
 	return all
 }
 
+// judge judges each chip by what npu-smi tells of it on a topic.
+func (s *survey) judge(cards []answer[[]ascend.Reading], judge func(ascend.Reading) []Finding) []Finding {
+	var t tally
+	for _, a := range cards {
+		if a.err != nil {
+			t.add(a.card, unanswered(a.err))
+			continue
+		}
+		for _, chip := range a.value {
+			for _, f := range judge(chip) {
+				f.What = chipName(chip.Chip, len(a.value)) + f.What
+				t.add(a.card, f)
+			}
+		}
+	}
+	return append(t.findings(), s.silent()...)
+}
+
 // chipName is a chip's name after its card's, "" where a card has one chip.
 func chipName(chip, chips int) string {
 	if chips < 2 {

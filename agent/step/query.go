@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"devserver-agent/agent/step/launch"
 	"devserver-agent/executors"
 )
 
@@ -65,11 +66,13 @@ func startQuery(ctx context.Context, path string, argv, env []string) (*query, e
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(path)
-	cmd.Args, cmd.Env = argv, env
-	cmd.Stdout, cmd.Stderr = write, write
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = cmd.Start()
+	cmd, err := launch.Start(func() *exec.Cmd {
+		cmd := exec.Command(path)
+		cmd.Args, cmd.Env = argv, env
+		cmd.Stdout, cmd.Stderr = write, write
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		return cmd
+	})
 	_ = write.Close() // the program's copy is what counts
 	if err != nil {
 		return nil, errors.Join(err, read.Close())

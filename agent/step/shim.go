@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devserver-agent/agent/failpoint"
+	"devserver-agent/agent/step/launch"
 	"devserver-agent/executors"
 )
 
@@ -99,23 +101,11 @@ func standAlone() error {
 // of its reach without their shim.
 func execute(dir string, spec Spec) (Exit, error) {
 	began := time.Now()
-	cmd := exec.Command(spec.Argv[0])
-	cmd.Args, cmd.Env, cmd.Dir = spec.Argv, spec.Env, spec.Dir
-	// A group of its own can be killed at once, without the shim.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if cmd.Dir == "" {
-		cmd.Dir = dir
-	}
 	if spec.Kill == executors.KillNever {
 		defer inhibit(spec.Argv[0] + " must not be cut")()
 	}
 	killed := oomKills(host())
-	output, err := os.OpenFile(spec.Output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err == nil {
-		defer output.Close()
-		cmd.Stdout, cmd.Stderr = output, output
-		err = start(cmd, dir)
-	}
+	cmd, err := start(dir, spec)
 	if err != nil {
 		code := 126
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
@@ -138,18 +128,29 @@ func execute(dir string, spec Spec) (Exit, error) {
 	return exit, err
 }
 
-// start starts a program that reads the attempt's input, if there is any.
-func start(cmd *exec.Cmd, dir string) error {
-	input, err := os.Open(filepath.Join(dir, inputFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return cmd.Start()
-	case err != nil:
-		return err
+// start starts the program, which reads the attempt's input, if there is any.
+func start(dir string, spec Spec) (*exec.Cmd, error) {
+	output, err := os.OpenFile(spec.Output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	defer input.Close()
-	cmd.Stdin = input
-	return cmd.Start()
+	defer output.Close() // the program has its own
+	input, err := os.Open(filepath.Join(dir, inputFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	defer input.Close() // closing none is no harm
+	return launch.Start(func() *exec.Cmd {
+		cmd := exec.Command(spec.Argv[0])
+		cmd.Args, cmd.Env, cmd.Dir = spec.Argv, spec.Env, cmp.Or(spec.Dir, dir)
+		cmd.Stdout, cmd.Stderr = output, output
+		if input != nil {
+			cmd.Stdin = input
+		}
+		// A group of its own can be killed at once, without the shim.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		return cmd
+	})
 }
 
 // everyone has collect wait until there is no child left, which is ECHILD.

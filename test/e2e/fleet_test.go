@@ -170,7 +170,8 @@ func (f *fleet) key() protocol.Key {
 // add adds a host whose agent is configured and not started.
 func (f *fleet) add(server string, model fakehost.Model, o fakehost.Options, more ...string) *npuHost {
 	f.t.Helper()
-	h := &npuHost{host: newHost(f.t, server), fake: fakehost.ForTest(f.t, model, o), net: newProxy(f.t)}
+	fake := fakehost.ForTest(f.t, model, o) // before the agent, which ends before it then
+	h := &npuHost{host: newHost(f.t, server), fake: fake, net: newProxy(f.t)}
 	h.net.lead(f.nats)
 	machine := fmt.Sprintf("{root: %s, boot_id_file: %s, reboot_command: [%s]}", h.fake.Root(), h.fake.BootIDFile(), h.fake.RebootCommand()[0])
 	h.writeConfig(h.stateDir(), machine, h.net.url(), f.key(), append(more, "server_name: name-of-"+server)...)

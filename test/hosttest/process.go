@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"devserver-agent/agent/step/launch"
 	"devserver-agent/executors"
 )
 
@@ -30,14 +31,16 @@ func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	flooded, flood := context.WithCancelCause(bounded)
 	defer flood(nil)
 	out := &bounds{left: executors.QueryLimit, full: func() { flood(executors.ErrFlood) }}
-	cmd := h.program(flooded, path, argv, nil)
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); flooded.Err() != nil {
+	code, _, err := run(func() *exec.Cmd {
+		cmd := h.program(flooded, path, argv, nil)
+		cmd.Stdout, cmd.Stderr = out, out
+		return cmd
+	})
+	if flooded.Err() != nil {
 		return executors.Reply{Output: out.kept.Bytes()}, fmt.Errorf("%s: %w", argv[0], context.Cause(flooded))
-	} else if cmd.ProcessState == nil {
+	} else if err != nil {
 		return executors.Reply{}, fmt.Errorf("%s: %w", argv[0], err)
 	}
-	code, _ := ended(cmd)
 	return executors.Reply{Output: out.kept.Bytes(), Code: code}, nil
 }
 
@@ -89,21 +92,22 @@ func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) err
 		ctx, cancel = context.WithTimeoutCause(ctx, asked.Timeout, executors.ErrTimeout)
 		defer cancel()
 	}
-	cmd := h.program(ctx, path, a.argv, asked.Env)
 	printed := &watched{tell: asked.Watch}
 	out := io.MultiWriter(&h.output, printed)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Stdin = bytes.NewReader(asked.Input)
-	if asked.Dir != "" {
-		cmd.Dir = asked.Dir
-	}
 	began := time.Now()
-	err = cmd.Run()
-	if cmd.ProcessState == nil {
+	code, signal, err := run(func() *exec.Cmd {
+		cmd := h.program(ctx, path, a.argv, asked.Env)
+		cmd.Stdout, cmd.Stderr = out, out
+		cmd.Stdin = bytes.NewReader(asked.Input)
+		if asked.Dir != "" {
+			cmd.Dir = asked.Dir
+		}
+		return cmd
+	})
+	if err != nil {
 		return fmt.Errorf("step %s: %w", a.step, err)
 	}
-	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began)}
-	a.exit.Code, a.exit.Signal = ended(cmd)
+	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began), Code: code, Signal: signal}
 	a.output = printed.kept.Bytes()
 	switch {
 	case h.cut[a.step]:
@@ -126,12 +130,18 @@ func (h *Host) program(ctx context.Context, path string, argv, env []string) *ex
 	return cmd
 }
 
-func ended(cmd *exec.Cmd) (code int, signal string) {
+// run runs a program to its end; its error says that none was started.
+func run(build func() *exec.Cmd) (code int, signal string, err error) {
+	cmd, err := launch.Start(build)
+	if err != nil {
+		return 0, "", err
+	}
+	_ = cmd.Wait() // how it ended is its state
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
-		return 128 + int(status.Signal()), status.Signal().String()
+		return 128 + int(status.Signal()), status.Signal().String(), nil
 	}
-	return cmd.ProcessState.ExitCode(), ""
+	return cmd.ProcessState.ExitCode(), "", nil
 }
 
 // watched keeps what is written and tells it.

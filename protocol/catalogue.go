@@ -88,6 +88,7 @@ func Catalogue() []ItemType {
 			Params: []Param{
 				{Name: "version", Required: true, Pattern: version, Description: "HDK (driver) version to reach, such as 24.1.rc3.10."},
 				{Name: "firmware_version", Pattern: version, Description: "Firmware version, where the release has more than one."},
+				{Name: "mcu_version", Pattern: version, Description: "Version of the cards' management controllers to bring in before; unchanged if not given."},
 				{Name: "force", Pattern: boolean, Default: "false", Description: "Go on although cards are unhealthy or in use."},
 				{Name: "rollback", Pattern: boolean, Default: "false", Description: "Return to the former versions when the new ones do not come up."},
 				{Name: "dry_run", Pattern: boolean, Default: "false", Description: "Plan and check only; change nothing."},

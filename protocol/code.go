@@ -49,6 +49,7 @@ const (
 	HDKRolledBack       Code = "HDK_ROLLED_BACK"
 	HDKRollbackFailed   Code = "HDK_ROLLBACK_FAILED"
 	HDKHookFailed       Code = "HDK_HOOK_FAILED"
+	HDKMCUFailed        Code = "HDK_MCU_FAILED"
 )
 
 // Codes of the other executors.
@@ -121,6 +122,7 @@ var codes = []CodeInfo{
 	{HDKRollbackFailed, "The upgrade failed and so did the return to the former versions.", "Look at the host: /var/log/ascend_seclog/ascend_install.log and the task's output tell what is there."},
 	{DiagnosisFailed, "A check of the host failed. Nothing was changed.", "Do what the message says; the task's output has the whole report."},
 	{LogsNotSent, "Logs of the host could not be brought to where they were to go.", "Check the URL or the object store, and logs.bucket in the agent's configuration; then create the job again."},
+	{HDKMCUFailed, "The management controller of a card was not brought to the version asked for. The message says which cards run what.", "Wait ten minutes, see npu-smi upgrade -b mcu -i CARD on the host, then create the job again; a card that refuses again is one for Huawei's support."},
 	{HDKHookFailed, "A program of the site's own, before or after an upgrade, failed. The message says which and whether anything was installed.", "Run what is named by hand (hdk.before, hdk.after in the agent's configuration); check that the host is open for work again."},
 	{ContainerFailed, "A container ended with an error, or the host's container engine did not run it.", "Read the message and the task's output; check the image, its command and the container engine on the host."},
 	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},

@@ -100,6 +100,13 @@ var symptoms = []symptom{
 	{name: "The installers fail, and so does the rollback", spec: executors.Spec{"rollback": "true"}, faults: one(fakehost.InstallFailsAt, "kind=driver"), code: protocol.HDKRollbackFailed, says: "The rollback failed too"},
 	{name: "An installer is cut in the middle", prepare: func(r *rig) { r.host.Cut("install-driver") }, says: newA2},
 
+	{name: "Another package is being installed, and the upgrade comes as rpm", faults: one(fakehost.PackagesLocked), prepare: func(r *rig) {
+		r.stock(false, fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0.3"}, fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.RPM, Chip: "910b", Version: "7.5.0.5.220"})
+	}, code: protocol.HDKInstallFailed, says: "can't create transaction lock"},
+	{name: "A card's MCU takes no new image", faults: one(fakehost.MCUFails, "card=2"), spec: mcuVersion, prepare: stockMCU, code: protocol.HDKMCUFailed, says: "MCUs: cards 0-1: 25.50.10; cards 2-7: 23.3.13"},
+	{name: "A card's MCU goes on with its old image", faults: one(fakehost.MCUStaysOld), spec: mcuVersion, prepare: stockMCU, code: protocol.HDKMCUFailed, says: "the MCU still runs 23.3.13"},
+	{name: "MCUs are to be upgraded and the driver is down", faults: one(fakehost.DriverDown), spec: mcuVersion, prepare: stockMCU, code: protocol.HDKDriverDown, says: "upgrade without mcu_version first"},
+
 	{name: "The task asks for no restart", noReboot: true, code: protocol.RebootRequired, says: "becomes active after a restart of the host"},
 	{name: "The driver does not answer until the restart", faults: one(fakehost.DriverDownUntilReboot), says: newA2},
 	{name: "The driver does not answer until a restart that is not asked for", faults: one(fakehost.DriverDownUntilReboot), noReboot: true, code: protocol.RebootRequired, says: "driver not running: dcmi -8005. Driver 24.1.0.3"},
@@ -118,6 +125,15 @@ var symptoms = []symptom{
 	{name: "version.info is missing", faults: one(fakehost.VersionInfoMissing), says: "Driver: missing (no version.info) | Firmware: missing (no version.info) | running: driver 24.1.0.3, firmware 7.5.0.5.220"},
 	{name: "version.info is damaged", faults: one(fakehost.VersionInfoDamaged), says: "running: driver 24.1.0.3, firmware 7.5.0.5.220"},
 	{name: "A link is down", faults: one(fakehost.LinkDown), says: newA2},
+}
+
+var mcuVersion = executors.Spec{"mcu_version": "25.50.10"}
+
+// stockMCU adds an image for MCUs to the repository.
+func stockMCU(r *rig) {
+	r.Helper()
+	r.stock(true, fakehost.Package{Kind: fakehost.Driver, Chip: "910b", Version: "25.0.rc1.1"}, fakehost.Package{Kind: fakehost.MCU, Chip: "910b", Version: "25.50.10"})
+	r.upgrade.Rest, r.upgrade.Settle = time.Millisecond, 20*time.Millisecond
 }
 
 // write and remove change the fake host's files behind its back; they hold until
@@ -164,11 +180,17 @@ func (r *rig) withIndex(change func(*repository.Index)) {
 		r.Fatal(err)
 	}
 	change(&index)
-	raw, err := json.Marshal(index)
 	dir := r.TempDir()
-	if err == nil {
-		err = os.CopyFS(dir, os.DirFS(repo(r.T)))
+	if err := os.CopyFS(dir, os.DirFS(repo(r.T))); err != nil {
+		r.Fatal(err)
 	}
+	r.withStock(dir, index)
+}
+
+// withStock gives the rig a folder with this index as its repository.
+func (r *rig) withStock(dir string, index repository.Index) {
+	r.Helper()
+	raw, err := json.Marshal(index)
 	if err == nil {
 		err = repository.WriteIndex(dir, raw)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
 	"devserver-agent/protocol"
 )
 
@@ -71,11 +72,14 @@ func remedyFor(code protocol.Code) string { return protocol.Explain(code).Remedy
 // outlook says in a sentence what the plan would do.
 func (p plan) outlook() string {
 	var steps []string
+	if len(p.MCU.Cards) > 0 {
+		steps = append(steps, fmt.Sprintf("write MCU %s into %s", p.MCU.Version, ascend.NameCards(p.MCU.Cards...)))
+	}
 	for n, i := range p.Installs {
 		if n > 0 && p.Course == courseRevive {
 			steps = append(steps, "restart")
 		}
-		steps = append(steps, fmt.Sprintf("install %s (%s)", i, strings.Join(i.Options, " ")))
+		steps = append(steps, fmt.Sprintf("install %s (%s)", i, i.how()))
 	}
 	switch p.Course {
 	case courseNone:
@@ -83,6 +87,8 @@ func (p plan) outlook() string {
 	case "":
 		return "Nothing can be planned. The host: " + p.Before.Message
 	}
-	steps = append(steps, "restart if the task allows")
+	if p.Course != courseMCU {
+		steps = append(steps, "restart if the task allows")
+	}
 	return fmt.Sprintf("To reach %s: %s. The host: %s", p.Target, strings.Join(steps, ", then "), p.Before.Message)
 }

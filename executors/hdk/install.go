@@ -28,7 +28,12 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 	}
 	firm, done := executors.Steady(ctx)
 	defer done()
-	restart := false
+	first := len(r.plan.MCU.Cards)
+	of := first + len(r.plan.Installs)
+	if err := r.writeControllers(firm, of); err != nil {
+		return executors.Result{}, err
+	}
+	restart := r.plan.Course == courseRestart
 	for n, i := range r.plan.Installs {
 		if n > 0 && (r.plan.Course == courseRevive || r.plan.Course == courseFirst && restart) {
 			if err := r.revive(ctx, firm, i); err != nil {
@@ -36,7 +41,7 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 			}
 			restart = false
 		}
-		j, err := r.step(firm, "install-", i, n, len(r.plan.Installs))
+		j, err := r.step(firm, "install-", i, first+n, of)
 		if err != nil {
 			return executors.Result{}, err
 		}
@@ -45,7 +50,7 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 		}
 		restart = restart || j.Effect == pending
 	}
-	if r.order.rollback {
+	if r.order.rollback && len(r.plan.Installs) > 0 {
 		return r.prove(ctx, firm, restart)
 	}
 	if ctx.Err() != nil {
@@ -115,7 +120,7 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 			installed = node.InstalledFirmware
 		}
 		info, err := installed()
-		return judge(exit, t).against(info, err, i.Package.Version), nil
+		return judge(i.Package.Format(), exit, t).against(info, err, i.Package.Version), nil
 	})
 }
 
@@ -139,9 +144,13 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
 	}}
 	r.host.Progress(planShare+installShare*n/of, "installing "+i.String())
+	env := []string{"TMPDIR=" + temp}
+	if i.Package.Format() == repository.Deb {
+		env = append(env, "DEBIAN_FRONTEND=noninteractive")
+	}
 	return executors.Command{
-		Step: prefix + string(i.Package.Kind), Argv: append([]string{path}, i.Options...),
-		Env: []string{"TMPDIR=" + temp}, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
+		Step: prefix + string(i.Package.Kind), Argv: i.argv(path),
+		Env: env, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
 	}, t, nil
 }
 
@@ -232,6 +241,9 @@ func (r *run) failed(ctx, firm context.Context, i install, j judgement) (executo
 		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host tell more."
 	}
 	why := fmt.Sprintf("The installer of %s failed: %s.", i, j.Why)
+	if len(r.plan.MCU.Cards) > 0 {
+		why += fmt.Sprintf(" The MCUs run %s and keep it.", r.plan.MCU.Version)
+	}
 	if r.order.rollback {
 		return r.rollBack(ctx, firm, why, remedy)
 	}

@@ -2,9 +2,11 @@ package hdk
 
 import (
 	"fmt"
+	"slices"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
 )
 
 // effect is what an installation came to.
@@ -32,8 +34,13 @@ type judgement struct {
 }
 
 // judge weighs exit code and text: some failures exit with 0, and some success
-// is told only in words.
-func judge(exit executors.Exit, t *transcript) judgement {
+// is told only in words. rpm and dpkg have exit codes of their own and do not
+// pass on that of the installer, so there only words say that nothing is pending.
+func judge(format repository.Format, exit executors.Exit, t *transcript) judgement {
+	codes := []int{exitDone, exitReboot}
+	if format != repository.Run {
+		codes = codes[:1]
+	}
 	j := judgement{Attempt: exit.Attempt, Remedy: t.remedy}
 	fail := func(format string, args ...any) judgement {
 		j.Effect, j.Why = failed, fmt.Sprintf(format, args...)
@@ -42,13 +49,13 @@ func judge(exit executors.Exit, t *transcript) judgement {
 	switch {
 	case exit.Signal != "":
 		return fail("it was ended by a signal (%s)", exit.Signal)
-	case exit.Code != exitDone && exit.Code != exitReboot:
+	case !slices.Contains(codes, exit.Code):
 		return fail("%s (exit code %d)", t.said(), exit.Code)
 	case t.stopped:
 		return fail("it stopped without installing anything, with exit code %d", exit.Code)
 	case len(t.errors) > 0 && t.success == "":
 		return fail("%s (exit code %d)", t.said(), exit.Code)
-	case exit.Code == exitReboot || t.pending:
+	case exit.Code == exitReboot || t.pending || format != repository.Run && !t.atOnce:
 		j.Effect = pending
 	default:
 		j.Effect = active

@@ -24,8 +24,9 @@ type plan struct {
 	Course   course      `json:"course"`
 	Installs []install   `json:"installs,omitempty"` // in this order
 	// Returns are the packages of the former versions, for a rollback.
-	Returns  []install `json:"returns,omitempty"`
-	Findings []finding `json:"findings,omitempty"`
+	Returns  []install   `json:"returns,omitempty"`
+	MCU      controllers `json:"mcu,omitzero"` // no version: nothing was asked for
+	Findings []finding   `json:"findings,omitempty"`
 }
 
 // course is the way an upgrade takes.
@@ -34,6 +35,7 @@ type course string
 const (
 	courseNone    course = "none"    // the target is installed and runs
 	courseRestart course = "restart" // it is installed and does not run yet
+	courseMCU     course = "mcu"     // it is installed and runs, and MCUs do not
 	courseUpgrade course = "upgrade" // firmware, then driver
 	courseFirst   course = "first"   // nothing is installed: driver, then firmware
 	courseRevive  course = "revive"  // the driver is down: driver, restart, firmware
@@ -47,6 +49,27 @@ type install struct {
 
 func (i install) String() string {
 	return fmt.Sprintf("%s %s", i.Package.Kind, i.Package.Version)
+}
+
+// argv is the command that installs the package at path. An rpm or deb brings
+// the same installer as its scripts, which take no options; that it is there
+// already or is older than what is there is no reason to refuse it.
+func (i install) argv(path string) []string {
+	switch i.Package.Format() {
+	case repository.RPM:
+		return []string{"rpm", "--upgrade", "--replacepkgs", "--oldpackage", path}
+	case repository.Deb:
+		return []string{"dpkg", "--install", path}
+	}
+	return append([]string{path}, i.Options...)
+}
+
+// how says in a few words how the package is installed.
+func (i install) how() string {
+	if i.Package.Format() == repository.Run {
+		return strings.Join(i.Options, " ")
+	}
+	return i.argv("")[0]
 }
 
 // makePlan looks, chooses and checks. It writes below the state directory only:
@@ -119,6 +142,7 @@ func (r *run) findTarget(ctx context.Context, p *plan, node ascend.Node) {
 		}
 	}
 	r.chart(p, node)
+	r.findControllers(ctx, p, index, err, node)
 	if len(p.Installs) == 0 {
 		return
 	}
@@ -128,7 +152,7 @@ func (r *run) findTarget(ctx context.Context, p *plan, node ascend.Node) {
 		return
 	}
 	for i := range p.Installs {
-		p.choose(index, &p.Installs[i].Package)
+		r.choose(p, index, &p.Installs[i].Package)
 	}
 	p.Installs = slices.DeleteFunc(p.Installs, func(i install) bool { return i.Package.File == "" })
 	if r.order.rollback {
@@ -182,16 +206,47 @@ func releases(index repository.Index) string {
 	return clipList(names, 20)
 }
 
-// choose finds the package of a kind and version, or blocks.
-func (p *plan) choose(index repository.Index, wanted *repository.Package) {
+// choose finds the package of a kind and version in a format that this host
+// takes, or blocks.
+func (r *run) choose(p *plan, index repository.Index, wanted *repository.Package) {
 	found := index.Find(p.Target.Driver, wanted.Kind, p.Chip, p.Arch, wanted.Version)
 	if len(found) == 0 && p.Chip != "" {
 		p.block(protocol.HDKPackageNotFound, "the repository has no %s %s for %s on %s", wanted.Kind, wanted.Version, p.Chip, p.Arch)
 		return
 	}
-	if len(found) > 0 {
-		*wanted = found[0]
+	takes := formats(r.host.Files())
+	for _, format := range takes {
+		if at := slices.IndexFunc(found, func(f repository.Package) bool { return f.Format() == format }); at >= 0 {
+			*wanted = found[at]
+			return
+		}
 	}
+	if len(found) > 0 {
+		p.block(protocol.HDKPackageNotFound, "the repository has %s %s only as %s, and this host takes %s", wanted.Kind, wanted.Version, found[0].Format(), clipList(words(takes), 9))
+	}
+}
+
+// formats are those of the packages that a host takes, the best first. What a
+// host is by its package database, not by the tools that happen to be on it.
+func formats(files fs.FS) []repository.Format {
+	takes := []repository.Format{repository.Run}
+	for _, database := range []struct {
+		path   string
+		format repository.Format
+	}{{"var/lib/dpkg/status", repository.Deb}, {"var/lib/rpm", repository.RPM}, {"usr/lib/sysimage/rpm", repository.RPM}} {
+		if _, err := fs.Stat(files, database.path); err == nil {
+			return append(takes, database.format, repository.Image)
+		}
+	}
+	return append(takes, repository.Image)
+}
+
+func words[T ~string](list []T) []string {
+	var all []string
+	for _, word := range list {
+		all = append(all, string(word))
+	}
+	return all
 }
 
 // findReturns finds the packages that a rollback needs: the safety net must be
@@ -206,7 +261,7 @@ func (r *run) findReturns(p *plan, index repository.Index) {
 			continue
 		}
 		back := install{Package: repository.Package{Kind: part.kind, Version: part.version}, Options: r.options("--upgrade")}
-		p.choose(index, &back.Package)
+		r.choose(p, index, &back.Package)
 		if back.Package.File != "" {
 			p.Returns = append(p.Returns, back)
 		}
@@ -219,6 +274,9 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 		return nil
 	}
 	packages := append(slices.Clone(p.Installs), p.Returns...)
+	if image := p.MCU.Package; image.File != "" {
+		packages = append(packages, install{Package: image})
+	}
 	for n, i := range packages {
 		told := func(bytes int64) {
 			share := float64(n) + float64(bytes)/float64(i.Package.Size)

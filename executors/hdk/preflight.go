@@ -26,6 +26,9 @@ func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding
 		found = append(found, r.unlessForced(r.use(ctx, p.Before, running))...)
 	}
 	found = append(found, otherInstallers(running)...)
+	if p.Course == courseMCU {
+		return found
+	}
 	found = append(found, r.space(p)...)
 	found = append(found, owner(node, files)...)
 	found = append(found, r.unlessForced(ranges(p, node))...)

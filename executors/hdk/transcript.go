@@ -18,6 +18,7 @@ type transcript struct {
 	percent int
 	success string   // the sentence that claims success
 	pending bool     // it takes effect after a restart
+	atOnce  bool     // it has taken effect
 	stopped bool     // it gave up and calls that no failure
 	errors  []string // what it complains of, in order
 	remedy  string   // for the first complaint that is known
@@ -41,6 +42,10 @@ var (
 
 	succeeded = regexp.MustCompile(`(?i)package (?:installed|upgraded) successfully!|package install(?:ed)? success!|package installed finished!`)
 	needsBoot = regexp.MustCompile(`(?i)reboot needed|reboot now or after|check after reboot`)
+	immediate = regexp.MustCompile(`(?i)takes effect immediately`)
+	// What other programs complain of: rpm, to which a script that fails after the
+	// installation is no failure, dpkg, and whatever unpacks onto a full disk.
+	foreign = regexp.MustCompile(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed)|No space left on device`)
 )
 
 // complaint is a sentence with which an installer fails, and what to do then.
@@ -65,9 +70,13 @@ var complaints = []complaint{
 	{text(`Download and install the \S+ driver package`), "", "Upgrade to the version it names first, then to this one."},
 	{text(`crl_check failed|signature verification failed`), "", "Get the package from Huawei again; its signature or the host's revocation list does not fit."},
 	{text(`Dkms install failed|Driver_ko_install`), "", "The kernel module could not be built or loaded: install gcc, make, dkms and the headers of the running kernel, remove /var/lib/dkms/davinci_ascend, then create the job again."},
+	{text(`No space left on device`), "", "Make room on the host's disk, then create the job again."},
 	{text(`Device startup (?:fail|timeout)`), "", "The chips did not start: restart the host, then create the job again."},
 	{text(`driver is not running`), "", "Restart the host or install the driver first, then create the job again."},
 	{text(`retry after uninstall and reboot`), "", "The former version is gone and the new one not complete: create the job again, with is_reboot; if it fails again, uninstall, restart and install anew."},
+	{text(`(?:transaction|frontend) lock`), "", "Another package is being installed on the host: wait for it to end, then create the job again."},
+	{text(`Failed dependencies|dependency problems`), "", "Install what the package depends on (the task's output names it), then create the job again."},
+	{text(`not an rpm package|not a Debian format archive`), "", "Put the right file into the repository and write its index again."},
 	{text(`only support one type|Unrecognized|cannot be used with`), "0x0004", "The package knows other options: report its name and version."},
 }
 
@@ -114,7 +123,8 @@ func (t *transcript) end() {
 		t.success = printable(line)
 	}
 	t.pending = t.pending || needsBoot.MatchString(line)
-	if weight == "ERROR" || weight == "" && errNumber.MatchString(line) {
+	t.atOnce = t.atOnce || immediate.MatchString(line)
+	if weight == "ERROR" || foreign.MatchString(line) || weight == "" && errNumber.MatchString(line) {
 		t.complain(line)
 	}
 }

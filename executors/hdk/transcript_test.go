@@ -10,6 +10,7 @@ import (
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
 )
 
 func read(t testing.TB, text string) *transcript {
@@ -66,6 +67,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"user not in group":         {failure("ERR_NO:0x0096;ERR_DES:User a is not in the group b"), 1, failed, "User a is not in the group b (exit code 1)", "into the group"},
 		"options":                   {failure("ERR_NO:0x0004;ERR_DES:Unrecognized parameters: --x."), 1, failed, "Unrecognized parameters: --x (exit code 1)", "other options"},
 		"no space":                  {failure("free space only 12M, cannot install driver package"), 1, failed, "free space only 12M, cannot install driver package (exit code 1)", "Make room"},
+		"unpacking, no space":       {"tar: ./driver.bin: Cannot write: No space left on device\n", 1, failed, "tar: ./driver.bin: Cannot write: No space left on device (exit code 1)", "Make room"},
 		"tools":                     {failure("The list of missing tools: lspci,ifconfig,"), 1, failed, "The list of missing tools: lspci,ifconfig, (exit code 1)", "Install the tools"},
 		"busy":                      {failure("The davinci nodes are occupied by some processes, please stop processes and install or uninstall again, details in : /var/log/ascend_seclog/ascend_install.log"), 1, failed, "The davinci nodes are occupied by some processes, please stop processes and install or uninstall again, details in : /var/log/ascend_seclog/ascend_install.log (exit code 1)", "Stop what uses"},
 		"revoked":                   {failure("Device_images_crl_check failed"), 1, failed, "Device_images_crl_check failed (exit code 1)", "signature"},
@@ -79,9 +81,40 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"chips do not start":        {failure("Device startup timeout"), 1, failed, "Device startup timeout (exit code 1)", "restart the host"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := judge(executors.Exit{Code: c.code}, read(t, c.text))
+			j := judge(repository.Run, executors.Exit{Code: c.code}, read(t, c.text))
 			if j.Effect != c.effect || j.Why != c.why || !strings.Contains(j.Remedy, c.remedy) || (c.remedy == "") != (j.Remedy == "") {
 				t.Errorf("got %+v", j)
+			}
+		})
+	}
+}
+
+// What rpm and dpkg print around the same scripts; their exit codes are their own.
+func TestWhatAPackageManagerSays(t *testing.T) {
+	const reboot = "[Driver] [t] [INFO]Driver package installed successfully! Reboot needed for installation/upgrade to take effect!\n"
+	for name, c := range map[string]struct {
+		text   string
+		code   int
+		effect effect
+		why    string
+		remedy string // part of it
+	}{
+		"installed, reboot":      {"Preparing...\n" + reboot, 0, pending, "", ""},
+		"installed, reset hot":   {"[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
+		"installed without word": {"", 0, pending, "", ""},
+		"dpkg's own 2":           {"dpkg: error: dpkg frontend lock was locked by another process with pid 4711\n", 2, failed, "dpkg: error: dpkg frontend lock was locked by another process with pid 4711 (exit code 2)", "Another package"},
+		"rpm's lock":             {"error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\n", 1, failed, "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable) (exit code 1)", "Another package"},
+		"dependencies":           {"error: Failed dependencies:\n\tdkms is needed by Ascend910B-driver-25.5.2-1.aarch64\n", 1, failed, "error: Failed dependencies: (exit code 1)", "depends"},
+		"a script before":        {"[Driver] [t] [ERROR]Arch mismatch\nerror: %prein(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1\nerror: Ascend910B-driver-25.5.2-1.aarch64: install failed\n", 1, failed, "Arch mismatch / error: %prein(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1 / error: Ascend910B-driver-25.5.2-1.aarch64: install failed (exit code 1)", "another chip"},
+		"a script after":         {"warning: %post(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1\n", 0, failed, "warning: %post(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1 (exit code 0)", ""},
+		"no package":             {"error: x.rpm: not an rpm package (or package manifest)\n", 1, failed, "error: x.rpm: not an rpm package (or package manifest) (exit code 1)", "right file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, format := range []repository.Format{repository.RPM, repository.Deb} {
+				j := judge(format, executors.Exit{Code: c.code}, read(t, c.text))
+				if j.Effect != c.effect || j.Why != c.why || !strings.Contains(j.Remedy, c.remedy) {
+					t.Errorf("%s: got %+v", format, j)
+				}
 			}
 		})
 	}
@@ -100,7 +133,7 @@ func TestProgressInBothForms(t *testing.T) {
 }
 
 func TestASignalIsAFailure(t *testing.T) {
-	if j := judge(executors.Exit{Code: 137, Signal: "killed"}, read(t, "")); j.Effect != failed || !strings.Contains(j.Why, "killed") {
+	if j := judge(repository.Run, executors.Exit{Code: 137, Signal: "killed"}, read(t, "")); j.Effect != failed || !strings.Contains(j.Why, "killed") {
 		t.Errorf("got %+v", j)
 	}
 }
@@ -146,7 +179,7 @@ func FuzzTranscript(f *testing.F) {
 		whole := &transcript{}
 		whole.write(printed)
 		whole.close()
-		a, b := judge(executors.Exit{Code: code}, heard), judge(executors.Exit{Code: code}, whole)
+		a, b := judge(repository.Run, executors.Exit{Code: code}, heard), judge(repository.Run, executors.Exit{Code: code}, whole)
 		if a != b {
 			t.Errorf("in pieces %+v, whole %+v", a, b)
 		}

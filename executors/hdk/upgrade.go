@@ -45,6 +45,10 @@ type Upgrade struct {
 	// Limit is how long one installer may run before the task ends without it;
 	// it is not killed even then; 0: 1 h.
 	Limit time.Duration
+	// Rest is how long a card's MCU rests when writing its image was cut; 0: 10 min.
+	Rest time.Duration
+	// Settle is how long an MCU may take to run a new image; 0: 2 min.
+	Settle time.Duration
 	// Hooks are run around what is done.
 	Hooks Hooks
 }
@@ -53,6 +57,7 @@ type Upgrade struct {
 type order struct {
 	driver   ascend.Version
 	firmware ascend.Version // "": the release's
+	mcu      ascend.Version // "": as it is
 	force    bool
 	rollback bool
 	dryRun   bool
@@ -67,6 +72,11 @@ func parseOrder(spec executors.Spec) (order, error) {
 	if text := spec["firmware_version"]; text != "" {
 		if o.firmware, err = ascend.ParseVersion(text); err != nil {
 			return order{}, executors.Fail(protocol.SpecInvalid, "spec.firmware_version: %w. Nothing was started. Give a version such as 7.5.0.5.220.", err)
+		}
+	}
+	if text := spec["mcu_version"]; text != "" {
+		if o.mcu, err = ascend.ParseVersion(text); err != nil {
+			return order{}, executors.Fail(protocol.SpecInvalid, "spec.mcu_version: %w. Nothing was started. Give a version such as 25.50.10.", err)
 		}
 	}
 	return o, nil
@@ -100,8 +110,8 @@ func (u Upgrade) Execute(ctx context.Context, host executors.Host, spec executor
 		return executors.Result{Message: r.plan.outlook(), Unchanged: true}, nil
 	case r.plan.Course == courseNone:
 		host.Progress(100, "nothing to do")
-		return executors.Result{Message: r.plan.Before.Message, Unchanged: true}, nil
-	case r.plan.Course == courseRestart:
+		return r.withControllers(ctx, executors.Result{Message: r.plan.Before.Message, Unchanged: true})
+	case r.plan.Course == courseRestart && len(r.plan.MCU.Cards) == 0:
 		return r.around(ctx, func(ctx context.Context) (executors.Result, error) { return r.leave(ctx, true) })
 	}
 	return r.around(ctx, r.install)
@@ -117,6 +127,8 @@ func (u Upgrade) withDefaults() Upgrade {
 	orElse(&u.SecondLook, 10*time.Second)
 	orElse(&u.Every, 5*time.Second)
 	orElse(&u.Limit, time.Hour)
+	orElse(&u.Rest, 10*time.Minute)
+	orElse(&u.Settle, 2*time.Minute)
 	if u.Arch == "" {
 		u.Arch = machine()
 	}

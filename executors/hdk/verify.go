@@ -29,9 +29,12 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	case o.dryRun:
 		return executors.Result{Message: r.plan.outlook(), Unchanged: true}, nil
 	case r.plan.Course == courseNone:
-		return executors.Result{Message: r.plan.Before.Message, Unchanged: true}, nil
+		return r.withControllers(ctx, executors.Result{Message: r.plan.Before.Message, Unchanged: true})
 	}
 	result, err := r.verify(ctx)
+	if err == nil {
+		result, err = r.withControllers(ctx, result)
+	}
 	if errors.Is(err, executors.ErrStopping) {
 		return executors.Result{}, err
 	}

@@ -1,6 +1,9 @@
 package fakehost
 
 import (
+	"archive/zip"
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -17,14 +20,30 @@ import (
 const (
 	Driver   = "driver"
 	Firmware = "firmware"
+	MCU      = "mcu"
 )
+
+// The formats of packages. An rpm or deb of a fake host is the archive of a run
+// package behind the first bytes of its own format: the host's rpm and dpkg
+// run it as the scripts that a real one brings, which are the same installer.
+const (
+	Run = "run"
+	RPM = "rpm"
+	Deb = "deb"
+	HPM = "hpm" // an MCU's image
+	Zip = "zip" // the image and its signature
+)
+
+// Magic is how a file of a format begins; "" for those that begin as they like.
+var Magic = map[string]string{RPM: "\xed\xab\xee\xdb\n", Deb: "!<arch>\n", HPM: "ASCEND-MCU "}
 
 // ErrNoMakeself says that the program that makes the archives is missing.
 var ErrNoMakeself = errors.New("fakehost: makeself is not installed: apt-get install makeself")
 
 // Package describes an HDK package to build.
 type Package struct {
-	Kind    string // Driver or Firmware
+	Kind    string // Driver, Firmware or MCU
+	Format  string // if empty, Run; an MCU's is HPM or Zip
 	Chip    string // 910b, 910_93, 310p, 310b
 	Arch    string // uname -m; if empty, this machine's. Firmware has none.
 	Version string
@@ -66,15 +85,27 @@ func (p Package) FileName() string {
 	if chip == "910_93" {
 		chip = "A3"
 	}
-	if p.Kind == Firmware {
-		return fmt.Sprintf("Ascend-hdk-%s-npu-firmware_%s.run", chip, p.Version)
+	switch {
+	case p.Kind == MCU:
+		return fmt.Sprintf("Ascend-hdk-%s-mcu_%s.%s", chip, p.Version, p.format())
+	case p.Format == RPM:
+		return fmt.Sprintf("Ascend-hdk-%s-npu-%s-%s-1.%s.rpm", chip, p.Kind, p.Version, strings.ReplaceAll(p.arch(), "_", "-"))
+	case p.Kind == Firmware:
+		return fmt.Sprintf("Ascend-hdk-%s-npu-firmware_%s.%s", chip, p.Version, p.format())
 	}
-	return fmt.Sprintf("Ascend-hdk-%s-npu-driver_%s_linux-%s.run", chip, p.Version, strings.ReplaceAll(p.arch(), "_", "-"))
+	return fmt.Sprintf("Ascend-hdk-%s-npu-driver_%s_linux-%s.%s", chip, p.Version, strings.ReplaceAll(p.arch(), "_", "-"), p.format())
+}
+
+func (p Package) format() string {
+	if p.Kind == MCU {
+		return cmp.Or(p.Format, HPM)
+	}
+	return cmp.Or(p.Format, Run)
 }
 
 func (p Package) arch() string {
 	switch {
-	case p.Kind == Firmware:
+	case p.Kind != Driver:
 		return "noarch"
 	case p.Arch == "":
 		return machineArch()
@@ -100,7 +131,7 @@ func BuildPackages(dir string, packages []Package) ([]Built, error) {
 	}
 	var built []Built
 	for _, p := range packages {
-		b, err := p.build(dir, header)
+		b, err := p.buildAny(dir, header)
 		if err != nil {
 			return built, fmt.Errorf("fakehost: build %s: %w", p.FileName(), err)
 		}
@@ -114,6 +145,55 @@ const startScript = `#!/bin/sh
 command -v ascend-fake-installer >/dev/null || { echo "no fake host's /usr/local/sbin is in PATH"; exit 1; }
 exec ascend-fake-installer "$PWD" "$@"
 `
+
+// buildAny builds a package of any kind and format.
+func (p Package) buildAny(dir string, header []byte) (Built, error) {
+	if p.Kind == MCU {
+		return p.buildImage(dir)
+	}
+	b, err := p.build(dir, header)
+	if magic := Magic[p.Format]; err == nil && magic != "" {
+		var archive []byte
+		if archive, err = os.ReadFile(b.Path); err == nil {
+			err = replaceFile(b.Path, append([]byte(magic), archive...), 0o644)
+		}
+		if err == nil {
+			b.Size, b.SHA256, err = measure(b.Path)
+		}
+	}
+	return b, err
+}
+
+// buildImage writes an MCU's image: a line that says whose and which it is.
+func (p Package) buildImage(dir string) (Built, error) {
+	b := Built{Package: p, Path: filepath.Join(dir, p.FileName())}
+	b.Arch = p.arch()
+	content := []byte(Magic[HPM] + p.Chip + " " + p.Version + "\n")
+	if p.format() == Zip {
+		var packed bytes.Buffer
+		archive := zip.NewWriter(&packed)
+		image := p
+		image.Format = HPM
+		for name, text := range map[string][]byte{image.FileName(): content, image.FileName() + ".cms": []byte("signature"), "crldata.crl": []byte("revoked: none")} {
+			file, err := archive.Create(name)
+			if err == nil {
+				_, err = file.Write(text)
+			}
+			if err != nil {
+				return Built{}, err
+			}
+		}
+		if err := archive.Close(); err != nil {
+			return Built{}, err
+		}
+		content = packed.Bytes()
+	}
+	err := replaceFile(b.Path, content, 0o644)
+	if err == nil {
+		b.Size, b.SHA256, err = measure(b.Path)
+	}
+	return b, err
+}
 
 func (p Package) build(dir string, header []byte) (Built, error) {
 	work, err := os.MkdirTemp(dir, ".build-*")

@@ -30,6 +30,9 @@ const (
 	InstallSlow           Fault = "install_slow"
 	InstallStops          Fault = "install_stops"
 	DiskFull              Fault = "disk_full"
+	PackagesLocked        Fault = "packages_locked"
+	MCUFails              Fault = "mcu_fails"
+	MCUStaysOld           Fault = "mcu_stays_old"
 	VersionStaysOld       Fault = "version_stays_old"
 	VersionInfoMissing    Fault = "version_info_missing"
 	VersionInfoDamaged    Fault = "version_info_damaged"
@@ -99,6 +102,9 @@ func Faults() []FaultHelp {
 		{InstallSlow, []string{"factor", "kind"}, "an installer takes factor (10) times its time"},
 		{InstallStops, []string{"kind"}, "an installer says \"installation Stoped!\" and exits 0 with nothing installed, even with --quiet"},
 		{DiskFull, []string{"kind"}, "an installer says there is no space"},
+		{PackagesLocked, nil, "rpm and dpkg say that another of their kind runs"},
+		{MCUFails, []string{"card", "says"}, "npu-smi upgrade -t mcu says \"Failed to upgrade the MCU firmware.\" (says) for a card"},
+		{MCUStaysOld, []string{"card"}, "a card's MCU runs its old image after the new one was activated"},
 		{VersionStaysOld, []string{"kind"}, "what is pending stays pending over reboots, the old version runs"},
 		{VersionInfoMissing, []string{"kind"}, "version.info (kind: driver or firmware only) is not there"},
 		{VersionInfoDamaged, []string{"kind"}, "version.info is cut and full of zeros"},

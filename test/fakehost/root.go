@@ -27,15 +27,18 @@ var toolPaths = map[string][]string{
 // writeFixed writes what New alone writes: afterwards a test may change it.
 func (h *Host) writeFixed(s State, binary string) error {
 	files := map[string]string{
-		"/etc/passwd":     "root:x:0:0:root:/root:/bin/bash\nHwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n",
-		"/etc/group":      "root:x:0:\nHwHiAiUser:x:1000:\n",
-		"/etc/os-release": "NAME=\"openEuler\"\nVERSION=\"22.03 (LTS-SP4)\"\nID=\"openEuler\"\nVERSION_ID=\"22.03\"\nPRETTY_NAME=\"openEuler 22.03 (LTS-SP4)\"\n",
-		"/etc/machine-id": strings.ReplaceAll(uuid(s.Seed+"|machine"), "-", "") + "\n",
-		"/proc/meminfo":   "MemTotal:       1583964160 kB\nMemFree:        1480211456 kB\nMemAvailable:   1497804800 kB\nHugePages_Total:       0\n",
-		"/proc/cmdline":   "BOOT_IMAGE=/vmlinuz-" + Kernel + " root=/dev/mapper/openeuler-root ro\n",
+		"/etc/passwd":               "root:x:0:0:root:/root:/bin/bash\nHwHiAiUser:x:1000:1000::/home/HwHiAiUser:/bin/bash\n",
+		"/etc/group":                "root:x:0:\nHwHiAiUser:x:1000:\n",
+		"/etc/os-release":           "NAME=\"openEuler\"\nVERSION=\"22.03 (LTS-SP4)\"\nID=\"openEuler\"\nVERSION_ID=\"22.03\"\nPRETTY_NAME=\"openEuler 22.03 (LTS-SP4)\"\n",
+		"/etc/machine-id":           strings.ReplaceAll(uuid(s.Seed+"|machine"), "-", "") + "\n",
+		"/proc/meminfo":             "MemTotal:       1583964160 kB\nMemFree:        1480211456 kB\nMemAvailable:   1497804800 kB\nHugePages_Total:       0\n",
+		"/var/lib/rpm/rpmdb.sqlite": "",
+		"/proc/cmdline":             "BOOT_IMAGE=/vmlinuz-" + Kernel + " root=/dev/mapper/openeuler-root ro\n",
 	}
 	scripts := map[string]string{
 		"/usr/bin/docker":                       "tool docker --host",
+		"/usr/bin/rpm":                          "tool rpm --host",
+		"/usr/bin/dpkg":                         "tool dpkg --host",
 		"/usr/bin/dmesg":                        "tool dmesg --host",
 		"/usr/bin/timedatectl":                  "tool timedatectl --host",
 		"/usr/bin/journalctl":                   "tool journalctl --host",

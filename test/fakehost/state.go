@@ -1,6 +1,7 @@
 package fakehost
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,11 @@ type State struct {
 	InstallForAll bool   `json:"install_for_all,omitempty"`
 	// Complete is false from the start of a driver installation to its end.
 	Complete bool `json:"complete"`
+
+	// MCU is the image that a card's management controller runs, where it is not
+	// FirstMCU; MCUWritten is one that is written and does not run yet.
+	MCU        map[int]string `json:"mcu,omitempty"`
+	MCUWritten map[int]string `json:"mcu_written,omitempty"`
 
 	Chips  []Chip         `json:"chips"`
 	Faults map[Fault]Args `json:"faults,omitempty"`
@@ -163,6 +169,12 @@ func (s State) Hits(f Fault, npu int) (Args, bool) {
 }
 
 func (s State) lastNPU() int { return s.Chips[len(s.Chips)-1].NPU }
+
+// FirstMCU is what the management controllers of a new host run.
+const FirstMCU = "23.3.13"
+
+// MCUOf is the image that a card's management controller runs.
+func (s State) MCUOf(npu int) string { return cmp.Or(s.MCU[npu], FirstMCU) }
 
 // Profile describes the host's model.
 func (s State) Profile() Profile {

@@ -37,8 +37,8 @@ type Host struct {
 	files  fs.FS
 	memos  map[string]json.RawMessage
 	steps  []*attempt
-	cut    map[string]bool // steps whose next attempt loses its end
-	asked  map[string]int  // since the last Replay, how often a step was asked for
+	cut    map[string]int // how many of a step's next attempts lose their end
+	asked  map[string]int // since the last Replay, how often a step was asked for
 	output bytes.Buffer
 	said   []Progress
 
@@ -72,7 +72,7 @@ func New(t testing.TB, root string) *Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]bool{}, restarted: map[string]bool{}, scratch: t.TempDir()}
+	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]int{}, restarted: map[string]bool{}, scratch: t.TempDir()}
 	h.Replay()
 	return h
 }
@@ -81,8 +81,9 @@ func New(t testing.TB, root string) *Host {
 func (h *Host) Replay() { h.asked = map[string]int{} }
 
 // Cut makes the next attempt of a step lose its end: the program runs, and
-// Command answers ErrInterrupted, now and on every replay.
-func (h *Host) Cut(step string) { h.cut[step] = true }
+// Command answers ErrInterrupted, now and on every replay. Called twice it does so
+// with the attempt after that too.
+func (h *Host) Cut(step string) { h.cut[step]++ }
 
 // Output is what the item printed, its programs included.
 func (h *Host) Output() string { return h.output.String() }

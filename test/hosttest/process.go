@@ -110,8 +110,8 @@ func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) err
 	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began), Code: code, Signal: signal}
 	a.output = printed.kept.Bytes()
 	switch {
-	case h.cut[a.step]:
-		delete(h.cut, a.step)
+	case h.cut[a.step] > 0:
+		h.cut[a.step]--
 		a.exit, a.err = executors.Exit{}, fmt.Errorf("step %s: %w", a.step, executors.ErrInterrupted)
 	case ctx.Err() != nil:
 		a.err = fmt.Errorf("step %s: %w", a.step, context.Cause(ctx))

@@ -31,9 +31,11 @@ agents can use the folder as hdk.repository, directly or behind a web server.
 
 Chip, architecture and versions come from the file names; sizes and SHA-256 are
 computed; the ranges in which driver and firmware go together are read out of the
-packages, which are not run. Packages in one subfolder belong together. Elsewhere
-a driver gets the firmware that it was published with, or, where that is not
-known, every firmware that may run with it: jobs then say firmware_version.`,
+run packages, which are not run; an rpm or deb is not looked into. Packages in one
+subfolder belong together. Elsewhere a driver gets the firmware that it was
+published with, or, where that is not known, every firmware that may run with it:
+jobs then say firmware_version. An image for MCUs (hpm, or Huawei's zip) is listed
+with every driver of its chip; jobs name it in mcu_version.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			info, err := os.Stat(given[0])

@@ -10,6 +10,7 @@ package repository
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,6 +35,19 @@ type Kind string
 const (
 	Driver   Kind = "driver"
 	Firmware Kind = "firmware"
+	MCU      Kind = "mcu" // the image of the cards' management controller
+)
+
+// Format is how a package is packed.
+type Format string
+
+// The formats. An image is what npu-smi itself writes into a card: an .hpm, or
+// the zip in which Huawei gives it together with its signature.
+const (
+	Run   Format = "run"
+	RPM   Format = "rpm"
+	Deb   Format = "deb"
+	Image Format = "image"
 )
 
 // NoArch is the arch of a package that runs on any host.
@@ -63,6 +77,17 @@ type Package struct {
 	// Requires are the ranges in which the other kind's version must be, as the
 	// package declares them; "" if it declares none.
 	Requires string `json:"requires,omitempty"`
+}
+
+// Format is told by the file's name; "" if it tells none.
+func (p Package) Format() Format {
+	switch ext := strings.ToLower(path.Ext(p.File)); ext {
+	case ".run", ".rpm", ".deb":
+		return Format(ext[1:])
+	case ".hpm", ".zip":
+		return Image
+	}
+	return ""
 }
 
 var (

@@ -18,22 +18,37 @@ import (
 )
 
 // Names of packages as Huawei gives them, such as
-// Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run and
-// Atlas-A5-hdk-npu-firmware_7.8.0.7.220.run.
-var packageName = regexp.MustCompile(`(?i)^(?:Ascend-hdk-([a-z0-9_]+)-npu|Atlas-(A5)-hdk-npu)-(driver|firmware)(?:-soc)?_([0-9][^_]*)(?:_linux-(aarch64|x86-64|x86_64))?\.run$`)
+// Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run,
+// Ascend-hdk-910b-npu-driver-25.5.2-1.aarch64.rpm,
+// Atlas-A5-hdk-npu-firmware_7.8.0.7.220.run and
+// Ascend-hdk-910b-mcu_25.50.10.hpm, which is also given as a zip.
+var (
+	packageName = regexp.MustCompile(`(?i)^(?:Ascend-hdk-([a-z0-9_]+)-npu|Atlas-(A5)-hdk-npu)-(driver|firmware)(?:-soc)?[_-]([0-9][0-9a-z.]*?)(?:-[0-9]+)?(?:[._](?:linux-)?(aarch64|arm64|x86-64|x86_64|amd64|noarch|all))?\.(?:run|rpm|deb)$`)
+	mcuName     = regexp.MustCompile(`(?i)^Ascend-hdk-([a-z0-9_]+)-mcu_([0-9][0-9.]*)\.(?:hpm|zip)$`)
+)
+
+// archNames are the names of architectures that are not those of uname -m.
+var archNames = map[string]string{"": NoArch, "all": NoArch, "arm64": "aarch64", "x86-64": "x86_64", "amd64": "x86_64"}
 
 // ParseName reads what a package's file name tells: kind, chip, arch, version.
 func ParseName(name string) (Package, error) {
-	match := packageName.FindStringSubmatch(name)
-	if match == nil {
+	kind, chip, version, arch := "", "", "", ""
+	if match := packageName.FindStringSubmatch(name); match != nil {
+		kind, chip, version, arch = match[3], cmp.Or(match[1], match[2]), match[4], strings.ToLower(match[5])
+	} else if match := mcuName.FindStringSubmatch(name); match != nil {
+		kind, chip, version = string(MCU), match[1], match[2]
+	} else {
 		return Package{}, fmt.Errorf("%.120q is not named as an HDK package", name)
 	}
-	version, err := ascend.ParseVersion(match[4])
+	parsed, err := ascend.ParseVersion(version)
 	if err != nil {
 		return Package{}, err
 	}
-	p := Package{Kind: Kind(strings.ToLower(match[3])), Version: version, Arch: NoArch}
-	switch chip := strings.ToLower(cmp.Or(match[1], match[2])); chip {
+	p := Package{Kind: Kind(strings.ToLower(kind)), Version: parsed, Arch: arch}
+	if name, other := archNames[arch]; other {
+		p.Arch = name
+	}
+	switch chip := strings.ToLower(chip); chip {
 	case "a2":
 		p.Chip = ascend.Chip910B
 	case "a3":
@@ -42,9 +57,6 @@ func ParseName(name string) (Package, error) {
 		p.Chip = ascend.Chip950
 	default:
 		p.Chip = ascend.Chip(chip)
-	}
-	if arch := strings.ToLower(match[5]); arch != "" {
-		p.Arch = strings.ReplaceAll(arch, "-", "_")
 	}
 	if p.Kind == Driver && p.Arch == NoArch {
 		return Package{}, fmt.Errorf("%.120q names no architecture", name)
@@ -56,7 +68,8 @@ func ParseName(name string) (Package, error) {
 // digests, and the ranges declared in the archives. Packages in one subfolder
 // belong together. Elsewhere a release is a driver with the firmware that it was
 // published with, or, where that is not known or not there, with every firmware
-// that may run with it by the ranges that the two declare. notes say what was left out
+// that may run with it by the ranges that the two declare; and an MCU's image is
+// listed with every driver of its chip, as nothing tells with which it belongs. notes say what was left out
 // and what could not be read.
 func Scan(files fs.FS) (index Index, notes []string, err error) {
 	byFolder := map[string][]Package{}
@@ -64,7 +77,7 @@ func Scan(files fs.FS) (index Index, notes []string, err error) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() || !strings.HasSuffix(strings.ToLower(name), ".run") {
+		if entry.IsDir() || (Package{File: name}).Format() == "" {
 			return nil
 		}
 		p, note, err := describe(files, name)
@@ -112,6 +125,12 @@ func describe(files fs.FS, name string) (p Package, note string, err error) {
 		return Package{}, "", fmt.Errorf("read %s: %w", name, err)
 	}
 	p.File, p.SHA256 = name, hex.EncodeToString(sum.Sum(nil))
+	switch {
+	case p.Kind == MCU:
+		return p, "", nil
+	case p.Format() != Run:
+		return p, name + ": an rpm or deb is not looked into; it is listed without ranges", nil
+	}
 	again, err := files.Open(name)
 	if err != nil {
 		return Package{}, "", err
@@ -152,7 +171,8 @@ func group(packages []Package, together bool) (releases []Release, alone []Packa
 		r.Packages = append(r.Packages, p)
 		for _, fw := range packages {
 			listed := slices.ContainsFunc(r.Packages, func(q Package) bool { return q.File == fw.File })
-			if fw.Kind == Firmware && fw.Chip == p.Chip && !listed && (together || p.goesWith(fw, packages)) {
+			goes := fw.Kind == MCU || fw.Kind == Firmware && (together || p.goesWith(fw, packages))
+			if goes && fw.Chip == p.Chip && !listed {
 				r.Packages = append(r.Packages, fw)
 				used[fw.File] = true
 			}
@@ -162,7 +182,7 @@ func group(packages []Package, together bool) (releases []Release, alone []Packa
 		releases = append(releases, *byVersion[v])
 	}
 	for _, p := range packages {
-		if p.Kind == Firmware && !used[p.File] {
+		if p.Kind != Driver && !used[p.File] {
 			alone = append(alone, p)
 		}
 	}

@@ -50,6 +50,9 @@ func npuSmi(c *call, args []string) int {
 	case "info":
 		return c.info(args[1:])
 	}
+	if args[0] == "upgrade" && c.state.Profile().Server {
+		return c.upgrade(args[1:])
+	}
 	c.printf("This device does not support %s.\n", args[0])
 	return 0
 }

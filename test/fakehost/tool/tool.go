@@ -1,6 +1,6 @@
 // Package tool plays the programs an Ascend driver package brings - npu-smi,
-// hccn_tool, upgrade-tool -, ascend-dmi, docker, dmesg, timedatectl and
-// journalctl, from the state of a fake host.
+// hccn_tool, upgrade-tool -, ascend-dmi, docker, dmesg, timedatectl,
+// journalctl, rpm and dpkg, from the state of a fake host.
 package tool
 
 import (
@@ -31,6 +31,8 @@ var tools = map[string]func(*call, []string) int{
 	"ascend-dmi":   ascendDMI,
 	"msnpureport":  msnpureport,
 	"journalctl":   journalctl,
+	"rpm":          rpm,
+	"dpkg":         dpkg,
 }
 
 // Run plays the tool with these arguments (without its name) and returns the exit

@@ -8,13 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
-
-// Envelope is a signed statement: DSSE 1.0
-// (https://github.com/secure-systems-lab/dsse), one Ed25519 signature.
-type Envelope = dsse.Envelope
 
 // Payload types of the statements of a mailbox. Another major version is
 // another type.
@@ -78,8 +72,8 @@ func Seal(private ed25519.PrivateKey, statement any) (Envelope, error) {
 func SealPayload(private ed25519.PrivateKey, payloadType string, payload []byte) (Envelope, error) {
 	e := Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload)}
 	if private != nil {
-		sig := ed25519.Sign(private, dsse.PAE(payloadType, payload))
-		e.Signatures = []dsse.Signature{{KeyID: KeyOf(private).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
+		sig := ed25519.Sign(private, SignedBytes(payloadType, payload))
+		e.Signatures = []Signature{{KeyID: KeyOf(private).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
 	}
 	if n := envelopeSize(e); n > MaxEnvelope {
 		return Envelope{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, n, MaxEnvelope)
@@ -101,7 +95,7 @@ func (r Keyring) Open(e Envelope) (Statement, error) {
 	if n := envelopeSize(e); n > MaxEnvelope {
 		return Statement{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, n, MaxEnvelope)
 	}
-	payload, err := e.DecodeB64Payload()
+	payload, err := e.Content()
 	if err != nil {
 		return Statement{}, fmt.Errorf("%w: payload is not base64", ErrUnparsable)
 	}
@@ -125,7 +119,7 @@ func (r Keyring) verify(e Envelope, payload []byte) (keyID string, err error) {
 		return "", ErrUnsigned
 	}
 	err = ErrUnknownKey
-	message := dsse.PAE(e.PayloadType, payload)
+	message := SignedBytes(e.PayloadType, payload)
 	for _, s := range e.Signatures {
 		for _, k := range r.Keys {
 			if s.KeyID != k.ID() {
@@ -167,7 +161,7 @@ func parseStatement(payloadType string, payload []byte) (s Statement, err error)
 
 // Digest is the identity of an envelope's content, or "" if it has none.
 func Digest(e Envelope) string {
-	payload, err := e.DecodeB64Payload()
+	payload, err := e.Content()
 	if err != nil {
 		return ""
 	}

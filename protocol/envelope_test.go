@@ -118,7 +118,7 @@ func TestOpenAccepts(t *testing.T) {
 			e.Signatures = append(with(good, func(e *Envelope) { e.Signatures[0].Sig = "" }).Signatures, e.Signatures...)
 		}), ring(key), KeyOf(key).ID()},
 		{"a payload in the other base64 that DSSE allows", with(good, func(e *Envelope) {
-			raw, _ := e.DecodeB64Payload()
+			raw, _ := e.Content()
 			e.Payload = base64.URLEncoding.EncodeToString(raw)
 		}), ring(key), KeyOf(key).ID()},
 		// Whose statement it is, only the inbox knows.

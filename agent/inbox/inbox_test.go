@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
 	"devserver-agent/agent/inbox"
 	"devserver-agent/agent/journal"
@@ -132,8 +131,8 @@ func seal(t testing.TB, statement any) protocol.Envelope {
 // signed is an envelope of any payload, of any size.
 func signed(key ed25519.PrivateKey, payloadType string, payload []byte) protocol.Envelope {
 	e := protocol.Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload)}
-	sig := ed25519.Sign(key, dsse.PAE(payloadType, payload))
-	e.Signatures = []dsse.Signature{{KeyID: protocol.KeyOf(key).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
+	sig := ed25519.Sign(key, protocol.SignedBytes(payloadType, payload))
+	e.Signatures = []protocol.Signature{{KeyID: protocol.KeyOf(key).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
 	return e
 }
 

@@ -113,7 +113,7 @@ func (t *Task) recoverAccept() {
 	if t.accept.ExpiresAt != 0 || err != nil || e == nil {
 		return
 	}
-	payload, err := e.DecodeB64Payload()
+	payload, err := e.Content()
 	if err != nil {
 		return
 	}

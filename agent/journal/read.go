@@ -96,9 +96,7 @@ func ReadAll(stateDir string) ([]View, error) {
 		}
 		views = append(views, v)
 	}
-	slices.SortFunc(views, func(a, b View) int {
-		return cmp.Or(cmp.Compare(b.firstAt(), a.firstAt()), cmp.Compare(a.ID, b.ID))
-	})
+	slices.SortStableFunc(views, func(a, b View) int { return cmp.Compare(b.firstAt(), a.firstAt()) })
 	return views, nil
 }
 

@@ -102,6 +102,6 @@ func (f *folding) signedTask(server string, s protocol.Status) (task protocol.Ta
 		time.Since(time.UnixMilli(task.IssuedAt)) > rebuildable {
 		return task, nil, false
 	}
-	payload, err = s.Envelope.DecodeB64Payload()
+	payload, err = s.Envelope.Content()
 	return task, payload, err == nil
 }

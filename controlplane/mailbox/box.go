@@ -34,7 +34,7 @@ func decode(server string, data []byte, sequence uint64) *box {
 	}
 	b.ServerID = server
 	for _, envelope := range read.Statements {
-		payload, err := envelope.DecodeB64Payload()
+		payload, err := envelope.Content()
 		if err != nil {
 			continue
 		}

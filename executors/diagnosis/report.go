@@ -108,7 +108,7 @@ func (r *Report) order(chosen []entry) {
 	for i, c := range chosen {
 		at[c.name] = i
 	}
-	slices.SortFunc(r.Checks, func(a, b Outcome) int { return at[a.Check] - at[b.Check] })
+	slices.SortStableFunc(r.Checks, func(a, b Outcome) int { return at[a.Check] - at[b.Check] })
 }
 
 // describe adds what the host said of itself.

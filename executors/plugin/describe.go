@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -159,15 +160,14 @@ func (s *schema) list() ([]protocol.Param, error) {
 		}
 	}
 	var params []protocol.Param
-	for name, p := range s.Properties {
-		param, err := p.param(name)
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		param, err := s.Properties[name].param(name)
 		if err != nil {
 			return nil, fmt.Errorf("parameter %.80q: %w", name, err)
 		}
 		param.Required = slices.Contains(s.Required, name)
 		params = append(params, param)
 	}
-	slices.SortFunc(params, func(a, b protocol.Param) int { return strings.Compare(a.Name, b.Name) })
 	return params, nil
 }
 

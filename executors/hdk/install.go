@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -93,6 +94,9 @@ func (r *run) leave(ctx context.Context, restart bool) (executors.Result, error)
 
 // step runs one installer to its end and judges it.
 func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (judgement, error) {
+	if err := r.awaitRoom(ctx, i, planShare+installShare*n/of); err != nil {
+		return judgement{}, err
+	}
 	command, t, err := r.command(ctx, prefix, i, n, of)
 	if err != nil {
 		return judgement{}, err
@@ -152,6 +156,27 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 		Step: prefix + string(i.Package.Kind), Argv: i.argv(path),
 		Env: env, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
 	}, t, nil
+}
+
+// awaitRoom waits for room to unpack a package in: a disk that has become full since
+// the plan was made holds an upgrade up, as it does everything else. It decides
+// nothing, so nothing is recorded; after Patience the installer may say it itself.
+func (r *run) awaitRoom(ctx context.Context, i install, percent int) error {
+	dir, err := r.host.Scratch()
+	if err != nil {
+		return nil // the next step says why
+	}
+	for began := time.Now(); time.Since(began) < r.Patience; {
+		room, err := freeAt(dir)
+		if err != nil || room >= unpacked*i.Package.Size {
+			return nil
+		}
+		r.host.Progress(percent, fmt.Sprintf("waiting for room: %s needs %d MiB, the agent's state directory has %d", i, unpacked*i.Package.Size/mib, room/mib))
+		if err := pause(ctx, r.Every); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookAgain looks at the host after an installer was cut, before one more

@@ -115,14 +115,17 @@ func otherInstallers(running []ascend.Holder) []finding {
 
 const mib = 1 << 20
 
-// space finds file systems with less than three times the largest package and
-// 256 MiB free: an archive is unpacked and its content copied beside the former.
+// unpacked is how many times its size a package needs: the archive is unpacked and its
+// content copied beside the former.
+const unpacked = 3
+
+// space finds file systems without room for the largest package and 256 MiB.
 func (r *run) space(p plan) []finding {
 	var largest int64
 	for _, i := range p.Installs {
 		largest = max(largest, i.Package.Size)
 	}
-	need := 3*largest + 256*mib
+	need := unpacked*largest + 256*mib
 	var found []finding
 	if dir, err := r.host.Scratch(); err == nil {
 		if free, err := freeAt(dir); err == nil && free < need {

@@ -45,7 +45,7 @@ var (
 	immediate = regexp.MustCompile(`(?i)takes effect immediately`)
 	// What other programs complain of: rpm, to which a script that fails after the
 	// installation is no failure, dpkg, and whatever unpacks onto a full disk.
-	foreign = regexp.MustCompile(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed)|No space left on device`)
+	foreign = regexp.MustCompile(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed)|No space left on device|Not enough space left in `)
 )
 
 // complaint is a sentence with which an installer fails, and what to do then.
@@ -70,7 +70,7 @@ var complaints = []complaint{
 	{text(`Download and install the \S+ driver package`), "", "Upgrade to the version it names first, then to this one."},
 	{text(`crl_check failed|signature verification failed`), "", "Get the package from Huawei again; its signature or the host's revocation list does not fit."},
 	{text(`Dkms install failed|Driver_ko_install`), "", "The kernel module could not be built or loaded: install gcc, make, dkms and the headers of the running kernel, remove /var/lib/dkms/davinci_ascend, then create the job again."},
-	{text(`No space left on device`), "", "Make room on the host's disk, then create the job again."},
+	{text(`No space left on device|Not enough space left`), "", "Make room on the host's disk, then create the job again."},
 	{text(`Device startup (?:fail|timeout)`), "", "The chips did not start: restart the host, then create the job again."},
 	{text(`driver is not running`), "", "Restart the host or install the driver first, then create the job again."},
 	{text(`retry after uninstall and reboot`), "", "The former version is gone and the new one not complete: create the job again, with is_reboot; if it fails again, uninstall, restart and install anew."},

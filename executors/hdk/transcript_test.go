@@ -68,6 +68,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"options":                   {failure("ERR_NO:0x0004;ERR_DES:Unrecognized parameters: --x."), 1, failed, "Unrecognized parameters: --x (exit code 1)", "other options"},
 		"no space":                  {failure("free space only 12M, cannot install driver package"), 1, failed, "free space only 12M, cannot install driver package (exit code 1)", "Make room"},
 		"unpacking, no space":       {"tar: ./driver.bin: Cannot write: No space left on device\n", 1, failed, "tar: ./driver.bin: Cannot write: No space left on device (exit code 1)", "Make room"},
+		"the archive, no space":     {"Not enough space left in /var/lib/x (0 KB) to decompress ./a.run (9041 KB)\n", 1, failed, "Not enough space left in /var/lib/x (0 KB) to decompress ./a.run (9041 KB) (exit code 1)", "Make room"},
 		"tools":                     {failure("The list of missing tools: lspci,ifconfig,"), 1, failed, "The list of missing tools: lspci,ifconfig, (exit code 1)", "Install the tools"},
 		"busy":                      {failure("The davinci nodes are occupied by some processes, please stop processes and install or uninstall again, details in : /var/log/ascend_seclog/ascend_install.log"), 1, failed, "The davinci nodes are occupied by some processes, please stop processes and install or uninstall again, details in : /var/log/ascend_seclog/ascend_install.log (exit code 1)", "Stop what uses"},
 		"revoked":                   {failure("Device_images_crl_check failed"), 1, failed, "Device_images_crl_check failed (exit code 1)", "signature"},

@@ -48,7 +48,7 @@ func (s *session) orderCommand(name, short, done string, give func(ctx context.C
 
 func (s *session) fleetCommand() *cobra.Command {
 	fleet := &cobra.Command{
-		Use: "fleet", Short: "Stop and resume the whole fleet",
+		Use: "fleet", Short: "Stop and resume the whole fleet; say who may use its broker",
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -62,7 +62,8 @@ func (s *session) fleetCommand() *cobra.Command {
 	stop.Flags().StringVar(&why, "reason", "", "why, for who finds the fleet stopped (required)")
 	fleet.AddCommand(stop,
 		s.fleetOrder("resume", "End a stop", s.client.ResumeFleet),
-		s.fleetOrder("status", "Show whether the fleet is stopped, since when and why", s.client.Fleet))
+		s.fleetOrder("status", "Show whether the fleet is stopped, since when and why", s.client.Fleet),
+		s.fleetInitCommand(), s.fleetEnrolCommand(), s.fleetRevokeCommand())
 	return fleet
 }
 

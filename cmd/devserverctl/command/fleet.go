@@ -1,0 +1,122 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"devserver-agent/cmd/devserverctl/fleet"
+)
+
+func (s *session) fleetInitCommand() *cobra.Command {
+	var brokers []string
+	var o fleet.Options
+	cmd := &cobra.Command{
+		Use: "init DIR", Short: "Make the broker's configuration, certificates and the control plane's credentials",
+		Long: `Make, in a new folder, what a fleet's broker needs to tell its users apart: an
+operator and its accounts, the configuration and the certificate of each broker,
+and the credentials of the control plane. Agents are added with fleet enrol.
+
+The folder has the keys that make users. Keep it as you keep an authority's: no
+broker and no host needs more of it than the files named at the end.`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			for _, text := range brokers {
+				name, host, ok := strings.Cut(text, "=")
+				if !ok {
+					return usage(fmt.Errorf("--broker %q is not NAME=HOST", text))
+				}
+				o.Brokers = append(o.Brokers, fleet.Broker{Name: name, Host: host})
+			}
+			f, err := fleet.Init(given[0], o)
+			if err != nil {
+				return usage(err)
+			}
+			out := cmd.OutOrStdout()
+			var urls []string
+			for _, b := range f.Brokers() {
+				fmt.Fprintf(out, "broker %s:\tcopy %s/ to /etc/nats on %s, then: nats-server -c /etc/nats/nats-server.conf\n", b.Name, f.Path("brokers", b.Name), b.Host)
+				urls = append(urls, b.URL())
+			}
+			_, err = fmt.Fprintf(out, "control plane:\tdevserver-controlplane --nats %s --nats-credentials-file %s --nats-ca-file %s\nagents:\t\tdevserverctl fleet enrol SERVER_ID --fleet %s\n",
+				strings.Join(urls, ","), f.ControlPlane(), f.CA(), given[0])
+			return err
+		},
+	}
+	cmd.Flags().StringArrayVar(&brokers, "broker", []string{"nats-1=localhost"}, "a broker as NAME=HOST; given three times or more they form a cluster")
+	cmd.Flags().BoolVar(&o.Mutual, "mutual-tls", false, "brokers ask clients for a certificate too; enrol makes one for each agent")
+	return cmd
+}
+
+// inFleet is a command on the folder of a fleet.
+func inFleet(cmd *cobra.Command, run func(cmd *cobra.Command, f *fleet.Fleet, servers []string) error) *cobra.Command {
+	var dir string
+	cmd.Args = args(cobra.MinimumNArgs(1))
+	cmd.Flags().StringVar(&dir, "fleet", "fleet", "the folder that fleet init made")
+	cmd.RunE = func(cmd *cobra.Command, servers []string) error {
+		f, err := fleet.Open(dir)
+		if err != nil {
+			return usage(err)
+		}
+		return run(cmd, f, servers)
+	}
+	return cmd
+}
+
+func (s *session) fleetEnrolCommand() *cobra.Command {
+	var publicKey string
+	var again bool
+	cmd := &cobra.Command{
+		Use: "enrol SERVER_ID...", Short: "Make the credentials of agents",
+		Long: `Make the credentials of agents, a file each. A host's user may use the subjects of
+its own id and no others. Copy the file to the host as /etc/devserver-agent/agent.creds,
+for root only, and name it in nats.credentials_file.
+
+With --public-key the host has made its key itself (devserver-agent enrol), and the
+file has the broker's word for it only.`,
+	}
+	cmd.Flags().StringVar(&publicKey, "public-key", "", "the host's own public key, as devserver-agent enrol prints it")
+	cmd.Flags().BoolVar(&again, "again", false, "make another user for a server that is enrolled; the former one goes on until it is revoked")
+	return inFleet(cmd, func(cmd *cobra.Command, f *fleet.Fleet, servers []string) error {
+		if publicKey != "" && len(servers) > 1 {
+			return usage(fmt.Errorf("--public-key is of one host, and %d are named", len(servers)))
+		}
+		for _, server := range servers {
+			files, err := f.Enrol(server, publicKey, again)
+			if err != nil {
+				return usage(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", server, strings.Join(files, " "))
+		}
+		return nil
+	})
+}
+
+func (s *session) fleetRevokeCommand() *cobra.Command {
+	var brokers []string
+	var offline bool
+	cmd := &cobra.Command{
+		Use: "revoke SERVER_ID...", Short: "Cut hosts off from the broker",
+		Long: `End the users of hosts, and tell the brokers, which cut them off at once. What an
+agent has accepted it still brings to its end on its host, and nobody hears of it.`,
+	}
+	cmd.Flags().StringArrayVar(&brokers, "broker-url", nil, "where the brokers are, if not where fleet init said")
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not tell the brokers; copy their configuration to them and restart them")
+	return inFleet(cmd, func(cmd *cobra.Command, f *fleet.Fleet, servers []string) error {
+		for _, server := range servers {
+			if err := f.Revoke(server); err != nil {
+				return usage(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: revoked\n", server)
+		}
+		if offline {
+			return nil
+		}
+		if err := f.Tell(cmd.Context(), brokers...); err != nil {
+			return fmt.Errorf("revoked here, and the brokers do not know it: %w. Call it again with --broker-url, or copy their configuration to them and restart them", err)
+		}
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the brokers know it")
+		return err
+	})
+}

@@ -1,0 +1,137 @@
+package attack
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"devserver-agent/cmd/devserverctl/fleet"
+	"devserver-agent/protocol"
+)
+
+// TestWhoIsNotOfTheFleetStaysOut tries to log in.
+func TestWhoIsNotOfTheFleetStaysOut(t *testing.T) {
+	s := newSite(t, fleet.Options{})
+	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Brokers: []fleet.Broker{{Name: "b", Host: "localhost"}}})
+	s.must(err)
+	_, err = other.Enrol(evil, "", false)
+	s.must(err)
+	own, err := nkeys.CreateUser()
+	s.must(err)
+	public, err := own.PublicKey()
+	s.must(err)
+	sign := func(nonce []byte) ([]byte, error) { return own.Sign(nonce) }
+	stolen := func() (string, error) { // the victim's statement, without its key
+		text, err := os.ReadFile(s.fleet.Path("agents", victim+".creds"))
+		if err != nil {
+			return "", err
+		}
+		return nkeys.ParseDecoratedJWT(text)
+	}
+	for name, options := range map[string][]nats.Option{
+		"with nothing":                          nil,
+		"with a password":                       {nats.UserInfo("admin", "admin")},
+		"with a token":                          {nats.Token("admin")},
+		"with a key of its own":                 {nats.Nkey(public, sign)},
+		"as a host of another fleet":            {nats.UserCredentials(other.Path("agents", evil+".creds"))},
+		"as the control plane of another fleet": {nats.UserCredentials(other.ControlPlane())},
+		"with the victim's statement, no key":   {nats.UserJWT(stolen, sign)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := s.tryLogin(options...); !errors.Is(err, nats.ErrAuthorization) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestTheBrokerIsKnownByItsCertificate is about who stands between.
+func TestTheBrokerIsKnownByItsCertificate(t *testing.T) {
+	s := newSite(t, fleet.Options{})
+	credentials := nats.UserCredentials(s.fleet.Path("agents", victim+".creds"))
+	t.Run("an authority that is not the fleet's", func(t *testing.T) {
+		other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Brokers: []fleet.Broker{{Name: "b", Host: "localhost"}}})
+		s.must(err)
+		if _, err := nats.Connect(s.url(), nats.RootCAs(other.CA()), credentials); err == nil || !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("another name", func(t *testing.T) {
+		if _, err := nats.Connect(strings.Replace(s.url(), "localhost", "127.0.0.1", 1), nats.RootCAs(s.fleet.CA()), credentials); err == nil || !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("without TLS", func(t *testing.T) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url(), "tls://"))
+		s.must(err)
+		defer conn.Close()
+		s.must(conn.SetDeadline(time.Now().Add(patience)))
+		_, err = conn.Write([]byte("CONNECT {\"verbose\":true}\r\nPING\r\n"))
+		s.must(err)
+		for line := bufio.NewScanner(conn); line.Scan(); {
+			if strings.HasPrefix(line.Text(), "PONG") || strings.HasPrefix(line.Text(), "+OK") {
+				t.Errorf("the broker says %s", line.Text())
+			}
+		}
+	})
+}
+
+// TestWithMutualTLSACertificateIsNeededToo connects without one.
+func TestWithMutualTLSACertificateIsNeededToo(t *testing.T) {
+	s := newSite(t, fleet.Options{Mutual: true})
+	pair := func(f *fleet.Fleet) nats.Option {
+		return nats.ClientCert(f.Path("agents", evil+".pem"), f.Path("agents", evil+".key"))
+	}
+	c := s.login(evil, pair(s.fleet))
+	if _, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), patience); err != nil {
+		t.Errorf("with its certificate: %v", err)
+	}
+	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Mutual: true, Brokers: []fleet.Broker{{Name: "b", Host: "localhost"}}})
+	s.must(err)
+	_, err = other.Enrol(evil, "", false)
+	s.must(err)
+	credentials := nats.UserCredentials(s.fleet.Path("agents", evil+".creds"))
+	for name, options := range map[string][]nats.Option{"with none": {credentials}, "with another fleet's": {credentials, pair(other)}} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := s.tryLogin(options...); err == nil {
+				t.Error("it is let in")
+			}
+		})
+	}
+}
+
+// TestARevokedHostIsCutOff revokes one that is connected.
+func TestARevokedHostIsCutOff(t *testing.T) {
+	s := newSite(t, fleet.Options{})
+	c, honest := s.login(evil), s.login(victim)
+	text, err := os.ReadFile(s.fleet.Path("agents", evil+".creds"))
+	s.must(err)
+	kept := filepath.Join(t.TempDir(), "kept.creds")
+	s.must(os.WriteFile(kept, text, 0o600))
+	s.must(s.fleet.Revoke(evil))
+	s.must(s.fleet.Tell(t.Context(), s.url()))
+	select {
+	case <-c.ended:
+	case <-time.After(time.Minute):
+		t.Error("it is connected a minute later")
+	}
+	if _, err := s.tryLogin(nats.UserCredentials(kept)); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("it logs in again: %v", err)
+	}
+	if _, err := honest.Request(protocol.FactsSubject(victim), []byte("{}"), patience); err != nil {
+		t.Errorf("another host is cut off too: %v", err)
+	}
+	_, err = s.fleet.Enrol(evil, "", false)
+	s.must(err)
+	if _, err := s.login(evil).Request(protocol.FactsSubject(evil), []byte("{}"), patience); err != nil {
+		t.Errorf("enrolled anew: %v", err)
+	}
+}

@@ -2,7 +2,7 @@
 // process, or one it was told of, with the streams of the wire contract on it.
 //
 // The embedded server syncs every write to disk before it acknowledges it. It
-// listens on loopback only, because it asks nobody for credentials. Whoever
+// listens on loopback only, unless a configuration says whom it asks for credentials. Whoever
 // dies in the middle of Ensure leaves some streams made and some not; the next
 // Ensure makes the rest.
 package broker
@@ -28,8 +28,12 @@ type Options struct {
 	// Of an embedded server.
 	DataDir string // its store is the folder nats in here
 	Listen  string // where agents connect; empty: 127.0.0.1:4222
+	// ConfigFile is a configuration of nats-server, with accounts and TLS, as
+	// devserverctl fleet init writes it; DataDir and Listen are not used then.
+	ConfigFile string
 
-	// Of a server that was given; empty ones are not used.
+	// How the control plane logs in; empty ones are not used. The last three are of a
+	// server that was given: to an embedded one there is no network.
 	CredentialsFile, CAFile, CertFile, KeyFile string
 
 	Replicas  int       // of each stream; 0: three in a cluster, else one
@@ -61,7 +65,7 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		if b.embedded, err = startEmbedded(opts, b.log); err != nil {
 			return nil, err
 		}
-		b.Conn, err = nats.Connect("", append(connOptions(b.log), nats.InProcessServer(b.embedded))...)
+		b.Conn, err = nats.Connect("", append(append(connOptions(b.log), nats.InProcessServer(b.embedded)), credentials(opts)...)...)
 	} else {
 		b.Conn, err = dial(ctx, opts, b.log)
 	}
@@ -98,10 +102,7 @@ func (b *Broker) Close() {
 }
 
 func dial(ctx context.Context, opts Options, log *zap.Logger) (*nats.Conn, error) {
-	options := connOptions(log)
-	if opts.CredentialsFile != "" {
-		options = append(options, nats.UserCredentials(opts.CredentialsFile))
-	}
+	options := append(connOptions(log), credentials(opts)...)
 	if opts.CAFile != "" {
 		options = append(options, nats.RootCAs(opts.CAFile))
 	}
@@ -124,6 +125,13 @@ func dial(ctx context.Context, opts Options, log *zap.Logger) (*nats.Conn, error
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+func credentials(opts Options) []nats.Option {
+	if opts.CredentialsFile == "" {
+		return nil
+	}
+	return []nats.Option{nats.UserCredentials(opts.CredentialsFile)}
 }
 
 func connOptions(log *zap.Logger) []nats.Option {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -40,18 +41,41 @@ func CheckLoopback(addr string) (host string, port int, err error) {
 }
 
 func startEmbedded(opts Options, log *zap.Logger) (*server.Server, error) {
-	listen := opts.Listen
-	if listen == "" {
-		listen = defaultListen
+	prepare := openServer
+	if opts.ConfigFile != "" {
+		prepare = configuredServer
 	}
-	host, port, err := CheckLoopback(listen)
+	o, err := prepare(opts)
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	s.SetLoggerV2(serverLog{log.Named("nats").Sugar()}, false, false, false)
+	if opts.ConfigFile == "" {
+		from, to := protocol.FetchMapping()
+		if err := s.GlobalAccount().AddMapping(from, to); err != nil {
+			return nil, fmt.Errorf("embedded NATS: map %s: %w", from, err)
+		}
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return nil, fmt.Errorf("embedded NATS: did not listen on %s within %s: is the port in use, or another control plane running on %s?",
+			net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), startTimeout, o.StoreDir)
+	}
+	return s, nil
+}
+
+// openServer is one that asks nobody for credentials.
+func openServer(opts Options) (*server.Options, error) {
+	host, port, err := CheckLoopback(cmp.Or(opts.Listen, defaultListen))
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	s, err := server.NewServer(&server.Options{
+	return &server.Options{
 		ServerName: "devserver-controlplane",
 		Host:       host,
 		Port:       port,
@@ -63,22 +87,22 @@ func startEmbedded(opts Options, log *zap.Logger) (*server.Server, error) {
 		JetStreamMaxStore: 1 << 50,
 		MaxPending:        maxPending,
 		NoSigs:            true,
-	})
+	}, err
+}
+
+// configuredServer is one that a file describes.
+func configuredServer(opts Options) (*server.Options, error) {
+	o, err := server.ProcessConfigFile(opts.ConfigFile)
 	if err != nil {
-		return nil, fmt.Errorf("embedded NATS: %w", err)
+		return nil, fmt.Errorf("%s: %w", opts.ConfigFile, err)
 	}
-	s.SetLoggerV2(serverLog{log.Named("nats").Sugar()}, false, false, false)
-	from, to := protocol.FetchMapping()
-	if err := s.GlobalAccount().AddMapping(from, to); err != nil {
-		return nil, fmt.Errorf("embedded NATS: map %s: %w", from, err)
+	if len(o.TrustedOperators) == 0 && len(o.Users) == 0 && len(o.Nkeys) == 0 && o.Username == "" && o.Authorization == "" {
+		if _, _, err := CheckLoopback(net.JoinHostPort(o.Host, strconv.Itoa(o.Port))); err != nil {
+			return nil, fmt.Errorf("%s: %w", opts.ConfigFile, err)
+		}
 	}
-	s.Start()
-	if !s.ReadyForConnections(startTimeout) {
-		s.Shutdown()
-		return nil, fmt.Errorf("embedded NATS: did not listen on %s within %s: is the port in use, or another control plane running on %s?",
-			listen, startTimeout, opts.DataDir)
-	}
-	return s, nil
+	o.NoSigs = true
+	return o, nil
 }
 
 // serverLog passes on what the embedded server says, its chatter as debug.

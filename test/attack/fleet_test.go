@@ -2,8 +2,6 @@ package attack
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,8 +31,10 @@ type site struct {
 
 func newSite(t testing.TB, o fleet.Options) *site {
 	t.Helper()
-	o.Brokers = []fleet.Broker{{Name: "nats-1", Host: "localhost"}}
-	f, err := fleet.Init(filepath.Join(t.TempDir(), "fleet"), o)
+	dir := t.TempDir()
+	b := fleet.Broker{Name: "nats-1", Host: "localhost"}
+	o.Brokers, o.ConfigDir, o.StoreDir = []fleet.Broker{b}, filepath.Join(dir, "fleet", "brokers", b.Name), filepath.Join(dir, "store")
+	f, err := fleet.Init(filepath.Join(dir, "fleet"), o)
 	s := &site{TB: t, fleet: f}
 	s.must(err)
 	s.serve()
@@ -62,29 +62,13 @@ func (s *site) must(err error) {
 	}
 }
 
-// serve starts the broker from the configuration that was generated, on a port and in
-// folders of the test.
+// serve starts the broker from the configuration that was generated, on a port that
+// is free.
 func (s *site) serve() {
 	s.Helper()
-	dir := s.fleet.Path("brokers", "nats-1")
-	text, err := os.ReadFile(filepath.Join(dir, "nats-server.conf"))
+	opts, err := server.ProcessConfigFile(filepath.Join(s.fleet.ConfigDir(), "nats-server.conf"))
 	s.must(err)
-	store := s.TempDir()
-	for from, to := range map[string]string{
-		`"0.0.0.0:4222"`: `"127.0.0.1:-1"`, `"/var/lib/nats"`: fmt.Sprintf("%q", store), `"/var/lib/nats/jwt"`: fmt.Sprintf("%q", filepath.Join(store, "jwt")),
-		`"server.pem"`: fmt.Sprintf("%q", filepath.Join(dir, "server.pem")), `"server.key"`: fmt.Sprintf("%q", filepath.Join(dir, "server.key")),
-		`"ca.pem"`: fmt.Sprintf("%q", filepath.Join(dir, "ca.pem")),
-	} {
-		if !strings.Contains(string(text), from) {
-			s.Fatalf("the configuration has no %s", from)
-		}
-		text = []byte(strings.ReplaceAll(string(text), from, to))
-	}
-	file := filepath.Join(store, "nats-server.conf")
-	s.must(os.WriteFile(file, text, 0o600))
-	opts, err := server.ProcessConfigFile(file)
-	s.must(err)
-	opts.NoSigs, opts.NoLog = true, true
+	opts.Port, opts.NoSigs, opts.NoLog = server.RANDOM_PORT, true, true
 	s.server, err = server.NewServer(opts)
 	s.must(err)
 	s.server.Start()

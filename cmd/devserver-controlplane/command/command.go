@@ -64,7 +64,8 @@ It exits with 0, or with 1 after an error.`,
 	f.StringVar(&opts.Templates, "templates-dir", "", "folder with templates of jobs of your own, a YAML file each (docs/templates.md)")
 	f.StringVar(&opts.Broker.URL, "nats", "", "URL of a NATS server or cluster; without it one is embedded")
 	f.StringVar(&opts.Broker.Listen, "nats-listen", "127.0.0.1:4222", "where agents connect to the embedded NATS; loopback only")
-	f.StringVar(&opts.Broker.CredentialsFile, "nats-credentials-file", "", "credentials for --nats")
+	f.StringVar(&opts.Broker.ConfigFile, "nats-config", "", "configuration of the embedded NATS, as devserverctl fleet init writes it; instead of --nats-listen")
+	f.StringVar(&opts.Broker.CredentialsFile, "nats-credentials-file", "", "credentials for --nats or --nats-config")
 	f.StringVar(&opts.Broker.CAFile, "nats-ca-file", "", "certificates that --nats must be signed by")
 	f.StringVar(&opts.Broker.CertFile, "nats-cert-file", "", "client certificate for --nats")
 	f.StringVar(&opts.Broker.KeyFile, "nats-key-file", "", "key of the client certificate")
@@ -89,6 +90,9 @@ It exits with 0, or with 1 after an error.`,
 
 // run serves until ctx ends, which is no error.
 func run(ctx context.Context, opts controlplane.Options) error {
+	if opts.Broker.URL != "" && opts.Broker.ConfigFile != "" {
+		return fmt.Errorf("--nats and --nats-config are both given: NATS is either somewhere else or embedded")
+	}
 	if err := checkDurations(opts); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -23,30 +25,44 @@ broker and no host needs more of it than the files named at the end.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			for _, text := range brokers {
-				name, host, ok := strings.Cut(text, "=")
-				if !ok {
-					return usage(fmt.Errorf("--broker %q is not NAME=HOST", text))
+				b, err := fleet.ParseBroker(text)
+				if err != nil {
+					return usage(fmt.Errorf("--broker: %w", err))
 				}
-				o.Brokers = append(o.Brokers, fleet.Broker{Name: name, Host: host})
+				o.Brokers = append(o.Brokers, b)
 			}
 			f, err := fleet.Init(given[0], o)
 			if err != nil {
 				return usage(err)
 			}
-			out := cmd.OutOrStdout()
-			var urls []string
-			for _, b := range f.Brokers() {
-				fmt.Fprintf(out, "broker %s:\tcopy %s/ to /etc/nats on %s, then: nats-server -c /etc/nats/nats-server.conf\n", b.Name, f.Path("brokers", b.Name), b.Host)
-				urls = append(urls, b.URL())
-			}
-			_, err = fmt.Fprintf(out, "control plane:\tdevserver-controlplane --nats %s --nats-credentials-file %s --nats-ca-file %s\nagents:\t\tdevserverctl fleet enrol SERVER_ID --fleet %s\n",
-				strings.Join(urls, ","), f.ControlPlane(), f.CA(), given[0])
-			return err
+			return printFleet(cmd.OutOrStdout(), f, given[0])
 		},
 	}
-	cmd.Flags().StringArrayVar(&brokers, "broker", []string{"nats-1=localhost"}, "a broker as NAME=HOST; given three times or more they form a cluster")
+	cmd.Flags().StringArrayVar(&brokers, "broker", []string{"nats-1=localhost"}, "a broker as NAME=HOST[:PORT]; given three times or more they form a cluster")
+	cmd.Flags().StringVar(&o.ConfigDir, "config-dir", "", "the folder on a broker's host that its files are copied to (/etc/nats)")
+	cmd.Flags().StringVar(&o.StoreDir, "store-dir", "", "the folder of a broker's store (/var/lib/nats)")
 	cmd.Flags().BoolVar(&o.Mutual, "mutual-tls", false, "brokers ask clients for a certificate too; enrol makes one for each agent")
 	return cmd
+}
+
+// printFleet says what to do with a new fleet.
+func printFleet(out io.Writer, f *fleet.Fleet, dir string) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var urls []string
+	for _, b := range f.Brokers() {
+		files := f.Path("brokers", b.Name)
+		if files != f.ConfigDir() {
+			fmt.Fprintf(table, "broker %s\tcopy %s/ to %s on %s\n", b.Name, files, f.ConfigDir(), b.Host)
+		}
+		fmt.Fprintf(table, "broker %s\tnats-server -c %s/nats-server.conf\n", b.Name, f.ConfigDir())
+		urls = append(urls, b.URL())
+	}
+	fmt.Fprintf(table, "control plane\tdevserver-controlplane --nats %s --nats-credentials-file %s --nats-ca-file %s --data-dir DIR\n", strings.Join(urls, ","), f.ControlPlane(), f.CA())
+	if len(urls) == 1 {
+		fmt.Fprintf(table, "  with the broker in it\tdevserver-controlplane --nats-config %s/nats-server.conf --nats-credentials-file %s --data-dir DIR\n", f.ConfigDir(), f.ControlPlane())
+	}
+	fmt.Fprintf(table, "agents\tdevserverctl fleet enrol SERVER_ID --fleet %s\n", dir)
+	return table.Flush()
 }
 
 // inFleet is a command on the folder of a fleet.

@@ -49,6 +49,9 @@ type register struct {
 	Agents  map[string][]string `json:"agents"`            // server id -> public keys of its users
 	Revoked []string            `json:"revoked,omitempty"` // public keys
 	Mutual  bool                `json:"mutual,omitempty"`  // brokers ask clients for certificates
+
+	ConfigDir string `json:"config_dir"`
+	StoreDir  string `json:"store_dir"`
 }
 
 // Why something cannot be done.
@@ -90,6 +93,9 @@ func (f *Fleet) ControlPlane() string { return f.Path(controlPlaneFile) }
 
 // CA is the certificate of the authority that vouches for the brokers.
 func (f *Fleet) CA() string { return f.Path(caFile) }
+
+// ConfigDir is the folder on a broker's host that its files belong into.
+func (f *Fleet) ConfigDir() string { return f.register.ConfigDir }
 
 // Brokers are the brokers of the fleet.
 func (f *Fleet) Brokers() []Broker { return f.register.Brokers }

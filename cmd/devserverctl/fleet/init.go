@@ -2,13 +2,17 @@ package fleet
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"text/template"
 
 	"github.com/nats-io/nkeys"
@@ -20,18 +24,72 @@ type Broker struct {
 	// Host is the name or address under which agents, the control plane and the other
 	// brokers reach it; its certificate is for it.
 	Host string `json:"host"`
+	Port int    `json:"port,omitempty"` // 0: 4222
+}
+
+const (
+	defaultPort  = 4222
+	clusterAbove = 2000 // other brokers connect to a port this much higher: 6222
+)
+
+// ParseBroker reads NAME=HOST or NAME=HOST:PORT; an IPv6 address with a port is in
+// brackets.
+func ParseBroker(text string) (Broker, error) {
+	name, host, ok := strings.Cut(text, "=")
+	b := Broker{Name: name, Host: host}
+	if !ok {
+		return b, fmt.Errorf("%.80q is not NAME=HOST[:PORT]", text)
+	}
+	if alone, port, err := net.SplitHostPort(host); err == nil {
+		b.Host = alone
+		if b.Port, err = strconv.Atoi(port); err != nil || b.Port < 1 || b.Port > 65535-clusterAbove {
+			return b, fmt.Errorf("%.80q: %.10q is no port up to %d", text, port, 65535-clusterAbove)
+		}
+	}
+	return b, b.check()
+}
+
+func (b Broker) check() error {
+	switch {
+	case !brokerName.MatchString(b.Name):
+		return fmt.Errorf("%.80q is no name for a broker (letters, digits and -)", b.Name)
+	case !hostName.MatchString(b.Host):
+		return fmt.Errorf("%.80q is no host name or address", b.Host)
+	}
+	return nil
+}
+
+func (b Broker) port() int { return cmp.Or(b.Port, defaultPort) }
+
+func (b Broker) at(scheme, host string, port int) string {
+	return scheme + net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 // URL is where agents and the control plane connect.
-func (b Broker) URL() string { return "tls://" + net.JoinHostPort(b.Host, "4222") }
+func (b Broker) URL() string { return b.at("tls://", b.Host, b.port()) }
 
 // Route is where the other brokers of a cluster connect.
-func (b Broker) Route() string { return "tls://" + net.JoinHostPort(b.Host, "6222") }
+func (b Broker) Route() string { return b.at("tls://", b.Host, b.port()+clusterAbove) }
+
+// Listen and ListenRoutes are what it listens on: every address of its host, but of
+// the loopback only the one that is its own.
+func (b Broker) Listen() string       { return b.at("", b.own(), b.port()) }
+func (b Broker) ListenRoutes() string { return b.at("", b.own(), b.port()+clusterAbove) }
+
+func (b Broker) own() string {
+	if ip := net.ParseIP(b.Host); ip != nil && ip.IsLoopback() || b.Host == "localhost" {
+		return b.Host
+	}
+	return "0.0.0.0"
+}
 
 // Options of Init.
 type Options struct {
 	// Brokers: one, or three and more that form a cluster.
 	Brokers []Broker
+	// ConfigDir is the folder on a broker's host that its files are copied to; "":
+	// /etc/nats. StoreDir is that of its store; "": /var/lib/nats.
+	ConfigDir, StoreDir string
 	// Mutual has the brokers ask every client for a certificate of the fleet's
 	// authority; Enrol makes those of agents.
 	Mutual bool
@@ -48,15 +106,18 @@ func (o Options) check() error {
 	}
 	seen := map[string]bool{}
 	for _, b := range o.Brokers {
-		switch {
-		case !brokerName.MatchString(b.Name):
-			return fmt.Errorf("%.80q is no name for a broker (letters, digits and -)", b.Name)
-		case !hostName.MatchString(b.Host):
-			return fmt.Errorf("%.80q is no host name or address", b.Host)
-		case seen[b.Name]:
+		if err := b.check(); err != nil {
+			return err
+		}
+		if seen[b.Name] {
 			return fmt.Errorf("two brokers are named %s", b.Name)
 		}
 		seen[b.Name] = true
+	}
+	for _, dir := range []string{o.ConfigDir, o.StoreDir} {
+		if dir != "" && (!filepath.IsAbs(dir) || strings.ContainsAny(dir, "\"\\\n")) {
+			return fmt.Errorf("%.80q is not an absolute path without quotes", dir)
+		}
 	}
 	return nil
 }
@@ -79,7 +140,10 @@ func Init(dir string, o Options) (*Fleet, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f := &Fleet{dir: dir, register: register{Brokers: o.Brokers, Agents: map[string][]string{}}}
+	f := &Fleet{dir: dir, register: register{
+		Brokers: o.Brokers, ConfigDir: cmp.Or(o.ConfigDir, "/etc/nats"), StoreDir: cmp.Or(o.StoreDir, "/var/lib/nats"), Mutual: o.Mutual,
+		Agents: map[string][]string{},
+	}}
 	a, err := f.found()
 	if err != nil {
 		return nil, err
@@ -99,7 +163,6 @@ func Init(dir string, o Options) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	f.register.Mutual = o.Mutual
 	if err := f.writeBrokers(a); err != nil {
 		return nil, err
 	}
@@ -148,7 +211,7 @@ func (f *Fleet) writeBrokers(a *authority) error {
 	for _, b := range f.register.Brokers {
 		var text bytes.Buffer
 		err := config.Execute(&text, map[string]any{
-			"Broker": b, "Brokers": f.register.Brokers, "Cluster": len(f.register.Brokers) > 1, "Mutual": f.register.Mutual,
+			"Broker": b, "Cluster": len(f.register.Brokers) > 1, "Register": f.register,
 			"Operator": a.statements[operatorName], "System": a.public(systemAccount), "Accounts": accounts,
 		})
 		if err == nil {

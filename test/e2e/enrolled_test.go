@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"devserver-agent/test/fakehost"
+)
+
+// enrolledFleet starts a control plane whose broker asks everybody who he is.
+func enrolledFleet(t testing.TB) (f *fleet, dir string) {
+	t.Helper()
+	f = fleetOf(t)
+	dir = filepath.Join(f.dir, "fleet")
+	broker := filepath.Join(dir, "brokers", "nats-1")
+	f.mustCtl("fleet", "init", dir, "--broker", "nats-1="+f.nats, "--config-dir", broker, "--store-dir", filepath.Join(f.dir, "store"))
+	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-config", filepath.Join(broker, "nats-server.conf"),
+		"--nats-credentials-file", filepath.Join(dir, "controlplane.creds"), "--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	f.startPlane()
+	return f, dir
+}
+
+// logsIn has the agent log in to the fleet's broker, with no proxy between.
+func (h *npuHost) logsIn(f *fleet, dir string) {
+	h.t.Helper()
+	text, err := os.ReadFile(h.path("config.yaml"))
+	h.must(err)
+	own := fmt.Sprintf("spread: 200ms, ca_file: %s, credentials_file: %s}", filepath.Join(dir, "ca.pem"), h.path("agent.creds"))
+	changed := strings.NewReplacer("spread: 200ms}", own, h.net.url(), "tls://"+f.nats).Replace(string(text))
+	h.must(os.WriteFile(h.path("config.yaml"), []byte(changed), 0o600))
+}
+
+// enrol gives a host its credentials; its key is made on the host.
+func (f *fleet) enrol(dir string, h *npuHost, more ...string) {
+	f.t.Helper()
+	public, err := h.command("enrol").Output()
+	f.must(err)
+	f.mustCtl(append([]string{"fleet", "enrol", h.server, "--fleet", dir, "--public-key", strings.TrimSpace(string(public))}, more...)...)
+	if said, err := h.command("enrol", filepath.Join(dir, "agents", h.server+".creds")).CombinedOutput(); err != nil {
+		f.t.Fatalf("%v: %s", err, said)
+	}
+}
+
+// TestSystemAnEnrolledFleet runs jobs over TLS with enrolled agents, through kills, a
+// revocation and an enrolment anew.
+func TestSystemAnEnrolledFleet(t *testing.T) {
+	t.Parallel()
+	f, dir := enrolledFleet(t)
+	for _, server := range []string{"srv-1", "srv-2"} {
+		h := f.add(server, fakehost.A2, fakehost.Options{})
+		h.logsIn(f, dir)
+		f.enrol(dir, h)
+		h.start()
+	}
+	f.finished(f.query("srv-1", "srv-2"), nil)
+
+	gated := f.hosts["srv-1"]
+	gated.kill()
+	gated.gateTool()
+	gated.start()
+	id := f.query("srv-1", "srv-2")
+	until(t, "the gated task runs", func() error {
+		j, err := f.job(id)
+		if err == nil && j.Tasks[0].Phase != "RUNNING" && j.Tasks[1].Phase != "RUNNING" {
+			err = fmt.Errorf("they are %s and %s", j.Tasks[0].Phase, j.Tasks[1].Phase)
+		}
+		return err
+	})
+	f.killPlane()
+	gated.kill()
+	gated.openTool()
+	f.startPlane()
+	gated.start()
+	f.finished(id, nil)
+
+	// A host that is revoked hears nothing any more, and the other goes on.
+	f.mustCtl("fleet", "revoke", "srv-2", "--fleet", dir)
+	until(t, "the revoked host's agent says why it is not connected", func() error {
+		said, err := f.hosts["srv-2"].command("status").CombinedOutput()
+		if err == nil && !strings.Contains(strings.ToLower(string(said)), "authorization violation") {
+			err = errors.New(string(said))
+		}
+		return err
+	})
+	waiting := f.query("srv-2")
+	f.finished(f.query("srv-1"), nil)
+
+	// Enrolled anew, it comes back by itself and does what waited.
+	f.enrol(dir, f.hosts["srv-2"])
+	f.finished(waiting, nil)
+}

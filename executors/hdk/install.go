@@ -162,21 +162,27 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 // the plan was made holds an upgrade up, as it does everything else. It decides
 // nothing, so nothing is recorded; after Patience the installer may say it itself.
 func (r *run) awaitRoom(ctx context.Context, i install, percent int) error {
-	dir, err := r.host.Scratch()
-	if err != nil {
-		return nil // the next step says why
-	}
+	need := unpacked * i.Package.Size
 	for began := time.Now(); time.Since(began) < r.Patience; {
-		room, err := freeAt(dir)
-		if err != nil || room >= unpacked*i.Package.Size {
+		room, known := r.room()
+		if !known || room >= need {
 			return nil
 		}
-		r.host.Progress(percent, fmt.Sprintf("waiting for room: %s needs %d MiB, the agent's state directory has %d", i, unpacked*i.Package.Size/mib, room/mib))
+		r.host.Progress(percent, fmt.Sprintf("waiting for room: %s needs %d MiB, the agent's state directory has %d", i, need/mib, room/mib))
 		if err := pause(ctx, r.Every); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// room is how many bytes are free where packages are unpacked.
+func (r *run) room() (free int64, known bool) {
+	dir, err := r.host.Scratch()
+	if err == nil {
+		free, err = freeAt(dir)
+	}
+	return free, err == nil
 }
 
 // lookAgain looks at the host after an installer was cut, before one more

@@ -71,9 +71,11 @@ func (b Broker) URL() string { return b.at("tls://", b.Host, b.port()) }
 // Route is where the other brokers of a cluster connect.
 func (b Broker) Route() string { return b.at("tls://", b.Host, b.port()+clusterAbove) }
 
-// Listen and ListenRoutes are what it listens on: every address of its host, but of
-// the loopback only the one that is its own.
-func (b Broker) Listen() string       { return b.at("", b.own(), b.port()) }
+// Listen is what it listens on for clients: every address of its host, but of the
+// loopback only the one that is its own.
+func (b Broker) Listen() string { return b.at("", b.own(), b.port()) }
+
+// ListenRoutes is what it listens on for other brokers.
 func (b Broker) ListenRoutes() string { return b.at("", b.own(), b.port()+clusterAbove) }
 
 func (b Broker) own() string {

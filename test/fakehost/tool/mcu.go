@@ -143,7 +143,7 @@ func readImage(path, chip string) (version string, err error) {
 	line, _ := bufio.NewReader(file).ReadString('\n')
 	var whose string
 	if _, err := fmt.Sscanf(line, fakehost.Magic[fakehost.HPM]+"%s %s\n", &whose, &version); err != nil || whose != chip {
-		return "", fmt.Errorf("%d", unix.EBADMSG)
+		return "", errors.New(strconv.Itoa(int(unix.EBADMSG)))
 	}
 	return version, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"devserver-agent/agent/audit"
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/config"
 	"devserver-agent/agent/engine"
@@ -62,6 +63,7 @@ type Agent struct {
 	opts   Options
 	boot   string
 	store  *journal.Store
+	audit  *audit.Log
 	queue  *queue.Queue
 	engine *engine.Engine
 	outbox *outbox.Outbox
@@ -110,6 +112,9 @@ func Open(opts Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{opts: opts, boot: boot, store: store, queue: &queue.Queue{}, started: time.Now(), asked: make(chan struct{}), handingOver: make(chan struct{}), fatal: make(chan error, 1)}
+	if err := a.keepAudit(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	a.facts = newReporter(a)
 	a.assemble()
 	a.queue.Hold(a.held())
@@ -118,6 +123,26 @@ func Open(opts Options) (*Agent, error) {
 	idle := time.AfterFunc(restAfter, rest)
 	store.Listen(func(*journal.Task) { idle.Reset(restAfter) })
 	return a, nil
+}
+
+// AuditDir is the folder of the audit log in a state directory.
+func AuditDir(stateDir string) string { return filepath.Join(stateDir, "audit") }
+
+// keepAudit opens the audit log and tells it what it may have missed.
+func (a *Agent) keepAudit() (err error) {
+	if a.audit, err = audit.Open(AuditDir(a.store.Dir())); err != nil {
+		a.opts.Log.Warn("no audit log is kept for now", zap.Error(err)) // work does not wait for it
+	}
+	if err := a.store.ListenRecords(a.audit.Record); err != nil {
+		return err
+	}
+	a.audit.CaughtUp()
+	message := "agent " + a.opts.Version
+	if a.opts.Config.Trust.AllowUnsigned {
+		message += ", trusts whoever can write to the broker (trust.allow_unsigned)"
+	}
+	a.audit.Add(audit.Entry{Event: audit.Started, Message: message})
+	return nil
 }
 
 func (a *Agent) assemble() {
@@ -135,7 +160,7 @@ func (a *Agent) assemble() {
 		Now: func() time.Time { return a.inbox.Now() },
 	})
 	a.outbox = outbox.New(outbox.Options{
-		Store: a.store, Publisher: link{a}, ServerID: c.ServerID, Spread: c.NATS.Spread.Std(), Log: a.opts.Log.Named("outbox"),
+		Store: a.store, Publisher: link{a}, ServerID: c.ServerID, Spread: c.NATS.Spread.Std(), Noticed: a.audit.Notice, Log: a.opts.Log.Named("outbox"),
 	})
 	a.inbox = inbox.New(inbox.Options{
 		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
@@ -215,7 +240,7 @@ func (a *Agent) connect() error {
 }
 
 // Close gives the state directory up. Run has returned.
-func (a *Agent) Close() error { return a.store.Close() }
+func (a *Agent) Close() error { return errors.Join(a.store.Close(), a.audit.Close()) }
 
 // SocketPath is where a running agent answers on its host.
 func SocketPath(c config.Config) string { return filepath.Join(c.RunDir, "agent.sock") }

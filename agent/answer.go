@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"devserver-agent/agent/audit"
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/local"
 	"devserver-agent/protocol"
@@ -97,8 +98,16 @@ func (a *Agent) Hold(on bool) error {
 		return err
 	}
 	a.queue.Hold(on)
+	a.audit.Add(audit.Entry{Event: either(on, audit.Held, audit.Released)})
 	a.facts.due()
 	return nil
+}
+
+func either(on bool, yes, no audit.Event) audit.Event {
+	if on {
+		return yes
+	}
+	return no
 }
 
 // SetHold notes in a state directory whether exclusive work is stopped, for the
@@ -117,6 +126,7 @@ func SetHold(stateDir string, on bool) error {
 // Drain implements local.Agent.
 func (a *Agent) Drain(on bool) error {
 	a.queue.Drain(on)
+	a.audit.Add(audit.Entry{Event: either(on, audit.Drained, audit.Resumed)})
 	a.facts.due()
 	return nil
 }

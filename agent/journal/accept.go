@@ -73,6 +73,9 @@ func (s *Store) admit(a Admission) (*Task, error) {
 		return nil, err
 	}
 	s.setOpen(t)
+	if s.recorded != nil {
+		_ = t.tellRecords(s.recorded) // it is accepted whether or not it can be read again
+	}
 	return t, nil
 }
 

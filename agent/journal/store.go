@@ -89,6 +89,8 @@ type Store struct {
 	open      map[string]*Task
 	order     int64 // of the task admitted last
 	listeners []func(*Task)
+
+	recorded func(task string, rec Record) // nil: nobody listens
 }
 
 // Open takes the state directory and reads the tasks that are still open. A
@@ -205,6 +207,28 @@ func (s *Store) Listen(fn func(*Task)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, fn)
+}
+
+// ListenRecords has fn told every record of the tasks that are open now, and from then
+// on each that is added, after it is on disk. fn must not use the store. Call it
+// before the store is used.
+func (s *Store) ListenRecords(fn func(task string, rec Record)) error {
+	for _, t := range s.AllOpen() {
+		if err := t.tellRecords(fn); err != nil {
+			return fmt.Errorf("task %s: %w", t.id, err)
+		}
+	}
+	s.recorded = fn
+	return nil
+}
+
+// tellRecords tells what a task's log holds.
+func (t *Task) tellRecords(fn func(task string, rec Record)) error {
+	records, _, err := readLog(t.dir) // what was damaged is mended by now
+	for _, rec := range records {
+		fn(t.id, rec)
+	}
+	return err
 }
 
 // Touch tells the listeners that a task may have more output.

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -229,6 +230,33 @@ func TestListenersHearEveryTransition(t *testing.T) {
 
 // The time a task uses survives a restart of the agent and stands still while
 // the host is off.
+// Who listens to records hears each once while the agent lives, and all of an open task
+// again after a crash.
+func TestEveryRecordOfAnOpenTaskIsTold(t *testing.T) {
+	var told []string
+	listen := func(task string, rec Record) { told = append(told, fmt.Sprintf("%s %d", task, rec.N)) }
+	hears := func(want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		told = nil
+	}
+	s := open(t, options(t.TempDir()))
+	finish(t, s, admit(t, s, "finished"))
+	must(t, s.ListenRecords(listen))
+	hears()
+	task := admit(t, s, "task-1")
+	say(t, task, protocol.Processing, protocol.Running)
+	must(t, task.PutMemo(MemoRecord{Name: "m", Value: []byte("1")}))
+	hears("task-1 1", "task-1 2", "task-1 3", "task-1 4")
+	s = crash(t, s)
+	must(t, s.ListenRecords(listen))
+	hears("task-1 1", "task-1 2", "task-1 3", "task-1 4")
+	must(t, s.Repeat("finished"))
+	hears()
+}
+
 func TestSpentTimeGoesOnInABootAndStandsStillBetweenBoots(t *testing.T) {
 	opts := options(t.TempDir())
 	s := open(t, opts)

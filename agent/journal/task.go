@@ -332,6 +332,9 @@ func (t *Task) append(rec Record) error {
 		return fmt.Errorf("task %s: %w", t.id, err)
 	}
 	t.fold(rec)
+	if t.store.recorded != nil {
+		t.store.recorded(t.id, rec)
+	}
 	return nil
 }
 

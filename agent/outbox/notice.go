@@ -26,6 +26,7 @@ type notices struct {
 	kinds   map[noticeKey]*noticeKind
 	due     *time.Timer // of the next kind that has something to report
 	sender  sender
+	told    func(protocol.Notice) // nil: nobody
 }
 
 type noticeKey struct {
@@ -88,6 +89,9 @@ func (q *notices) collect(now time.Time) {
 		case kind.newest.Count == 0 || len(q.waiting) >= maxNotices:
 		case left <= 0:
 			q.waiting = append(q.waiting, kind.newest)
+			if q.told != nil {
+				q.told(kind.newest)
+			}
 			kind.reported, kind.newest = now, protocol.Notice{}
 		case next < 0 || left < next:
 			next = left

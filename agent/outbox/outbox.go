@@ -23,6 +23,7 @@ import (
 
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/journal"
+	"devserver-agent/protocol"
 )
 
 // Publisher is the broker as the outbox needs it.
@@ -42,7 +43,10 @@ type Options struct {
 	ServerID  string
 	// Spread is over how long everything is said again to a broker that forgot.
 	Spread time.Duration
-	Log    *zap.Logger
+	// Noticed, if not nil, is told each notice that goes out, alike ones counted
+	// together. It must not use the outbox.
+	Noticed func(protocol.Notice)
+	Log     *zap.Logger
 }
 
 const (
@@ -69,6 +73,7 @@ func New(opts Options) *Outbox {
 	}
 	o := &Outbox{opts: opts, locals: newSender(), statuses: newSender(), outputs: newSender(), epochs: make(chan string, 1)}
 	o.latest.sender, o.notices.sender = newSender(), newSender()
+	o.notices.told = opts.Noticed
 	opts.Store.Listen(func(t *journal.Task) {
 		if t.Accepted().Local {
 			o.locals.more.fire()

@@ -117,7 +117,7 @@ func (c *cli) root() *cobra.Command {
 		c.runCommand(), c.execCommand(), c.statusCommand(), c.tasksCommand(), c.logsCommand(),
 		c.switchCommand("hold", "Stop exclusive work and restarts of the host until lifted", (*cli).hold),
 		c.switchCommand("drain", "Start nothing new until lifted or the agent restarts; what runs goes on", (*cli).drain),
-		c.doctorCommand(), c.configCommand(), c.enrolCommand(), c.adoptCommand(), c.versionCommand(),
+		c.doctorCommand(), c.configCommand(), c.enrolCommand(), c.auditCommand(), c.adoptCommand(), c.versionCommand(),
 		&cobra.Command{Use: "container VERB", Short: "Have the container engine do something (internal)", Hidden: true, Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if code := container.Main(cmd.Context(), args[0], os.Stdin, c.Stdout); code != 0 {

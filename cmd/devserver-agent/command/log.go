@@ -3,11 +3,13 @@ package command
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/journal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
 
 	"devserver-agent/agent/config"
 )
@@ -26,11 +28,20 @@ func newLog(c config.Log, out io.Writer) *zap.Logger {
 		return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(ec), zapcore.AddSync(out), level))
 	}
 	core := zapcore.NewCore(zapcore.NewConsoleEncoder(ec), zapcore.AddSync(out), level)
-	if ends, err := journal.StderrIsJournalStream(); ends && err == nil {
+	if endsInJournal(os.Getenv("JOURNAL_STREAM")) {
 		ec.TimeKey, ec.LevelKey = zapcore.OmitKey, zapcore.OmitKey // the journal has both
 		core = journalCore{level, zapcore.NewConsoleEncoder(ec), zapcore.NewMapObjectEncoder(), core}
 	}
 	return zap.New(core)
+}
+
+// endsInJournal reports whether standard error is the stream that systemd names to its
+// services as DEVICE:INODE (systemd.exec(5), $JOURNAL_STREAM). go-systemd's function of
+// this kind brings the scanning half of fmt into the program.
+func endsInJournal(stream string) bool {
+	var stat unix.Stat_t
+	err := unix.Fstat(int(os.Stderr.Fd()), &stat)
+	return err == nil && stream == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
 // journalCore sends entries to systemd's journal: the line that people read, and

@@ -111,8 +111,7 @@ func (b *steadyBody) position(reply *http.Response, offset int64) error {
 		}
 		return nil
 	case http.StatusPartialContent:
-		var begin int64
-		if _, err := fmt.Sscanf(reply.Header.Get("Content-Range"), "bytes %d-", &begin); err != nil || begin != offset {
+		if !strings.HasPrefix(reply.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)) { // RFC 9110, 14.4
 			return fmt.Errorf("asked for bytes from %d, got %q", offset, reply.Header.Get("Content-Range"))
 		}
 		return nil

@@ -87,8 +87,7 @@ func (f *Fleet) Path(name ...string) string {
 	return filepath.Join(append([]string{f.dir}, name...)...)
 }
 
-// ControlPlane is the file of the control plane's credentials, CA that of the
-// authority which vouches for the brokers.
+// ControlPlane is the file of the control plane's credentials.
 func (f *Fleet) ControlPlane() string { return f.Path(controlPlaneFile) }
 
 // CA is the certificate of the authority that vouches for the brokers.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
@@ -51,7 +52,9 @@ func (s *Store) admit(a Admission) (*Task, error) {
 	if _, err := os.Lstat(s.folder(a.ID)); !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(ErrKnown, err)
 	}
-	s.order++
+	// By the clock, so that it is beyond those of tasks that ended, which nobody reads
+	// at a start; and beyond that of each open task, whatever the clock says.
+	s.order = max(s.order+1, time.Now().UnixMicro())
 	a.Accept.Order = s.order
 	built := filepath.Join(s.temp(), a.ID)
 	if err := s.buildFolder(built, a); err != nil {

@@ -19,7 +19,7 @@ func TestAnAcceptedTaskIsThereAfterACrash(t *testing.T) {
 	accepted, err := s.Admit(want)
 	must(t, err)
 	task := crash(t, s).Open("task-1")
-	want.Accept.Order = 1
+	want.Accept.Order = accepted.Accepted().Order
 	if diff := cmp.Diff(want.Accept, task.Accepted()); diff != "" {
 		t.Errorf("accepted (-want +got):\n%s", diff)
 	}
@@ -48,6 +48,27 @@ func TestTasksComeBackInTheOrderTheyWereAccepted(t *testing.T) {
 		got = append(got, task.ID())
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// A task that ended before a restart and is brought back after it was accepted before
+// those that came in between.
+func TestATaskThatIsBroughtBackKeepsItsPlace(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	for _, id := range []string{"first", "second"} {
+		finish(t, s, admit(t, s, id))
+	}
+	s = crash(t, s)
+	admit(t, s, "third")
+	for _, id := range []string{"second", "first"} {
+		must(t, s.Repeat(id))
+	}
+	var got []string
+	for _, task := range s.AllOpen() {
+		got = append(got, task.ID())
+	}
+	if diff := cmp.Diff([]string{"first", "second", "third"}, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 }

@@ -22,7 +22,7 @@ var changing = []struct {
 	pattern *regexp.Regexp
 	by      string
 }{
-	{regexp.MustCompile(`"(at|uptime|spent|verdict_at|created_at)": ?\d+`), `"$1":0`},
+	{regexp.MustCompile(`"(at|uptime|spent|order|verdict_at|created_at)": ?\d+`), `"$1":0`},
 	{regexp.MustCompile(`"(msg_id|installation_id)": ?"[0-9a-f]{32}"`), `"$1":"RANDOM"`},
 	{regexp.MustCompile(`(?m)^[0-9a-f]{8} \{`), `CRC32C.. {`},
 }

@@ -33,7 +33,7 @@ type AcceptRecord struct {
 	Digest    string `json:"digest"` // of the signed payload
 	KeyID     string `json:"key_id,omitempty"`
 	ExpiresAt int64  `json:"expires_at"`
-	Order     int64  `json:"order"` // tasks run in this order; given by the store
+	Order     int64  `json:"order"` // tasks run in this order; given by the store, µs of its clock or a little more
 	// Local work was asked for on the host itself; no broker hears of it.
 	Local bool `json:"local,omitempty"`
 	// Replaced names the installation that had accepted the task before, whose

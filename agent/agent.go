@@ -4,7 +4,9 @@
 //	broker <- outbox <- journal
 //
 // Every station is a package below; this one only connects them, and answers
-// those who ask on the host itself. It writes nothing of its own.
+// those who ask on the host itself. The audit log listens to the journal and to what
+// the outbox says of refusals. This package writes nothing of its own but the mark of
+// a hold.
 package agent
 
 import (

@@ -1,5 +1,6 @@
 // Package command is devserverctl: its commands, what they print and how they
-// exit. It speaks only HTTP, to one control plane.
+// exit. It speaks HTTP to one control plane; what concerns the broker itself, its users
+// and its object stores, is below fleet, hdk push and bundle.
 package command
 
 import (

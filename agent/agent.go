@@ -74,6 +74,8 @@ type Agent struct {
 	// alone; a nil connection is a broker that is away.
 	conn  atomic.Pointer[broker.Conn]
 	facts *reporter
+	// notices are counted here.
+	notices notices
 	// started is when this agent was made.
 	started time.Time
 	// asked is closed when the mailbox was asked for the first time, whatever the
@@ -123,7 +125,12 @@ func Open(opts Options) (*Agent, error) {
 	// The host's memory belongs to training jobs: what work needed is given
 	// back when there is none.
 	idle := time.AfterFunc(restAfter, rest)
-	store.Listen(func(*journal.Task) { idle.Reset(restAfter) })
+	store.Listen(func(t *journal.Task) {
+		idle.Reset(restAfter)
+		if t.Latest().Status.Terminal() {
+			a.facts.taskEnded()
+		}
+	})
 	return a, nil
 }
 
@@ -167,7 +174,7 @@ func (a *Agent) assemble() {
 	a.inbox = inbox.New(inbox.Options{
 		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
 		CanRestart: restarter.Available(),
-		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.outbox.Notice, SawEpoch: a.outbox.SawEpoch,
+		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.notice, SawEpoch: a.outbox.SawEpoch,
 		Log: a.opts.Log.Named("inbox"),
 	})
 }

@@ -27,6 +27,7 @@ func (a *Agent) Status() local.Status {
 		ServerID: a.opts.Config.ServerID, InstallationID: a.store.Installation().ID, BootID: a.boot,
 		Version: a.opts.Version, StartedAt: protocol.Millis(a.started), Queue: a.queue.State(),
 		Open: len(a.store.AllOpen()), DiskFull: a.store.Full(), Unsigned: a.opts.Config.Trust.AllowUnsigned,
+		Notices: a.notices.all(),
 	}
 	s.Broker = a.conn.Load().State()
 	return s

@@ -17,18 +17,29 @@ import (
 type reporter struct {
 	agent *Agent
 	wake  chan struct{}
+	ended chan struct{}  // a task did, which may have changed the host
 	last  protocol.Facts // as collected last, for the time a task has the host alone
 	sent  string         // digest of what the broker has
 }
 
 func newReporter(a *Agent) *reporter {
-	return &reporter{agent: a, wake: make(chan struct{}, 1)}
+	return &reporter{agent: a, wake: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
 }
 
+// lookEvery is how many heartbeats there are to a look at the host for facts that
+// changed by themselves. Looking takes milliseconds, in which Go's runtime wakes fifty
+// times to see whether anybody is stuck; a heartbeat alone is soon over.
+const lookEvery = 5
+
 // due has the facts told now, changed or not.
-func (r *reporter) due() {
+func (r *reporter) due() { fire(r.wake) }
+
+// taskEnded has the facts looked at when the host is free again.
+func (r *reporter) taskEnded() { fire(r.ended) }
+
+func fire(c chan struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default: // it is going to be done
 	}
 }
@@ -42,13 +53,19 @@ func (r *reporter) run(ctx context.Context) {
 		}
 	}}.Run(ctx)
 	var again <-chan time.Time
-	for {
+	for count := 0; ; {
 		select {
 		case <-r.wake:
 			r.sent = ""
 			r.beat()
 		case <-beats:
 			r.beat()
+			if count++; count%lookEvery != 1 {
+				continue
+			}
+		case <-r.ended:
+			again = time.After(factsRetry)
+			continue
 		case <-again:
 		case <-ctx.Done():
 			return

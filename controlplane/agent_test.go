@@ -41,7 +41,7 @@ func newHost(t testing.TB, url, server string, key protocol.Key, work func(*host
 	t.Helper()
 	h := &host{
 		t: t, server: server, installation: "inst-" + server, boot: "boot-" + server, work: work,
-		trust: protocol.Keyring{Keys: []protocol.Key{key}},
+		trust: protocol.Keyring{Keys: []protocol.Trusted{{Key: key}}},
 		tasks: map[string]protocol.Task{}, cancels: map[string]protocol.Cancel{}, said: map[string][]protocol.Status{},
 	}
 	conn, err := nats.Connect(url, nats.CustomInboxPrefix(protocol.InboxPrefix(server)),
@@ -80,7 +80,7 @@ func (h *host) merge(data []byte) {
 	h.epoch, h.latest = box.Epoch, box
 	h.boxes++
 	for _, envelope := range box.Statements {
-		statement, err := h.trust.Open(envelope)
+		statement, err := h.trust.Open(envelope, time.Now())
 		switch {
 		case err != nil:
 			h.refused = append(h.refused, err)

@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"devserver-agent/controlplane/access"
 	"devserver-agent/controlplane/api"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/controlplane/signing"
@@ -31,10 +32,18 @@ import (
 // Options of a control plane. Zero durations have the defaults of the packages
 // they go to.
 type Options struct {
-	Listen     string // of HTTP; a loopback address, needed
+	// Listen is the address of HTTP, needed: a loopback address, unless Users says who
+	// may ask for what and CertFile has a certificate.
+	Listen     string
+	Users      string // file of users (package access); empty: nobody is asked who he is
+	CertFile   string // PEM; empty: HTTP without TLS
+	KeyFile    string // of CertFile
 	DataDir    string // needed
 	SigningKey string // file; empty: signing.key in DataDir
 	Templates  string // folder of templates of the site's own; empty: none
+	// FormerKeys are keys that tasks were signed with before this one: jobs are
+	// rebuilt of those tasks too, after the broker lost them.
+	FormerKeys []protocol.Trusted
 
 	Broker broker.Options // its DataDir and Log are set here
 
@@ -56,6 +65,7 @@ type ControlPlane struct {
 	opts      Options
 	log       *zap.Logger
 	key       ed25519.PrivateKey
+	guard     *access.Guard // nil: nobody is asked who he is
 	templates templates.Set
 	broker    *broker.Broker
 	current   atomic.Pointer[generation] // nil while the streams are being read
@@ -72,7 +82,7 @@ type ControlPlane struct {
 func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 	c := &ControlPlane{opts: opts.withDefaults(), failed: make(chan error, 1)}
 	c.log = c.opts.Log
-	if _, _, err := broker.CheckLoopback(c.opts.Listen); err != nil {
+	if err := c.openDoor(); err != nil {
 		return nil, fmt.Errorf("HTTP: %w", err)
 	}
 	var err error
@@ -92,7 +102,7 @@ func Start(ctx context.Context, opts Options) (*ControlPlane, error) {
 		c.Close()
 		return nil, err
 	}
-	c.log.Info("control plane is ready", zap.String("http", "http://"+c.Addr()), zap.String("nats", c.broker.Addr()),
+	c.log.Info("control plane is ready", zap.String("http", c.URL()), zap.String("nats", c.broker.Addr()),
 		zap.String("trust_key", protocol.KeyOf(c.key).String()))
 	return c, nil
 }
@@ -125,7 +135,7 @@ func (c *ControlPlane) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.opts.Listen)
+	listener, err := c.listen()
 	if err != nil {
 		first.end()
 		return fmt.Errorf("HTTP: %w", err)
@@ -166,7 +176,7 @@ func (c *ControlPlane) serve(life context.Context, listener net.Listener) {
 	c.server = &http.Server{
 		Handler: api.New(api.Options{
 			Backend: c.backend, Connected: c.broker.Conn.IsConnected,
-			NumericTimes: c.opts.NumericTimes, Templates: c.templates, Expires: c.opts.Expires, Log: c.log,
+			NumericTimes: c.opts.NumericTimes, Guard: c.guard, Templates: c.templates, Expires: c.opts.Expires, Log: c.log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

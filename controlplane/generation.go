@@ -90,7 +90,7 @@ func (c *ControlPlane) fold(ctx context.Context, epoch broker.Epoch, greet bool)
 	defer context.AfterFunc(ctx, cancel)()
 	err = fold.Run(life, fold.Options{
 		Conn: c.broker.Conn, JS: c.broker.JS, View: p.view, Store: p.store, Log: c.log,
-		Trust:   protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(c.key)}},
+		Trust:   protocol.Keyring{Keys: append([]protocol.Trusted{{Key: protocol.KeyOf(c.key)}}, c.opts.FormerKeys...)},
 		Mailbox: seed(p.writer, p.view, epoch.ID),
 	})
 	if err != nil {

@@ -65,6 +65,10 @@ const (
 	NoticeUnsigned        Code = "UNSIGNED"
 	NoticeUnknownKey      Code = "KEY_UNKNOWN"
 	NoticeSignature       Code = "SIGNATURE_WRONG"
+	NoticeKeyEnded        Code = "KEY_NOT_VALID_NOW"
+	NoticeKeyRole         Code = "KEY_NOT_PERMITTED"
+	NoticeNotYetValid     Code = "NOT_YET_VALID"
+	NoticeClock           Code = "CLOCK_WRONG"
 	NoticeWrongServer     Code = "SERVER_WRONG"
 	NoticeUnparsable      Code = "UNPARSABLE"
 	NoticePayloadType     Code = "PAYLOAD_TYPE_UNKNOWN"
@@ -128,6 +132,10 @@ var codes = []CodeInfo{
 	{NoticeUnsigned, "A statement without a signature was refused.", "Find out who can write to the broker's mailboxes."},
 	{NoticeUnknownKey, "A statement signed with a key that the host does not trust was refused.", "Add the control plane's key to trust.keys, or find out whose key it is."},
 	{NoticeSignature, "A statement whose signature does not match was refused.", "Find out who changed it on its way."},
+	{NoticeKeyEnded, "A statement was refused because the key that signed it does not count yet, or no more.", "Have the control plane sign with a key that counts, or correct until= in trust.keys."},
+	{NoticeKeyRole, "A statement was refused because the key that signed it may not ask for this.", "Sign with a key that may, or correct only= in trust.keys; or find out who uses the key."},
+	{NoticeNotYetValid, "A task was issued later than it is now; it waits in the mailbox until then.", "Correct the clock of the control plane's host."},
+	{NoticeClock, "The host's clock is well behind what the broker vouches for; the agent goes by the broker's time.", "Set the host's clock and see why nothing keeps it (chronyd, ntpd)."},
 	{NoticeWrongServer, "A statement for another server was refused.", "Check server_id in the host's configuration."},
 	{NoticeUnparsable, "A mailbox or statement could not be read.", "Check the versions of control plane and agent."},
 	{NoticePayloadType, "A statement of a type or version that the agent does not know was refused.", "Upgrade the agent."},

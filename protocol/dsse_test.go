@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
@@ -65,7 +66,7 @@ func TestEnvelopesAreThoseOfTheReferenceLibrary(t *testing.T) {
 	if err := json.Unmarshal(raw, &e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Keyring{Keys: []Key{KeyOf(key.key)}}).Open(e); err != nil {
+	if _, err := ring(key.key).Open(e, time.Now()); err != nil {
 		t.Errorf("we refuse the library's: %v", err)
 	}
 }

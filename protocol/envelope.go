@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Payload types of the statements of a mailbox. Another major version is
@@ -26,6 +27,8 @@ var (
 	ErrPayloadType = errors.New("statement is of a type or version this agent does not know")
 	ErrUnparsable  = errors.New("statement cannot be read")
 	ErrTooLarge    = errors.New("statement is too large")
+	ErrKeyEnded    = errors.New("statement is signed with a key that does not count now")
+	ErrKeyRole     = errors.New("statement asks for more than its key may ask for")
 )
 
 // Statement is what an envelope said, verified: exactly one of Task, Cancel and
@@ -85,13 +88,14 @@ func SealPayload(private ed25519.PrivateKey, payloadType string, payload []byte)
 // AllowUnsigned lets envelopes without any signature pass; one that has a
 // signature must still be good.
 type Keyring struct {
-	Keys          []Key
+	Keys          []Trusted
 	AllowUnsigned bool // for development only
 }
 
-// Open verifies an envelope and reads its statement. Nothing of the payload is
-// parsed before its signature was found good. The errors are this package's.
-func (r Keyring) Open(e Envelope) (Statement, error) {
+// Open verifies an envelope and reads its statement; now is the time by which keys
+// begin and end. Nothing of the payload is parsed before its signature was found good.
+// The errors are this package's.
+func (r Keyring) Open(e Envelope, now time.Time) (Statement, error) {
 	if n := envelopeSize(e); n > MaxEnvelope {
 		return Statement{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, n, MaxEnvelope)
 	}
@@ -99,7 +103,7 @@ func (r Keyring) Open(e Envelope) (Statement, error) {
 	if err != nil {
 		return Statement{}, fmt.Errorf("%w: payload is not base64", ErrUnparsable)
 	}
-	keyID, err := r.verify(e, payload)
+	key, err := r.verify(e, payload, now)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -107,32 +111,41 @@ func (r Keyring) Open(e Envelope) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	s.Digest, s.KeyID = digest(payload), keyID
-	return s, nil
+	s.Digest = digest(payload)
+	if key == nil { // unsigned
+		return s, nil
+	}
+	s.KeyID = key.ID()
+	return s, key.permits(s)
 }
 
-func (r Keyring) verify(e Envelope, payload []byte) (keyID string, err error) {
+// verify finds the key that signed; nil if none did and none has to.
+func (r Keyring) verify(e Envelope, payload []byte, now time.Time) (key *Trusted, err error) {
 	if len(e.Signatures) == 0 {
 		if r.AllowUnsigned {
-			return "", nil
+			return nil, nil
 		}
-		return "", ErrUnsigned
+		return nil, ErrUnsigned
 	}
 	err = ErrUnknownKey
 	message := SignedBytes(e.PayloadType, payload)
 	for _, s := range e.Signatures {
-		for _, k := range r.Keys {
+		for i, k := range r.Keys {
 			if s.KeyID != k.ID() {
 				continue
 			}
 			sig, decodeErr := base64.StdEncoding.DecodeString(s.Sig)
-			if decodeErr == nil && k.verifies(message, sig) {
-				return k.ID(), nil
+			switch {
+			case decodeErr != nil || !k.verifies(message, sig):
+				err = ErrSignature
+			case k.ended(now) != nil:
+				err = k.ended(now)
+			default:
+				return &r.Keys[i], nil
 			}
-			err = ErrSignature
 		}
 	}
-	return "", err
+	return nil, err
 }
 
 func parseStatement(payloadType string, payload []byte) (s Statement, err error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -14,7 +15,7 @@ import (
 func ring(keys ...ed25519.PrivateKey) Keyring {
 	var r Keyring
 	for _, k := range keys {
-		r.Keys = append(r.Keys, KeyOf(k))
+		r.Keys = append(r.Keys, Trusted{Key: KeyOf(k)})
 	}
 	return r
 }
@@ -32,7 +33,7 @@ func TestOpenReadsWhatSealSigned(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := seal(t, key, c.statement)
-			got, err := ring(signer(2), key).Open(e)
+			got, err := ring(signer(2), key).Open(e, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +69,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a signature that is not base64", with(good, func(e *Envelope) { e.Signatures[0].Sig = "?" }), ring(key), ErrSignature},
 		{"a signature cut short", with(good, func(e *Envelope) { e.Signatures[0].Sig = "AAAA" }), ring(key), ErrSignature},
 		{"a bad signature where unsigned may pass", with(good, func(e *Envelope) { e.Signatures[0].Sig = "AAAA" }), Keyring{Keys: ring(key).Keys, AllowUnsigned: true}, ErrSignature},
-		{"a signature under the name of a key that is none", with(good, func(e *Envelope) { e.Signatures[0].KeyID = Key{}.ID() }), Keyring{Keys: []Key{{}}}, ErrSignature},
+		{"a signature under the name of a key that is none", with(good, func(e *Envelope) { e.Signatures[0].KeyID = Key{}.ID() }), Keyring{Keys: []Trusted{{}}}, ErrSignature},
 		{"another version, although signed", sign("application/vnd.devserver.task.v2+json", "{}"), ring(key), ErrPayloadType},
 		{"a payload type that is none", sign("", "{}"), ring(key), ErrPayloadType},
 		{"a payload that is not base64", with(good, func(e *Envelope) { e.Payload = "?" }), ring(key), ErrUnparsable},
@@ -87,7 +88,7 @@ func TestOpenRefuses(t *testing.T) {
 		}), ring(key), ErrTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := c.ring.Open(c.envelope)
+			got, err := c.ring.Open(c.envelope, time.Now())
 			if !errors.Is(err, c.want) {
 				t.Errorf("error is %v, want %v", err, c.want)
 			}
@@ -125,7 +126,7 @@ func TestOpenAccepts(t *testing.T) {
 		{"a statement for whatever server", good, ring(key), KeyOf(key).ID()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := c.ring.Open(c.envelope)
+			s, err := c.ring.Open(c.envelope, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +180,7 @@ func TestSeal(t *testing.T) {
 			if raw, _ := json.Marshal(e); len(raw) > MaxEnvelope {
 				t.Fatalf("an envelope has %d bytes", len(raw))
 			}
-			if _, err := ring(signer(1)).Open(e); err != nil {
+			if _, err := ring(signer(1)).Open(e, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}

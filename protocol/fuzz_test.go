@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -23,7 +24,7 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		for _, r := range []Keyring{ring(key), ring(stranger, key), {AllowUnsigned: true}} {
-			s, err := r.Open(e)
+			s, err := r.Open(e, time.Now())
 			if err != nil {
 				checkRefusal(t, err)
 				continue
@@ -116,16 +117,16 @@ func FuzzSeal(f *testing.F) {
 		if Digest(e) != digest(payload) {
 			t.Fatal("the envelope has another content")
 		}
-		if s, err := ring(key).Open(e); err == nil {
+		if s, err := ring(key).Open(e, time.Now()); err == nil {
 			checkStatement(t, e, s)
 		} else if !errors.Is(err, ErrPayloadType) && !errors.Is(err, ErrUnparsable) {
 			t.Fatalf("its own signature is refused: %v", err)
 		}
-		if _, err := ring(signer(2)).Open(e); !errors.Is(err, ErrUnknownKey) {
+		if _, err := ring(signer(2)).Open(e, time.Now()); !errors.Is(err, ErrUnknownKey) {
 			t.Fatalf("a stranger's signature gives %v", err)
 		}
 		e.PayloadType += " "
-		if _, err := ring(key).Open(e); !errors.Is(err, ErrSignature) && !errors.Is(err, ErrTooLarge) {
+		if _, err := ring(key).Open(e, time.Now()); !errors.Is(err, ErrSignature) && !errors.Is(err, ErrTooLarge) {
 			t.Fatalf("a changed payload type gives %v", err)
 		}
 	})
@@ -187,7 +188,7 @@ func FuzzNotice(f *testing.F)   { fuzzMessage[Notice](f, "notice", nil) }
 func FuzzStatus(f *testing.F) {
 	fuzzMessage(f, "status", func(t *testing.T, s Status) {
 		if s.Envelope != nil {
-			if _, err := ring(signer(1)).Open(*s.Envelope); err != nil {
+			if _, err := ring(signer(1)).Open(*s.Envelope, time.Now()); err != nil {
 				checkRefusal(t, err)
 			}
 		}

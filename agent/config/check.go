@@ -85,7 +85,7 @@ func checkText(rule, text string) error {
 	case "path":
 		return absolutePath(text)
 	case "key":
-		if _, err := protocol.ParseKey(text); err != nil {
+		if _, err := protocol.ParseTrusted(text); err != nil {
 			return fmt.Errorf("is not a public key: %w", err)
 		}
 	case "broker":

@@ -61,7 +61,7 @@ type NATS struct {
 
 // Trust says whose statements count.
 type Trust struct {
-	Keys          []string `yaml:"keys" check:"key" empty:"nobody is trusted" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys of the control planes whose tasks run here, as devserver-controlplane prints them. List the old and the new one while a key is changed."`
+	Keys          []string `yaml:"keys" check:"key" empty:"nobody is trusted" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys of the control planes whose tasks run here, as devserver-controlplane prints them. List the old and the new one while a key is changed. A key may be followed by what bounds it: only=HDK_QUERY,DIAGNOSIS for the item types it may ask for, with the words cancel and reboot where it may do that too; from= and until= with a day (UTC) for when it counts."`
 	AllowUnsigned bool     `yaml:"allow_unsigned" default:"false" doc:"Run tasks that nobody signed: whoever can write to the broker can then run them here as root. For development only."`
 }
 
@@ -149,7 +149,7 @@ func defaultStateDir() string {
 func (c Config) Keyring() protocol.Keyring {
 	ring := protocol.Keyring{AllowUnsigned: c.Trust.AllowUnsigned}
 	for _, text := range c.Trust.Keys {
-		if key, err := protocol.ParseKey(text); err == nil { // Load refuses others
+		if key, err := protocol.ParseTrusted(text); err == nil { // Load refuses others
 			ring.Keys = append(ring.Keys, key)
 		}
 	}

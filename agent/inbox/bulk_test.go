@@ -346,7 +346,9 @@ func TestAHostWhoseClockIsBehindKnowsWhatIsLate(t *testing.T) {
 			t.Errorf("before anybody said anything the newest time is %s", got)
 		}
 		// Whatever the order in the mailbox: the other task's date tells the time.
-		b.receive(task("late", at(-2*time.Hour, -time.Hour)), task("good", at(0, time.Hour)))
+		if err := b.in.Receive(box(t, task("late", at(-2*time.Hour, -time.Hour)), task("good", at(0, time.Hour))), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
 		want(t, "accepted", b.accepted, []string{"good"})
 		if s := b.latest("late"); s.Code != protocol.TaskExpired {
 			t.Errorf("the late task has %+v", s)

@@ -31,7 +31,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(box(f, unsigned))
 	dir := f.TempDir() // one for all: a new one costs a dozen syncs
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		b := &bed{t: t, dir: dir, keyring: protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(trusted)}}}
+		b := &bed{t: t, dir: dir, keyring: protocol.Keyring{Keys: []protocol.Trusted{{Key: protocol.KeyOf(trusted)}}}}
 		b.open(nil)
 		before := len(b.known())
 		if err := b.in.Receive(raw, time.Time{}); err != nil {

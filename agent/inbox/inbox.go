@@ -49,6 +49,7 @@ type Inbox struct {
 
 	mu      sync.Mutex           // one mailbox is merged at a time
 	resends map[string]time.Time // when a resend was last obeyed, by digest
+	skewed  time.Time            // when it was last said that the host's clock is behind
 }
 
 // New makes an Inbox; Run makes it ask for the mailbox.
@@ -65,7 +66,8 @@ func (i *Inbox) Receive(raw []byte, stored time.Time) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.clock.vouch(stored)
-	m := &merge{Inbox: i, raw: raw, refused: refusals{inbox: i}}
+	i.compareClocks(stored)
+	m := &merge{Inbox: i, raw: raw, stored: stored, refused: refusals{inbox: i}}
 	defer m.refused.report()
 	if len(raw) > protocol.MaxMailboxRead {
 		m.refused.add(protocol.NoticeTooLarge, "", "", fmt.Errorf("mailbox of %d bytes, at most %d are read", len(raw), protocol.MaxMailboxRead))
@@ -82,6 +84,18 @@ func (i *Inbox) Receive(raw []byte, stored time.Time) error {
 	}
 	i.opts.SawEpoch(box.Epoch)
 	return m.merge(box)
+}
+
+// compareClocks says, at most once an hour, that the host's clock is well behind.
+func (i *Inbox) compareClocks(stored time.Time) {
+	behind := time.Until(stored)
+	if stored.IsZero() || behind <= protocol.ClockSkew || !i.skewed.IsZero() && time.Since(i.skewed) < time.Hour {
+		return
+	}
+	i.skewed = time.Now()
+	message := fmt.Sprintf("the host's clock is at least %s behind the broker's; tasks go by the broker's", behind.Round(time.Second))
+	i.opts.Log.Warn(message)
+	i.opts.Notice(protocol.Notice{Code: protocol.NoticeClock, Message: message, Count: 1})
 }
 
 // Now is the time by which tasks expire: the host's, unless the broker or a
@@ -108,6 +122,8 @@ func noticeOf(err error) protocol.Code {
 		{protocol.ErrSignature, protocol.NoticeSignature},
 		{protocol.ErrPayloadType, protocol.NoticePayloadType},
 		{protocol.ErrTooLarge, protocol.NoticeTooLarge},
+		{protocol.ErrKeyEnded, protocol.NoticeKeyEnded},
+		{protocol.ErrKeyRole, protocol.NoticeKeyRole},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code

@@ -46,7 +46,7 @@ type bed struct {
 
 func newBed(t testing.TB, fetcher inbox.Fetcher) *bed {
 	t.Helper()
-	b := &bed{t: t, dir: t.TempDir(), keyring: protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(trusted)}}}
+	b := &bed{t: t, dir: t.TempDir(), keyring: protocol.Keyring{Keys: []protocol.Trusted{{Key: protocol.KeyOf(trusted)}}}}
 	b.open(fetcher)
 	return b
 }

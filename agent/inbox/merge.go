@@ -15,6 +15,7 @@ import (
 type merge struct {
 	*Inbox
 	raw     []byte
+	stored  time.Time // when the broker stored it; zero if unknown
 	refused refusals
 	tasks   []listed
 	room    int  // how many tasks may still be accepted
@@ -26,6 +27,7 @@ type merge struct {
 type listed struct {
 	place
 	id, digest string
+	ahead      bool // it was issued later than it is
 }
 
 // merge takes cancels first: one that comes together with its task must keep it
@@ -64,8 +66,12 @@ func (m *merge) statement(p place) error {
 	case server != m.opts.ServerID:
 		m.refused.add(protocol.NoticeWrongServer, task, o.statement.Digest, fmt.Errorf("statement is for server %s", server))
 	case o.statement.Task != nil:
-		m.clock.vouch(time.UnixMilli(o.statement.Task.IssuedAt))
-		m.tasks = append(m.tasks, listed{place: p, id: task, digest: o.statement.Digest})
+		issued := time.UnixMilli(o.statement.Task.IssuedAt)
+		ahead := !m.stored.IsZero() && issued.After(m.clock.now().Add(protocol.ClockSkew))
+		if !ahead {
+			m.clock.vouch(issued)
+		}
+		m.tasks = append(m.tasks, listed{place: p, id: task, digest: o.statement.Digest, ahead: ahead})
 	case o.statement.Cancel != nil:
 		return m.cancel(o)
 	case o.statement.Resend != nil:
@@ -79,7 +85,7 @@ func (m *merge) open(p place) (o opened, err error) {
 	if err := json.Unmarshal(m.raw[p.begin:p.end], &o.envelope); err != nil {
 		return o, fmt.Errorf("%w: it is not an envelope: %w", protocol.ErrUnparsable, err)
 	}
-	o.statement, err = m.opts.Keyring.Open(o.envelope)
+	o.statement, err = m.opts.Keyring.Open(o.envelope, m.clock.now())
 	return o, err
 }
 
@@ -110,6 +116,10 @@ func (m *merge) task(l listed, acceptedBy string) error {
 			return nil
 		}
 		return m.repeat(l.id, *known)
+	}
+	if l.ahead {
+		m.refused.wait(protocol.NoticeNotYetValid, l.id)
+		return nil
 	}
 	if m.room <= 0 {
 		m.refused.wait(protocol.NoticeTooManyTasks, l.id)

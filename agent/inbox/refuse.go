@@ -52,15 +52,20 @@ func (r *refusals) report() {
 		r.inbox.opts.Notice(protocol.Notice{Code: code, Message: message, Count: n})
 	}
 	for code, n := range r.waiting {
-		why := fmt.Sprintf("at most %d tasks may be open", protocol.MaxOpenTasks)
-		if code == protocol.NoticeDiskFull {
+		var why string
+		switch code {
+		case protocol.NoticeDiskFull:
 			why = "the disk of the state directory is full"
+		case protocol.NoticeNotYetValid:
+			why = "by the clocks of this host and of the broker they are not issued yet"
+		default:
+			why = fmt.Sprintf("at most %d tasks may be open", protocol.MaxOpenTasks)
 		}
 		message := fmt.Sprintf("%s; %d tasks wait in the mailbox", why, n)
 		r.inbox.opts.Log.Warn("not accepted yet", zap.String("code", string(code)), zap.String("why", message))
 		r.inbox.opts.Notice(protocol.Notice{Code: code, TaskID: r.first[code], Message: message, Count: n})
 	}
-	if len(r.waiting) > 0 {
-		r.inbox.wait()
+	if r.waiting[protocol.NoticeDiskFull]+r.waiting[protocol.NoticeTooManyTasks] > 0 {
+		r.inbox.wait() // for room; the others' time comes with the next sweep
 	}
 }

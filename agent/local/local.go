@@ -21,6 +21,7 @@ import (
 
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/queue"
+	"devserver-agent/protocol"
 )
 
 // Status is what a running agent says of itself.
@@ -35,6 +36,8 @@ type Status struct {
 	Open           int          `json:"open"`      // tasks without an acknowledged verdict
 	DiskFull       bool         `json:"disk_full"` // nothing new is accepted
 	Unsigned       bool         `json:"unsigned"`  // trust.allow_unsigned: for development only
+	// Notices counts by code what was refused or waits in the mailbox, since the start.
+	Notices map[protocol.Code]uint64 `json:"notices,omitempty"`
 }
 
 // Work is one item to run on this host without a control plane.

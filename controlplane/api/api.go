@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"devserver-agent/controlplane/access"
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/output"
 	"devserver-agent/controlplane/templates"
@@ -40,6 +41,8 @@ type Options struct {
 	// NumericTimes gives create_at and update_at as numbers. Huawei's Go SDK
 	// refuses those, so strings are the default.
 	NumericTimes bool
+	// Guard asks who sends a request; nil: everybody may do everything.
+	Guard *access.Guard
 	// Templates are the kinds of jobs that there are.
 	Templates templates.Set
 	Expires   time.Duration // how long a job may be accepted; zero: 7 days
@@ -62,33 +65,37 @@ func New(opts Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	const root = "/v1/{project_id}/dev-servers"
-	for route, handle := range map[string]func(*http.Request, *Backend) (any, error){
-		"POST " + root + "/jobs":               a.create,
-		"GET " + root + "/jobs":                a.list,
-		"DELETE " + root + "/jobs":             a.delete,
-		"GET " + root + "/jobs/{id}":           a.get,
-		"GET " + root + "/jobs/templates":      a.templates,
-		"GET " + root + "/jobs/templates/{id}": a.template,
-		"POST " + root + "/jobs/{id}/pause":    a.pause,
-		"POST " + root + "/jobs/{id}/resume":   a.resume,
-		"POST " + root + "/jobs/{id}/cancel":   a.cancel,
-		"POST " + root + "/stop":               a.stop,
-		"POST " + root + "/resume":             a.lift,
-		"GET " + root:                          a.servers,
-		"GET " + root + "/{server_id}":         a.server,
-		"POST " + root + "/{server_id}/lost":   a.lost,
+	for _, r := range []struct {
+		route  string
+		need   access.Role
+		handle func(*http.Request, *Backend) (any, error)
+	}{
+		{"POST " + root + "/jobs", access.Operator, a.create},
+		{"GET " + root + "/jobs", access.Reader, a.list},
+		{"DELETE " + root + "/jobs", access.Operator, a.delete},
+		{"GET " + root + "/jobs/{id}", access.Reader, a.get},
+		{"GET " + root + "/jobs/templates", access.Reader, a.templates},
+		{"GET " + root + "/jobs/templates/{id}", access.Reader, a.template},
+		{"POST " + root + "/jobs/{id}/pause", access.Operator, a.pause},
+		{"POST " + root + "/jobs/{id}/resume", access.Operator, a.resume},
+		{"POST " + root + "/jobs/{id}/cancel", access.Operator, a.cancel},
+		{"POST " + root + "/stop", access.Keeper, a.stop},
+		{"POST " + root + "/resume", access.Keeper, a.lift},
+		{"GET " + root, access.Reader, a.servers},
+		{"GET " + root + "/{server_id}", access.Reader, a.server},
+		{"POST " + root + "/{server_id}/lost", access.Keeper, a.lost},
 	} {
-		mux.Handle(route, a.answer(handle))
+		mux.Handle(r.route, a.answer(r.need, r.handle))
 	}
-	mux.Handle("GET "+root+"/jobs/{id}/{what}", a.stream(a.jobRoute))
-	mux.Handle("GET "+root+"/jobs/{id}/tasks/{task_id}/output", a.stream(a.output))
+	mux.Handle("GET "+root+"/jobs/{id}/{what}", a.stream(access.Reader, a.jobRoute))
+	mux.Handle("GET "+root+"/jobs/{id}/tasks/{task_id}/output", a.stream(access.Reader, a.output))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, fail(http.StatusNotFound, codeNotFound, "there is no %s %s", r.Method, r.URL.Path))
 	})
-	// Nobody is asked for credentials, so a web page in an operator's browser
-	// must not be able to send jobs.
+	// Where nobody is asked for credentials a web page in an operator's browser must
+	// not be able to send jobs.
 	return withRequestID(http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -106,8 +113,8 @@ func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
 const answerTimeout = 30 * time.Second
 
 // answer serves a request that is answered with one JSON document.
-func (a *api) answer(handle func(*http.Request, *Backend) (any, error)) http.Handler {
-	return a.stream(func(w http.ResponseWriter, r *http.Request, b *Backend) error {
+func (a *api) answer(need access.Role, handle func(*http.Request, *Backend) (any, error)) http.Handler {
+	return a.stream(need, func(w http.ResponseWriter, r *http.Request, b *Backend) error {
 		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 		defer cancel()
 		body, err := handle(r.WithContext(ctx), b)
@@ -118,10 +125,28 @@ func (a *api) answer(handle func(*http.Request, *Backend) (any, error)) http.Han
 	})
 }
 
+// admit finds out who asks. With an error the request goes no further.
+func (a *api) admit(r *http.Request, need access.Role) (*http.Request, error) {
+	if err := checkProject(r); err != nil || a.Guard == nil {
+		return r, err
+	}
+	user, err := a.Guard.Admit(r, r.PathValue("project_id"), need)
+	if err != nil {
+		return r, refusal(user, need, err)
+	}
+	return r.WithContext(access.With(r.Context(), user)), nil
+}
+
 // stream serves a request that writes its answer itself. An error is answered
 // only if nothing was written before.
-func (a *api) stream(handle func(http.ResponseWriter, *http.Request, *Backend) error) http.Handler {
+func (a *api) stream(need access.Role, handle func(http.ResponseWriter, *http.Request, *Backend) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, err := a.admit(r, need)
+		if err != nil {
+			a.logFailure(r, err)
+			writeError(w, err)
+			return
+		}
 		b := a.Backend()
 		if b == nil {
 			w.Header().Set("Retry-After", "1")
@@ -129,11 +154,7 @@ func (a *api) stream(handle func(http.ResponseWriter, *http.Request, *Backend) e
 			return
 		}
 		out := &written{ResponseWriter: w}
-		err := checkProject(r)
-		if err == nil {
-			err = handle(out, r, b)
-		}
-		if err == nil {
+		if err = handle(out, r, b); err == nil {
 			return
 		}
 		a.logFailure(r, err)

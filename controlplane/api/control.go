@@ -27,7 +27,7 @@ func readOrder(r *http.Request) (jobs.Order, error) {
 	if len(req.Reason) > protocol.MaxJobText {
 		return jobs.Order{}, badRequest("reason is longer than %d bytes", protocol.MaxJobText)
 	}
-	return jobs.Order{At: protocol.Millis(time.Now()), By: localUser, Reason: req.Reason}, nil
+	return jobs.Order{At: protocol.Millis(time.Now()), By: userName(r), Reason: req.Reason}, nil
 }
 
 // pause keeps a job from handing out anything new.

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"devserver-agent/controlplane/access"
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/templates"
 	"devserver-agent/controlplane/view"
@@ -38,11 +39,21 @@ type createRequest struct {
 // once, unless it says otherwise.
 const DefaultConcurrent = 10
 
+// MaxBody is the most bytes of a request's body.
+const MaxBody = 256 << 10
+
 const (
-	maxBody     = 256 << 10
 	clientToken = "X-Client-Token"
-	localUser   = "local" // nobody is asked who they are
+	localUser   = "local" // where nobody is asked who they are
 )
+
+// userName is who asks.
+func userName(r *http.Request) string {
+	if user, ok := access.From(r.Context()); ok {
+		return user.Name
+	}
+	return localUser
+}
 
 func (a *api) create(r *http.Request, b *Backend) (any, error) {
 	var req createRequest
@@ -55,7 +66,7 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 	}
 	asked := jobs.Request{
 		ProjectID: r.PathValue("project_id"), Name: req.Name, Description: req.Description,
-		Type: template, TemplateID: templates.ID(template), UserName: localUser,
+		Type: template, TemplateID: templates.ID(template), UserName: userName(r),
 		IsReboot: req.IsReboot, Items: req.Items, Work: work.items, TimeoutSeconds: work.seconds, Servers: req.ServerIDs, Token: r.Header.Get(clientToken),
 		MaxConcurrent: req.concurrent(), MaxFailures: req.MaxFailures,
 	}
@@ -141,10 +152,10 @@ func requestDigest(token string, req createRequest) (string, error) {
 
 // readBody reads a JSON document, and nothing after it.
 func readBody(r *http.Request, into any) error {
-	data, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return fail(http.StatusRequestEntityTooLarge, codeParameter, "the request is larger than %d bytes", maxBody)
+		return fail(http.StatusRequestEntityTooLarge, codeParameter, "the request is larger than %d bytes", MaxBody)
 	}
 	if err != nil {
 		return badRequest("the request could not be read: %v", err)

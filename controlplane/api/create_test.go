@@ -22,7 +22,7 @@ func FuzzCreate(f *testing.F) {
 	f.Add(`{"server_ids":null,"items":{}}`)
 	v := view.New(view.Options{})
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	trust := protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(key)}}
+	trust := protocol.Keyring{Keys: []protocol.Trusted{{Key: protocol.KeyOf(key)}}}
 	f.Fuzz(func(t *testing.T, body string) {
 		var req createRequest
 		if readBody(httptest.NewRequest("POST", "/", strings.NewReader(body)), &req) != nil {
@@ -44,7 +44,7 @@ func FuzzCreate(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%q: %v", body, err)
 			}
-			s, err := trust.Open(envelope)
+			s, err := trust.Open(envelope, time.Now())
 			if err != nil || s.Task == nil || s.Task.Check() != nil || s.Task.ServerID != server {
 				t.Fatalf("%q: %+v %v", body, s.Task, err)
 			}

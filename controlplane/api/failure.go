@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"devserver-agent/controlplane/access"
 	"devserver-agent/controlplane/broker"
 )
 
@@ -20,6 +21,12 @@ const (
 	codeNotFound  = "ModelArts.5058"
 	codeConflict  = "ModelArts.5044"
 	codeInternal  = "ModelArts.0010"
+
+	codeNoToken      = "ModelArts.0205" // no authorization header
+	codeFormat       = "ModelArts.0206" // of the authorization header; with 403: the keys
+	codeToken        = "ModelArts.0203"
+	codeNotPermitted = "ModelArts.0108"
+	codeThrottled    = "APIG.0308"
 )
 
 // failure is an error with its answer.
@@ -35,6 +42,32 @@ func fail(status int, code, format string, args ...any) *failure {
 	return &failure{status, code, fmt.Sprintf(format, args...)}
 }
 
+// refusal is the answer to somebody who was not admitted.
+func refusal(user access.User, need access.Role, err error) error {
+	for _, known := range []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{access.ErrNoCredentials, http.StatusUnauthorized, codeNoToken},
+		{access.ErrFormat, http.StatusUnauthorized, codeFormat},
+		{access.ErrToken, http.StatusUnauthorized, codeToken},
+		{access.ErrSignature, http.StatusForbidden, codeFormat},
+		{access.ErrDate, http.StatusForbidden, codeFormat},
+		{access.ErrProject, http.StatusForbidden, codeProject},
+		{access.ErrTooMany, http.StatusTooManyRequests, codeThrottled},
+		{access.ErrTooLarge, http.StatusRequestEntityTooLarge, codeParameter},
+	} {
+		if errors.Is(err, known.err) {
+			return fail(known.status, known.code, "%v", err)
+		}
+	}
+	if errors.Is(err, access.ErrRole) {
+		return fail(http.StatusForbidden, codeNotPermitted, "%s is a %s, and this takes the role %s", user.Name, user.Role, need)
+	}
+	return err
+}
+
 func (a *api) logFailure(r *http.Request, err error) {
 	var f *failure
 	if r.Context().Err() == nil && (!errors.As(err, &f) || f.status >= http.StatusInternalServerError) {
@@ -46,6 +79,9 @@ func writeError(w http.ResponseWriter, err error) {
 	var f *failure
 	switch {
 	case errors.As(err, &f):
+		if f.status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
+		}
 	case broker.Away(err):
 		w.Header().Set("Retry-After", "1")
 		f = fail(http.StatusServiceUnavailable, codeInternal,

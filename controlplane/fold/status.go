@@ -92,7 +92,7 @@ func (f *folding) signedTask(server string, s protocol.Status) (task protocol.Ta
 	if s.Envelope == nil {
 		return task, nil, false
 	}
-	statement, err := f.Trust.Open(*s.Envelope)
+	statement, err := f.Trust.Open(*s.Envelope, time.Now())
 	if err != nil || statement.Task == nil {
 		f.log.Warn("status carries no task that was signed here", zap.String("server", server), zap.Error(err))
 		return task, nil, false

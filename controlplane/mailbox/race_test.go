@@ -86,7 +86,7 @@ func (h *history) watch(t *testing.T, b *broker.Broker) {
 		}
 		listed := map[string]bool{}
 		for _, e := range box.Statements {
-			s, err := protocol.Keyring{Keys: []protocol.Key{protocol.KeyOf(testKey)}}.Open(e)
+			s, err := protocol.Keyring{Keys: []protocol.Trusted{{Key: protocol.KeyOf(testKey)}}}.Open(e, time.Now())
 			if err != nil {
 				t.Error(err)
 				continue

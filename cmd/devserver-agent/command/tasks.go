@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -19,6 +21,7 @@ import (
 	"devserver-agent/agent/config"
 	"devserver-agent/agent/journal"
 	"devserver-agent/agent/local"
+	"devserver-agent/protocol"
 )
 
 func (c *cli) print(value any) error {
@@ -85,6 +88,9 @@ func (c *cli) status(ctx context.Context) error {
 		if note.on {
 			fmt.Fprintf(w, "note\t%s\n", note.text)
 		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(s.Notices)) {
+		fmt.Fprintf(w, "refused\t%d %s: %s\n", s.Notices[code], code, protocol.Explain(code).Remedy)
 	}
 	for _, v := range s.Broker.Violations {
 		fmt.Fprintf(w, "denied\t%s\n", v)

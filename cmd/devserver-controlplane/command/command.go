@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"devserver-agent/controlplane"
+	"devserver-agent/protocol"
 )
 
 // Main runs the control plane until it is told to stop, and returns its exit
@@ -34,6 +35,7 @@ func Main(version string) int {
 func New() *cobra.Command {
 	var opts controlplane.Options
 	var level, format string
+	var former []string
 	cmd := &cobra.Command{
 		Use:   "devserver-controlplane --listen ADDR --data-dir DIR",
 		Short: "Serve the DevServer job API and deliver jobs to agents over NATS",
@@ -54,13 +56,24 @@ It exits with 0, or with 1 after an error.`,
 				return err
 			}
 			opts.Log = log
+			for _, text := range former {
+				key, err := protocol.ParseTrusted(text)
+				if err != nil {
+					return fmt.Errorf("--former-key: %w", err)
+				}
+				opts.FormerKeys = append(opts.FormerKeys, key)
+			}
 			return run(cmd.Context(), opts)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "address of the HTTP API; loopback only")
+	f.StringVar(&opts.Listen, "listen", "127.0.0.1:8080", "address of the HTTP API; loopback only, unless --users and --tls-cert are given")
+	f.StringVar(&opts.Users, "users", "", "file of who may ask for what, made by devserver-controlplane user add; without it nobody is asked who he is")
+	f.StringVar(&opts.CertFile, "tls-cert", "", "PEM certificate of the HTTP API, read again when it changes")
+	f.StringVar(&opts.KeyFile, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&opts.DataDir, "data-dir", "", "folder for the signing key and the embedded NATS (required)")
 	f.StringVar(&opts.SigningKey, "signing-key", "", "Ed25519 key, the same for all replicas (default: signing.key in the data folder, made at the first start)")
+	f.StringArrayVar(&former, "former-key", nil, "public key that tasks were signed with before, as in signing.pub; give it after --signing-key was changed, until those tasks have ended")
 	f.StringVar(&opts.Templates, "templates-dir", "", "folder with templates of jobs of your own, a YAML file each (docs/templates.md)")
 	f.StringVar(&opts.Broker.URL, "nats", "", "URL of a NATS server or cluster; without it one is embedded")
 	f.StringVar(&opts.Broker.Listen, "nats-listen", "127.0.0.1:4222", "where agents connect to the embedded NATS; loopback only")
@@ -85,6 +98,7 @@ It exits with 0, or with 1 after an error.`,
 	if err := cmd.MarkFlagRequired("data-dir"); err != nil {
 		panic(err) // the flag is defined above
 	}
+	cmd.AddCommand(userCommand())
 	return cmd
 }
 
@@ -92,6 +106,9 @@ It exits with 0, or with 1 after an error.`,
 func run(ctx context.Context, opts controlplane.Options) error {
 	if opts.Broker.URL != "" && opts.Broker.ConfigFile != "" {
 		return fmt.Errorf("--nats and --nats-config are both given: NATS is either somewhere else or embedded")
+	}
+	if (opts.CertFile == "") != (opts.KeyFile == "") {
+		return fmt.Errorf("--tls-cert and --tls-key are given together or not at all")
 	}
 	if err := checkDurations(opts); err != nil {
 		return err

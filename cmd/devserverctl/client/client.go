@@ -26,6 +26,7 @@ const (
 type Client struct {
 	Server  string       // base URL, http or https
 	Project string       // project id
+	Token   string       // who asks; "" where nobody is asked who he is
 	HTTP    *http.Client // nil: http.DefaultClient
 }
 
@@ -100,6 +101,9 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
+	}
+	if c.Token != "" {
+		req.Header.Set("X-Auth-Token", c.Token)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json;charset=UTF-8")

@@ -5,11 +5,15 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -73,18 +77,49 @@ plane did not answer.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.client.Server, "api", orElse(getenv("DEVSERVERCTL_API"), DefaultServer),
 		"URL of the control plane; also DEVSERVERCTL_API")
+	flags.StringVar(&s.tokenFile, "token-file", getenv("DEVSERVERCTL_TOKEN_FILE"),
+		"file with the token that devserver-controlplane user add gave; also DEVSERVERCTL_TOKEN_FILE")
+	flags.StringVar(&s.caFile, "ca-file", getenv("DEVSERVERCTL_CA_FILE"),
+		"PEM file of who vouches for the control plane's certificate; also DEVSERVERCTL_CA_FILE")
 	flags.StringVar(&s.client.Project, "project", "default", "project id")
 	flags.BoolVar(&s.json, "json", false, "print JSON, for programs")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return usage(s.identify()) }
 	root.AddCommand(s.jobCommand(), s.taskCommand(), s.serverCommand(), s.fleetCommand(), s.hdkCommand(), s.bundleCommand())
 	return root
 }
 
-// session is what the commands share: where to ask and how to print.
+// session is what the commands share: where to ask, as whom, and how to print.
 type session struct {
-	client client.Client
-	json   bool
+	client            client.Client
+	tokenFile, caFile string
+	json              bool
 	// noColor is NO_COLOR's wish (no-color.org).
 	noColor bool
+}
+
+// identify reads who asks and whom he believes.
+func (s *session) identify() error {
+	if s.tokenFile != "" {
+		text, err := os.ReadFile(s.tokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		s.client.Token = strings.TrimSpace(string(text))
+	}
+	if s.caFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(s.caFile)
+	if err != nil {
+		return fmt.Errorf("--ca-file: %w", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text) {
+		return fmt.Errorf("--ca-file: %s holds no certificate (PEM)", s.caFile)
+	}
+	s.client.HTTP = &http.Client{Transport: transport}
+	return nil
 }
 
 // errFailed ends a watched job of which a task failed; everything was said.

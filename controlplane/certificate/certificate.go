@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 )
 
 // Pair is a certificate and its key. It is safe for concurrent use.
@@ -18,7 +17,6 @@ type Pair struct {
 	certFile, keyFile string
 
 	mu      sync.Mutex
-	looked  time.Time
 	stamp   string
 	current *tls.Certificate
 }
@@ -44,15 +42,10 @@ func (p *Pair) ServerConfig() *tls.Config {
 	}
 }
 
-// get is the certificate, read again if it was changed; the files are looked at once a
-// second at most.
+// get is the certificate, read again if it was changed.
 func (p *Pair) get() *tls.Certificate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.looked) < time.Second {
-		return p.current
-	}
-	p.looked = time.Now()
 	if stamp := p.stampNow(); stamp != p.stamp {
 		p.stamp = stamp
 		if err := p.load(); err != nil && p.Report != nil {

@@ -30,7 +30,7 @@ func userAdd(file *string) *cobra.Command {
 		Long: `Give a user a token, or with --access-key a pair of keys to sign requests with, as
 Huawei's SDK does. They are printed now and never again. A reader sees, an operator
 also creates, pauses, cancels and deletes jobs, a keeper also stops the fleet and gives
-hosts up. A control plane that runs takes the file as it is a second later.`,
+hosts up. A control plane that runs takes the file as it then is with the next request.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			parsed, err := access.ParseRole(role)
 			if err != nil {

@@ -236,7 +236,7 @@ func (a *Agent) connect() error {
 	}
 	conn, err := broker.Connect(broker.Options{
 		ServerID: c.ServerID, Version: a.opts.Version, Servers: c.NATS.Servers, CredentialsFile: c.NATS.CredentialsFile,
-		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile, MaxDelay: c.NATS.Spread.Std(),
+		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile, TLSFirst: c.NATS.TLSFirst, MaxDelay: c.NATS.Spread.Std(),
 		Log:       a.opts.Log.Named("broker"),
 		OnPush:    func(raw []byte, stored time.Time) { a.report(a.inbox.Receive(raw, stored)) },
 		OnConnect: func() { a.inbox.Connected(); a.outbox.Wake(); a.facts.due() },

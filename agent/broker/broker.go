@@ -39,9 +39,11 @@ type Options struct {
 	Version         string
 	Servers         []string // URLs
 	CredentialsFile string   // read again at every reconnect; "" for none
-	CAFile          string   // "" for the system's
+	CAFile          string   // "" for the system's; read again like the files below
 	CertFile        string   // with KeyFile, for mutual TLS; "" for none
 	KeyFile         string
+	// TLSFirst begins with TLS instead of waiting for the broker's greeting.
+	TLSFirst bool
 	// MaxDelay bounds the pause between two attempts to connect; 0 is 2 min.
 	MaxDelay time.Duration
 	// AnswerTimeout bounds the wait for an answer; 0 is 10 s.

@@ -2,11 +2,13 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +30,13 @@ const (
 	serviceUnavailable = 503
 )
 
+// suites are those of TLS 1.2 that have ephemeral keys and that FIPS 140-3 allows. Those
+// of 1.3 are Go's choice.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+}
+
 func (c *Conn) natsOptions() (nats.Options, error) {
 	options := nats.GetDefaultOptions()
 	for n, server := range c.opts.Servers {
@@ -36,6 +45,11 @@ func (c *Conn) natsOptions() (nats.Options, error) {
 		}
 	}
 	options.Servers = c.opts.Servers
+	if !slices.ContainsFunc(c.opts.Servers, func(s string) bool { return strings.HasPrefix(s, "ws://") }) {
+		// Not Secure yet: that a URL, a CA or the broker makes it. Of ws:// this alone
+		// would make wss://.
+		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: suites}
+	}
 	list := []nats.Option{
 		nats.Name(c.opts.ServerID + "/" + c.opts.Version),
 		nats.MaxReconnects(-1),
@@ -62,6 +76,9 @@ func (c *Conn) natsOptions() (nats.Options, error) {
 	}
 	if c.opts.CertFile != "" {
 		list = append(list, nats.ClientCert(c.opts.CertFile, c.opts.KeyFile))
+	}
+	if c.opts.TLSFirst {
+		list = append(list, nats.TLSHandshakeFirst())
 	}
 	for _, option := range list {
 		if err := option(&options); err != nil {

@@ -53,9 +53,10 @@ type CloudServer struct {
 type NATS struct {
 	Servers         []string `yaml:"servers" check:"broker" empty:"none; run needs at least one" example:"tls://10.0.0.5:4222" doc:"URLs of the brokers (nats, tls, ws or wss), any of which will do. A password in a URL is masked wherever the agent prints it; credentials_file is the better place."`
 	CredentialsFile string   `yaml:"credentials_file" check:"path" empty:"none" example:"/etc/devserver-agent/agent.creds" doc:"File with this host's NATS credentials (user JWT and seed)."`
-	CAFile          string   `yaml:"ca_file" check:"path" empty:"the system's authorities" doc:"PEM file of the authorities that may vouch for the broker."`
+	CAFile          string   `yaml:"ca_file" check:"path" empty:"the system's authorities" doc:"PEM file of the authorities that may vouch for the broker. Read again at every connect, as the two files below are."`
 	CertFile        string   `yaml:"cert_file" check:"path" empty:"none" doc:"PEM file with this host's TLS certificate. Given together with key_file."`
 	KeyFile         string   `yaml:"key_file" check:"path" empty:"none" doc:"PEM file with the key of cert_file."`
+	TLSFirst        bool     `yaml:"tls_first" default:"false" doc:"Begin with TLS at once instead of waiting for the broker's greeting, as proxies that tell connections apart by their TLS name want it. The broker must allow it (handshake_first)."`
 	Spread          Duration `yaml:"spread" default:"2m" doc:"Over how long work that follows from a reconnect is spread, such as sending every result again after the broker lost its store, so that a whole fleet does not send at once. 0s: at once."`
 }
 

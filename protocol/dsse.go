@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"strconv"
 )
@@ -29,6 +30,33 @@ func (e Envelope) Content() ([]byte, error) {
 		payload, err = base64.URLEncoding.DecodeString(e.Payload)
 	}
 	return payload, err
+}
+
+// Sign makes an envelope of any payload; without a private key it has no signature.
+func Sign(private ed25519.PrivateKey, payloadType string, payload []byte) Envelope {
+	e := Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload)}
+	if private != nil {
+		sig := ed25519.Sign(private, SignedBytes(payloadType, payload))
+		e.Signatures = []Signature{{KeyID: KeyOf(private).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
+	}
+	return e
+}
+
+// SignedBy reports whether a signature of the envelope is k's and good for its decoded
+// payload, and whether one is at least named after k.
+func (e Envelope) SignedBy(k Key, payload []byte) (good, named bool) {
+	id := k.ID()
+	for _, s := range e.Signatures {
+		if s.KeyID != id {
+			continue
+		}
+		named = true
+		sig, err := base64.StdEncoding.DecodeString(s.Sig)
+		if err == nil && k.verifies(SignedBytes(e.PayloadType, payload), sig) {
+			return true, true
+		}
+	}
+	return false, named
 }
 
 // SignedBytes are the bytes that a signature of an envelope is over: DSSE's

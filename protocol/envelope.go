@@ -3,7 +3,6 @@ package protocol
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -73,11 +72,7 @@ func Seal(private ed25519.PrivateKey, statement any) (Envelope, error) {
 // SealPayload signs the bytes of a statement as they are, for whoever keeps
 // them instead of the value they were made from.
 func SealPayload(private ed25519.PrivateKey, payloadType string, payload []byte) (Envelope, error) {
-	e := Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload)}
-	if private != nil {
-		sig := ed25519.Sign(private, SignedBytes(payloadType, payload))
-		e.Signatures = []Signature{{KeyID: KeyOf(private).ID(), Sig: base64.StdEncoding.EncodeToString(sig)}}
-	}
+	e := Sign(private, payloadType, payload)
 	if n := envelopeSize(e); n > MaxEnvelope {
 		return Envelope{}, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, n, MaxEnvelope)
 	}
@@ -128,21 +123,16 @@ func (r Keyring) verify(e Envelope, payload []byte, now time.Time) (key *Trusted
 		return nil, ErrUnsigned
 	}
 	err = ErrUnknownKey
-	message := SignedBytes(e.PayloadType, payload)
-	for _, s := range e.Signatures {
-		for i, k := range r.Keys {
-			if s.KeyID != k.ID() {
-				continue
-			}
-			sig, decodeErr := base64.StdEncoding.DecodeString(s.Sig)
-			switch {
-			case decodeErr != nil || !k.verifies(message, sig):
-				err = ErrSignature
-			case k.ended(now) != nil:
-				err = k.ended(now)
-			default:
-				return &r.Keys[i], nil
-			}
+	for i, k := range r.Keys {
+		good, named := e.SignedBy(k.Key, payload)
+		ended := k.ended(now)
+		switch {
+		case good && ended == nil:
+			return &r.Keys[i], nil
+		case good:
+			err = ended
+		case named && errors.Is(err, ErrUnknownKey):
+			err = ErrSignature
 		}
 	}
 	return nil, err

@@ -28,7 +28,7 @@ type Trusted struct {
 }
 
 // ParseTrusted reads a key as Key.String writes it, followed by what bounds it, in
-// any order: only=HDK_QUERY,cancel from=2026-12-01 until=2027-12-01. A day begins at
+// any order: only=HDK_QUERY+cancel from=2026-12-01 until=2027-12-01. A day begins at
 // midnight UTC, and RFC 3339 times are read too.
 func ParseTrusted(text string) (t Trusted, err error) {
 	fields := strings.Fields(text)
@@ -61,7 +61,7 @@ func ParseTrusted(text string) (t Trusted, err error) {
 }
 
 func parseOnly(list string) ([]string, error) {
-	only := strings.Split(list, ",")
+	only := strings.Split(list, "+")
 	for _, word := range only {
 		if !ValidType(word) {
 			return nil, fmt.Errorf("only=%.80s: %.80q is no item type, nor %s or %s", list, word, MayCancel, MayReboot)

@@ -34,9 +34,9 @@ func TestAKeyMayAskForWhatItIsTrustedWith(t *testing.T) {
 		{"", sampleCancel(), nil},
 		{"only=HDK_QUERY", query, nil},
 		{"only=HDK_QUERY", both, ErrKeyRole},
-		{"only=HDK_QUERY,HDK_UPGRADE", both, nil},
+		{"only=HDK_QUERY+HDK_UPGRADE", both, nil},
 		{"only=HDK_QUERY", reboot, ErrKeyRole},
-		{"only=HDK_QUERY,reboot", reboot, nil},
+		{"only=HDK_QUERY+reboot", reboot, nil},
 		{"only=HDK_QUERY", sampleCancel(), ErrKeyRole},
 		{"only=cancel", sampleCancel(), nil},
 		{"only=cancel", query, ErrKeyRole},
@@ -91,7 +91,7 @@ func TestParseTrustedRefuses(t *testing.T) {
 // FuzzParseTrusted: what is read opens a statement or says why not, and is no other key.
 func FuzzParseTrusted(f *testing.F) {
 	key := KeyOf(signer(1)).String()
-	for _, bounds := range []string{"", " only=HDK_QUERY,cancel", " from=2026-01-01 until=2027-01-01", " until=2026-01-01T00:00:00Z", " only=,"} {
+	for _, bounds := range []string{"", " only=HDK_QUERY+cancel", " from=2026-01-01 until=2027-01-01", " until=2026-01-01T00:00:00Z", " only=+"} {
 		f.Add(key + bounds)
 	}
 	e := seal(f, signer(1), sampleCancel())

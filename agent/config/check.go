@@ -84,8 +84,17 @@ func checkText(rule, text string) error {
 		}
 	case "path":
 		return absolutePath(text)
+	case "secret":
+		if name, ok := strings.CutPrefix(text, credential); ok {
+			return credentialName(name)
+		}
+		return absolutePath(text)
 	case "key":
 		if _, err := protocol.ParseTrusted(text); err != nil {
+			return fmt.Errorf("is not a public key: %w", err)
+		}
+	case "publickey":
+		if _, err := protocol.ParseKey(text); err != nil {
 			return fmt.Errorf("is not a public key: %w", err)
 		}
 	case "broker":

@@ -52,17 +52,17 @@ type CloudServer struct {
 // NATS says how to reach the broker.
 type NATS struct {
 	Servers         []string `yaml:"servers" check:"broker" empty:"none; run needs at least one" example:"tls://10.0.0.5:4222" doc:"URLs of the brokers (nats, tls, ws or wss), any of which will do. A password in a URL is masked wherever the agent prints it; credentials_file is the better place."`
-	CredentialsFile string   `yaml:"credentials_file" check:"path" empty:"none" example:"/etc/devserver-agent/agent.creds" doc:"File with this host's NATS credentials (user JWT and seed)."`
-	CAFile          string   `yaml:"ca_file" check:"path" empty:"the system's authorities" doc:"PEM file of the authorities that may vouch for the broker. Read again at every connect, as the two files below are."`
-	CertFile        string   `yaml:"cert_file" check:"path" empty:"none" doc:"PEM file with this host's TLS certificate. Given together with key_file."`
-	KeyFile         string   `yaml:"key_file" check:"path" empty:"none" doc:"PEM file with the key of cert_file."`
+	CredentialsFile string   `yaml:"credentials_file" check:"secret" empty:"none" example:"/etc/devserver-agent/agent.creds" doc:"File with this host's NATS credentials (user JWT and seed). Here and in the next three credential:NAME is what systemd's LoadCredential= or LoadCredentialEncrypted= gives the service under that name."`
+	CAFile          string   `yaml:"ca_file" check:"secret" empty:"the system's authorities" doc:"PEM file of the authorities that may vouch for the broker. Read again at every connect, as the two files below are."`
+	CertFile        string   `yaml:"cert_file" check:"secret" empty:"none" doc:"PEM file with this host's TLS certificate. Given together with key_file."`
+	KeyFile         string   `yaml:"key_file" check:"secret" empty:"none" doc:"PEM file with the key of cert_file."`
 	TLSFirst        bool     `yaml:"tls_first" default:"false" doc:"Begin with TLS at once instead of waiting for the broker's greeting, as proxies that tell connections apart by their TLS name want it. The broker must allow it (handshake_first)."`
 	Spread          Duration `yaml:"spread" default:"2m" doc:"Over how long work that follows from a reconnect is spread, such as sending every result again after the broker lost its store, so that a whole fleet does not send at once. 0s: at once."`
 }
 
 // Trust says whose statements count.
 type Trust struct {
-	Keys          []string `yaml:"keys" check:"key" empty:"nobody is trusted" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys of the control planes whose tasks run here, as devserver-controlplane prints them. List the old and the new one while a key is changed. A key may be followed by what bounds it: only=HDK_QUERY,DIAGNOSIS for the item types it may ask for, with the words cancel and reboot where it may do that too; from= and until= with a day (UTC) for when it counts."`
+	Keys          []string `yaml:"keys" check:"key" empty:"nobody is trusted" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys of the control planes whose tasks run here, as devserver-controlplane prints them. List the old and the new one while a key is changed. A key may be followed by what bounds it: only=HDK_QUERY+DIAGNOSIS for the item types it may ask for, with the words cancel and reboot where it may do that too; from= and until= with a day (UTC) for when it counts."`
 	AllowUnsigned bool     `yaml:"allow_unsigned" default:"false" doc:"Run tasks that nobody signed: whoever can write to the broker can then run them here as root. For development only."`
 }
 
@@ -86,7 +86,8 @@ type Host struct {
 
 // HDK says where driver and firmware packages come from.
 type HDK struct {
-	Repository string `yaml:"repository" check:"repository" empty:"none; HDK_UPGRADE is refused" example:"https://mirror.example.com/hdk" doc:"A folder (absolute path), an http or https URL, or object://BUCKET for a JetStream object store, with the index.json that devserverctl hdk index writes."`
+	Repository string   `yaml:"repository" check:"repository" empty:"none; HDK_UPGRADE is refused" example:"https://mirror.example.com/hdk" doc:"A folder (absolute path), an http or https URL, or object://BUCKET for a JetStream object store, with the index.json that devserverctl hdk index writes."`
+	IndexKeys  []string `yaml:"index_keys" check:"publickey" empty:"any index is taken" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys that devserverctl hdk index --sign has signed the repository's index with. With one here an index that is not signed with any of them is refused."`
 
 	Before      []string `yaml:"before" check:"path" empty:"none" example:"/etc/devserver-agent/cordon" doc:"Programs to run before an upgrade, in this order: what takes work away from the host and stops who holds NPUs, such as the device plugin. Each gets DEVSERVER_PHASE and DEVSERVER_HDK, the version to come, in its environment; one that was cut is run once more."`
 	After       []string `yaml:"after" check:"path" empty:"none" example:"/etc/devserver-agent/uncordon" doc:"Programs to run after it, whether it went well or not: what gives the work back."`
@@ -155,6 +156,16 @@ func (c Config) Keyring() protocol.Keyring {
 		}
 	}
 	return ring
+}
+
+// IndexKeys are the keys of hdk.index_keys.
+func (c Config) IndexKeys() (keys []protocol.Key) {
+	for _, text := range c.HDK.IndexKeys {
+		if key, err := protocol.ParseKey(text); err == nil { // Load refuses others
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // ToolPaths are the places of the vendor's tools that are configured, by the

@@ -45,9 +45,13 @@ func Load(path string, environ []string) (Config, error) {
 		}
 	}
 	c, findings := parse(text, environ)
+	if path != "" {
+		findings = append(findings, exposed(path, c)...)
+	}
 	if len(findings) > 0 {
 		return Config{}, &Error{Path: path, Findings: findings}
 	}
+	c.resolveCredentials(environ)
 	return c, nil
 }
 

@@ -18,8 +18,6 @@ import (
 	"devserver-agent/protocol"
 )
 
-const pemType = "PRIVATE KEY" // PKCS #8, as openssl genpkey -algorithm ed25519 writes it
-
 // Load reads the key in file, and makes one there if there is none. The public
 // half goes to the file public, in the form that an agent's trust.keys takes.
 func Load(file, public string) (ed25519.PrivateKey, error) {
@@ -48,17 +46,9 @@ func read(file string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != pemType {
-		return nil, fmt.Errorf("%s holds no PEM block %q", file, pemType)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := protocol.ParsePrivateKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	key, ok := parsed.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s holds a %T, an Ed25519 key is needed", file, parsed)
+		return nil, fmt.Errorf("%s %w", file, err)
 	}
 	return key, nil
 }
@@ -81,7 +71,7 @@ func create(file string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	defer os.Remove(f.Name())
-	err = errors.Join(pem.Encode(f, &pem.Block{Type: pemType, Bytes: der}), f.Sync(), f.Close())
+	err = errors.Join(pem.Encode(f, &pem.Block{Type: protocol.PrivateKeyPEM, Bytes: der}), f.Sync(), f.Close())
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", f.Name(), err)
 	}

@@ -11,6 +11,7 @@ import (
 	"devserver-agent/executors/hdk"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/executors/logs"
+	"devserver-agent/protocol"
 )
 
 // Options are what the executors need of an agent's configuration. The zero
@@ -19,6 +20,8 @@ type Options struct {
 	// Repository is where HDK packages come from, as hdk.repository has it; "":
 	// nowhere.
 	Repository string
+	// IndexKeys are whose signed index alone counts there; none: any index does.
+	IndexKeys []protocol.Key
 	// Engine is the host's container engine.
 	Engine container.Engine
 	// Hooks are run around upgrades.
@@ -60,6 +63,9 @@ func source(o Options) repository.Source {
 		return nil
 	case err != nil:
 		return repository.Broken{Err: err}
+	}
+	if len(o.IndexKeys) > 0 {
+		return repository.Signed{Source: s, Keys: o.IndexKeys}
 	}
 	return s
 }

@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/web"
 )
 
 const (
-	sendAttempts  = 6
-	sendPause     = 2 * time.Second // doubled each time
-	headerTimeout = time.Minute
+	sendAttempts = 6
+	sendPause    = 2 * time.Second // doubled each time
 )
 
 // send brings the bundle to its place and says which that is.
@@ -62,14 +62,8 @@ func again(ctx context.Context, try func() (retry bool, err error)) error {
 
 // client follows no redirect: whoever signed the URL said where the logs go.
 var client = &http.Client{
-	Transport:     transport(),
+	Transport:     web.Transport(),
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
-func transport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = headerTimeout
-	return t
 }
 
 // put sends the bundle to a presigned URL. Errors do not have the URL, whose query is

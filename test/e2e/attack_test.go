@@ -425,7 +425,9 @@ func TestAFloodOfBadMessages(t *testing.T) {
 	}
 	r.ends("after", protocol.Success, "")
 	r.wantStarts(map[string]int{"before": 1, "after": 1})
-	r.audited(func(e audit.Entry) bool { return e.Event == audit.Refused && e.Code == string(protocol.NoticeSignature) })
+	r.audited(func(e audit.Entry) bool {
+		return e.Event == audit.Refused && e.Code == string(protocol.NoticeSignature)
+	})
 	if n := len(r.notices()); n > 200 {
 		t.Errorf("%d notices were sent", n)
 	}

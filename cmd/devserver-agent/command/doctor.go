@@ -80,6 +80,11 @@ func (c *cli) examine(ctx context.Context, agentOnly bool) (diagnosis.Report, er
 	} else if len(cfg.Trust.Keys) == 0 {
 		say("trust", diagnosis.Fail, "trust.keys is empty: every task is refused; add the control plane's public key")
 	}
+	for _, file := range []string{cfg.NATS.CredentialsFile, cfg.NATS.KeyFile} {
+		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
+			say("secrets", diagnosis.Fail, "%s can be read by others (mode %04o): run chmod 600 on it", file, info.Mode().Perm())
+		}
+	}
 	installation, err := journal.ReadInstallation(cfg.StateDir)
 	if err != nil {
 		say("state", diagnosis.Warn, "%s has no state yet: %v", cfg.StateDir, err)

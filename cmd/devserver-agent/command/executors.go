@@ -22,7 +22,7 @@ func Executors(c config.Config) executors.Registry {
 		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile,
 	}
 	o := builtin.Options{
-		Repository: c.HDK.Repository, StateDir: c.StateDir, Root: c.Host.Root, ServerID: c.ServerID, LogBucket: c.Logs.Bucket,
+		Repository: c.HDK.Repository, IndexKeys: c.IndexKeys(), StateDir: c.StateDir, Root: c.Host.Root, ServerID: c.ServerID, LogBucket: c.Logs.Bucket,
 		Hooks:   hdk.Hooks{Before: c.HDK.Before, After: c.HDK.After, Limit: time.Duration(c.HDK.HookTimeout)},
 		Objects: func(bucket string) (repository.Source, error) { return objects.New(broker, bucket) },
 	}

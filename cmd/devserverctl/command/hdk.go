@@ -11,6 +11,7 @@ import (
 
 	"devserver-agent/cmd/devserverctl/objects"
 	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/protocol"
 )
 
 func (s *session) hdkCommand() *cobra.Command {
@@ -24,7 +25,8 @@ func (s *session) hdkCommand() *cobra.Command {
 }
 
 func (s *session) hdkIndexCommand() *cobra.Command {
-	return &cobra.Command{
+	var keyFile string
+	cmd := &cobra.Command{
 		Use: "index DIR", Short: "Write the index.json of a folder of HDK packages",
 		Long: `Write the index.json of a folder of HDK packages, as Huawei names them, so that
 agents can use the folder as hdk.repository, directly or behind a web server.
@@ -35,7 +37,11 @@ run packages, which are not run; an rpm or deb is not looked into. Packages in o
 subfolder belong together. Elsewhere a driver gets the firmware that it was
 published with, or, where that is not known, every firmware that may run with it:
 jobs then say firmware_version. An image for MCUs (hpm, or Huawei's zip) is listed
-with every driver of its chip; jobs name it in mcu_version.`,
+with every driver of its chip; jobs name it in mcu_version.
+
+With --sign the index is signed too, into index.signed.json, for agents whose
+hdk.index_keys names the key: they take no other index then. The key is Ed25519 in
+PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			info, err := os.Stat(given[0])
@@ -56,8 +62,14 @@ with every driver of its chip; jobs name it in mcu_version.`,
 			if err != nil {
 				return err
 			}
-			if err := repository.WriteIndex(given[0], append(raw, '\n')); err != nil {
+			raw = append(raw, '\n')
+			if err := repository.WriteIndex(given[0], raw); err != nil {
 				return err
+			}
+			if keyFile != "" {
+				if err := signIndex(cmd.ErrOrStderr(), given[0], keyFile, raw); err != nil {
+					return err
+				}
 			}
 			if s.json {
 				return printJSON(cmd.OutOrStdout(), raw)
@@ -65,6 +77,28 @@ with every driver of its chip; jobs name it in mcu_version.`,
 			return printIndex(cmd.OutOrStdout(), index)
 		},
 	}
+	cmd.Flags().StringVar(&keyFile, "sign", "", "file with the private key to sign the index with")
+	return cmd
+}
+
+// signIndex writes the signed index and says which key agents have to know.
+func signIndex(out io.Writer, dir, keyFile string, index []byte) error {
+	text, err := os.ReadFile(keyFile)
+	if err != nil {
+		return usage(fmt.Errorf("--sign: %w", err))
+	}
+	key, err := protocol.ParsePrivateKey(text)
+	if err != nil {
+		return usage(fmt.Errorf("--sign: %s %w", keyFile, err))
+	}
+	signed, err := repository.SignIndex(key, index)
+	if err == nil {
+		err = repository.WriteSignedIndex(dir, signed)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(out, "note: signed; hdk.index_keys of the agents: [\"%s\"]\n", protocol.KeyOf(key))
+	}
+	return err
 }
 
 func hdkPushCommand() *cobra.Command {

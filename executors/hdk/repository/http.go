@@ -10,10 +10,11 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"devserver-agent/executors/web"
 )
 
 const (
-	headerTimeout = 30 * time.Second
 	// stallTimeout is how long a download may bring nothing before it is cut, to
 	// be resumed.
 	stallTimeout = time.Minute
@@ -37,8 +38,7 @@ func NewHTTP(base string) (*HTTP, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("repository %s is no http or https URL", printable(u))
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = headerTimeout
+	transport := web.Transport()
 	transport.DisableCompression = true // offsets count the file's own bytes
 	client := &http.Client{Transport: transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		switch {

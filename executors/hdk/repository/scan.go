@@ -233,7 +233,12 @@ func (p Package) Admits(other ascend.Version) Answer {
 }
 
 // WriteIndex puts an index.json into a folder, whole or not at all.
-func WriteIndex(dir string, data []byte) error {
+func WriteIndex(dir string, data []byte) error { return writeFile(dir, IndexFile, data) }
+
+// WriteSignedIndex puts a signed index into a folder, whole or not at all.
+func WriteSignedIndex(dir string, data []byte) error { return writeFile(dir, SignedIndexFile, data) }
+
+func writeFile(dir, name string, data []byte) error {
 	temp, err := os.CreateTemp(dir, ".index-*")
 	if err != nil {
 		return err
@@ -243,5 +248,5 @@ func WriteIndex(dir string, data []byte) error {
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temp.Name(), path.Join(dir, IndexFile))
+	return os.Rename(temp.Name(), path.Join(dir, name))
 }

@@ -22,7 +22,7 @@ func ParseKey(s string) (Key, error) {
 	if !ok {
 		return Key{}, fmt.Errorf("key %.12q does not begin with %q", s, keyPrefix)
 	}
-	public, err := base64.StdEncoding.DecodeString(raw)
+	public, err := base64.StdEncoding.Strict().DecodeString(raw)
 	if err != nil || len(public) != ed25519.PublicKeySize {
 		return Key{}, fmt.Errorf("key %.12q is not %d bytes in base64", s, ed25519.PublicKeySize)
 	}

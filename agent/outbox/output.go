@@ -9,6 +9,7 @@ import (
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
+	"devserver-agent/executors/secret"
 	"devserver-agent/protocol"
 )
 
@@ -19,7 +20,7 @@ const liveLimit = protocol.OutputHead + protocol.OutputTail
 // sendOutputs sends the output of all open tasks, a few chunks of each at a
 // time.
 func (o *Outbox) sendOutputs(ctx context.Context) error {
-	buf := make([]byte, protocol.MaxChunk)
+	buf := make([]byte, secret.Longest+protocol.MaxChunk)
 	refused := map[string]error{} // by task: left alone for this round
 	for more := true; more; {
 		more = false
@@ -67,25 +68,46 @@ func (o *Outbox) sendOutput(ctx context.Context, t *journal.Task, item int, buf 
 	for range turn {
 		latest, cursor := t.Latest(), t.Cursor()
 		done, from := latest.Status.Terminal(), cursor.Sent(item)
-		at, n, err := t.ReadOutput(item, from, buf)
+		at, data, err := nextChunk(t, item, from, buf)
 		if err != nil {
 			return false, err
 		}
-		if n == 0 && done {
+		if len(data) == 0 && done {
 			return false, o.giveUpOutput(t, cursor, item)
 		}
-		if n == 0 || !done && at >= liveLimit {
+		if len(data) == 0 || !done && at >= liveLimit {
 			return false, nil
 		}
-		if err := o.sendChunk(ctx, t, item, at, buf[:n]); err != nil {
+		if err := o.sendChunk(ctx, t, item, at, data); err != nil {
 			return false, err
 		}
 		failpoint.Hit(failpoint.OutputSent)
-		if err := sentOutput(t, cursor, item, at+int64(n)); err != nil {
+		if err := sentOutput(t, cursor, item, at+int64(len(data))); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// nextChunk reads what comes after from, with secrets blanked: also one that began in
+// what was sent before. The host keeps the output as it is.
+func nextChunk(t *journal.Task, item int, from int64, buf []byte) (at int64, data []byte, err error) {
+	if t.OutputSize(item) <= from {
+		return from, nil, nil
+	}
+	at, n, err := t.ReadOutput(item, max(0, from-secret.Longest), buf)
+	if err == nil && at+int64(n) <= from { // what lies between was released
+		at, n, err = t.ReadOutput(item, from, buf)
+	}
+	if err != nil {
+		return at, nil, err
+	}
+	secret.Blank(buf[:n])
+	known := int(max(0, from-at))
+	if n <= known {
+		return from, nil, nil
+	}
+	return at + int64(known), buf[known:min(n, known+protocol.MaxChunk)], nil
 }
 
 // sentOutput moves the cursor past output that the broker has, unless it was

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,10 +15,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/secret"
 	"devserver-agent/protocol"
 )
 
@@ -110,7 +113,7 @@ func (p *packer) omit(format string, args ...any) {
 
 // text adds a text under a name, unless it is empty. An error is the bundle's own: it cannot be written.
 func (p *packer) text(name, content string) error {
-	content = mask(content)
+	content = secret.Mask(content)
 	switch {
 	case content == "":
 		return nil
@@ -196,7 +199,7 @@ func (p *packer) file(root *os.Root, name, as string) error {
 	}
 	content = content[:n]
 	if isText(content) {
-		content = []byte(mask(string(content)))
+		content = []byte(secret.Mask(string(content)))
 	}
 	p.left -= int64(len(content))
 	p.made.Files++
@@ -206,4 +209,13 @@ func (p *packer) file(root *os.Root, name, as string) error {
 	}
 	_, err = p.tar.Write(content)
 	return err
+}
+
+// isText reports whether a file begins like one that people read.
+func isText(content []byte) bool {
+	head := content[:min(len(content), 8<<10)]
+	for len(head) > 0 && !utf8.RuneStart(head[len(head)-1]) {
+		head = head[:len(head)-1]
+	}
+	return bytes.IndexByte(head, 0) < 0
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/secret"
 	"devserver-agent/executors/web"
 )
 
@@ -92,7 +93,7 @@ func put(ctx context.Context, target *url.URL, file io.ReaderAt, made bundle, to
 		return true, fmt.Errorf("put to %s: %w", printable(target), err)
 	}
 	return response.StatusCode >= 500 || response.StatusCode == http.StatusTooManyRequests,
-		fmt.Errorf("put to %s: it answers %s: %.200q", printable(target), response.Status, mask(string(said)))
+		fmt.Errorf("put to %s: it answers %s: %.200q", printable(target), response.Status, secret.Mask(string(said)))
 }
 
 // printable is a URL without what may be secret: its user, its query.

@@ -1,0 +1,50 @@
+package outbox_test
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"devserver-agent/protocol"
+)
+
+// TestSecretsStayOnTheHost wherever output is cut into chunks: between what was written
+// at different times, and inside what was written at once. All else arrives where it was.
+func TestSecretsStayOnTheHost(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	b := newBed(t, h.conn).run()
+	task := b.admit("t1", false)
+	filler := strings.Repeat("the driver is being installed\n", protocol.MaxChunk/30)
+	filler = filler[:len(filler)-10]
+	pieces := []string{
+		filler + "password=", "hun", "ter2 user=me\n",
+		"-----BEGIN PRIVATE KEY-----\n", "MC4CAQAwBQYDK2VwBCIEIAAB\n", "Ag==\n-----END PRIVATE KEY-----\n",
+		strings.Repeat("x\n", protocol.MaxChunk/2-40) + "https://me:pa55@mirror.example.com/packages/a/long/way/to/the/driver.run\n",
+		"Authorization: ", "Bearer abc\n", "done\n",
+	}
+	size := 0
+	for _, piece := range pieces {
+		b.print(task, 0, []byte(piece))
+		size += len(piece)
+		until(t, "the piece has arrived", func() bool { return len(h.received(task.ID(), 0)) == size })
+	}
+	b.say(task, protocol.Success, protocol.Done)
+	b.closed("t1")
+	got := string(h.received(task.ID(), 0))
+	for _, hidden := range []string{"hun", "ter2", "MC4C", "Ag==", "pa55", "Bearer", "abc"} {
+		if strings.Contains(got, hidden) {
+			t.Errorf("%q has left the host", hidden)
+		}
+	}
+	for _, kept := range []string{"password=******* user=me\n", "-----END PRIVATE KEY-----\n", "@mirror.example.com/packages/a/long/way/to/the/driver.run\n", "Authorization:", "done\n"} {
+		if !strings.Contains(got, kept) {
+			t.Errorf("%q did not arrive", kept)
+		}
+	}
+	raw, err := os.ReadFile(task.OutputPath(0))
+	if err != nil || !bytes.Contains(raw, []byte("hunter2")) || len(raw) != len(got) {
+		t.Errorf("the host has %d bytes, %v; %d arrived", len(raw), err, len(got))
+	}
+}

@@ -149,6 +149,9 @@ type Command struct {
 	// the beginning. A piece is the callee's only during the call. nil: nobody
 	// watches.
 	Watch func(piece []byte)
+	// SHA256 is that of argv[0]'s file, in hex, where the executor has just verified
+	// it; "": the agent reads the file, unless it is large. It is for the audit log.
+	SHA256 string
 }
 
 // WatchLimit bounds what Command.Watch is given of one attempt, in bytes.

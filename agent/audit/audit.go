@@ -76,12 +76,13 @@ type Entry struct {
 	Job     string   `json:"job,omitempty"`
 	User    string   `json:"user,omitempty"`   // who created the job, as the control plane says
 	Key     string   `json:"key,omitempty"`    // id of the key that signed; "" if nobody did
-	Digest  string   `json:"digest,omitempty"` // SHA-256 of what was signed, or of what was cut off
+	Digest  string   `json:"digest,omitempty"` // SHA-256 of what was signed, of the program that ran, or of what was cut off
 	Items   []string `json:"items,omitempty"`  // their types
 	Item    int      `json:"item,omitempty"`
 	Step    string   `json:"step,omitempty"`
 	Attempt int      `json:"attempt,omitempty"`
 	Argv    []string `json:"argv,omitempty"`
+	Program string   `json:"program,omitempty"` // the file that argv[0] was found to be
 	Outcome string   `json:"outcome,omitempty"`
 	Exit    *int     `json:"exit,omitempty"`
 	Code    string   `json:"code,omitempty"` // of a verdict or a refusal

@@ -24,7 +24,7 @@ func entry(rec journal.Record) (e Entry, is bool) {
 		return Entry{Event: Cancelled, Message: rec.Cancel.Reason}, true
 	case rec.Start != nil:
 		s := rec.Start
-		return Entry{Event: Begun, Item: s.Item, Step: s.Step, Attempt: s.Attempt, Argv: s.Argv}, true
+		return Entry{Event: Begun, Item: s.Item, Step: s.Step, Attempt: s.Attempt, Argv: s.Argv, Program: s.Program, Digest: s.SHA256}, true
 	case rec.End != nil:
 		s := rec.End
 		return Entry{Event: Ended, Item: s.Item, Step: s.Step, Attempt: s.Attempt, Outcome: string(s.Outcome), Exit: &s.Code}, true

@@ -139,7 +139,11 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	}
 	start := journal.StartRecord{
 		Item: h.item, Step: cmd.Step, Attempt: len(all) + 1, Argv: cmd.Argv, From: task.OutputSize(h.item),
-		Dir: filepath.Join("steps", fmt.Sprint(h.item), fmt.Sprintf("%02d-%s", len(all)+1, cmd.Step)),
+		Dir:     filepath.Join("steps", fmt.Sprint(h.item), fmt.Sprintf("%02d-%s", len(all)+1, cmd.Step)),
+		Program: path, SHA256: cmd.SHA256,
+	}
+	if start.SHA256 == "" {
+		start.SHA256 = h.run.engine.digests.Of(path)
 	}
 	if err := h.record(task.PutStart(start)); err != nil {
 		return nil, nil, err

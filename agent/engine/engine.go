@@ -73,8 +73,9 @@ const diskRetry = 5 * time.Second
 
 // Engine runs the tasks of one host.
 type Engine struct {
-	opts Options
-	life context.Context // ends with the cause ErrStopping
+	opts    Options
+	digests step.Digests
+	life    context.Context // ends with the cause ErrStopping
 
 	mu      sync.Mutex
 	cancels map[string]context.CancelCauseFunc // of the tasks that run or wait

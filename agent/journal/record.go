@@ -62,11 +62,13 @@ type MemoRecord struct {
 type StartRecord struct {
 	Item    int      `json:"item"`
 	Step    string   `json:"step"`
-	Attempt int      `json:"attempt"`        // from 1
-	Argv    []string `json:"argv"`           // as the executor asked for it
-	Dir     string   `json:"dir"`            // its folder, below the task's
-	From    int64    `json:"from,omitempty"` // where its output begins in the item's
-	Boot    string   `json:"-"`              // as its Record has it
+	Attempt int      `json:"attempt"`           // from 1
+	Argv    []string `json:"argv"`              // as the executor asked for it
+	Dir     string   `json:"dir"`               // its folder, below the task's
+	From    int64    `json:"from,omitempty"`    // where its output begins in the item's
+	Program string   `json:"program,omitempty"` // the file that argv[0] was found to be
+	SHA256  string   `json:"sha256,omitempty"`  // of that file, where it is known
+	Boot    string   `json:"-"`                 // as its Record has it
 }
 
 // RestartRecord says that the host is about to be restarted for a task.

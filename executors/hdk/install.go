@@ -152,8 +152,13 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 	if i.Package.Format() == repository.Deb {
 		env = append(env, "DEBIAN_FRONTEND=noninteractive")
 	}
+	argv, digest := i.argv(path), ""
+	if argv[0] == path {
+		digest = i.Package.SHA256
+	}
 	return executors.Command{
-		Step: prefix + string(i.Package.Kind), Argv: i.argv(path),
+		SHA256: digest,
+		Step:   prefix + string(i.Package.Kind), Argv: argv,
 		Env: env, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
 	}, t, nil
 }

@@ -11,6 +11,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -134,6 +135,18 @@ func Open(opts Options) (*Agent, error) {
 	return a, nil
 }
 
+// sendAudit gives the broker lines of the audit log.
+func (a *Agent) sendAudit(ctx context.Context, lines []string) error {
+	server := a.opts.Config.ServerID
+	raw, err := json.Marshal(protocol.AuditLines{
+		ServerID: server, InstallationID: a.store.Installation().ID, Lines: lines, At: protocol.Millis(time.Now()),
+	})
+	if err != nil {
+		return err
+	}
+	return a.conn.Load().Publish(ctx, protocol.AuditSubject(server), "", raw)
+}
+
 // AuditDir is the folder of the audit log in a state directory.
 func AuditDir(stateDir string) string { return filepath.Join(stateDir, "audit") }
 
@@ -198,6 +211,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	go a.outbox.Run(ctx)
 	go func() { a.report(a.inbox.Run(ctx)) }()
 	go a.facts.run(ctx)
+	go a.audit.Forward(ctx, a.sendAudit)
 	go a.housekeep(ctx)
 	go a.awaitRest(ctx, cancel)
 	announced := make(chan struct{})

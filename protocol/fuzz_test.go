@@ -151,7 +151,7 @@ func FuzzParseKey(f *testing.F) {
 func FuzzServerOf(f *testing.F) {
 	for _, subject := range []string{
 		MailboxSubject("s1"), PushSubject("s1"), FetchSubject("s1"), StatusSubject("s1"), OutputSubject("s1", "t1"),
-		FactsSubject("s1"), PresenceSubject("s1"), NoticeSubject("s1"), InboxPrefix("s1"), Root + ">", Root + "..", Root + "output.s1.*",
+		FactsSubject("s1"), PresenceSubject("s1"), NoticeSubject("s1"), AuditSubject("s1"), InboxPrefix("s1"), Root + ">", Root + "..", Root + "output.s1.*",
 	} {
 		f.Add(subject)
 	}
@@ -166,7 +166,7 @@ func FuzzServerOf(f *testing.F) {
 		task := subject[strings.LastIndexByte(subject, '.')+1:]
 		for _, known := range []string{
 			MailboxSubject(server), PushSubject(server), FetchSubject(server), StatusSubject(server), OutputSubject(server, task),
-			FactsSubject(server), PresenceSubject(server), NoticeSubject(server),
+			FactsSubject(server), PresenceSubject(server), NoticeSubject(server), AuditSubject(server),
 		} {
 			if subject == known {
 				return
@@ -184,6 +184,7 @@ func FuzzChunk(f *testing.F)    { fuzzMessage[Chunk](f, "chunk", nil) }
 func FuzzFacts(f *testing.F)    { fuzzMessage[Facts](f, "facts", nil) }
 func FuzzPresence(f *testing.F) { fuzzMessage[Presence](f, "presence", nil) }
 func FuzzNotice(f *testing.F)   { fuzzMessage[Notice](f, "notice", nil) }
+func FuzzAudit(f *testing.F)    { fuzzMessage[AuditLines](f, "audit", nil) }
 
 func FuzzStatus(f *testing.F) {
 	fuzzMessage(f, "status", func(t *testing.T, s Status) {

@@ -13,7 +13,7 @@ import "strings"
 func AgentSubjects(server string) (publish, subscribe []string) {
 	return []string{
 			StatusSubject(server), OutputSubject(server, "*"), FactsSubject(server),
-			PresenceSubject(server), NoticeSubject(server), FetchSubject(server),
+			PresenceSubject(server), NoticeSubject(server), AuditSubject(server), FetchSubject(server),
 		}, []string{
 			PushSubject(server), InboxPrefix(server) + ".>",
 		}
@@ -29,7 +29,7 @@ type Service struct {
 // AgentServices are what the account of the streams exports to that of the agents.
 func AgentServices() []Service {
 	var all []Service
-	for _, subject := range []string{StatusSubject("*"), OutputSubject("*", "*"), FactsSubject("*"), PresenceSubject("*"), NoticeSubject("*")} {
+	for _, subject := range []string{StatusSubject("*"), OutputSubject("*", "*"), FactsSubject("*"), PresenceSubject("*"), NoticeSubject("*"), AuditSubject("*")} {
 		all = append(all, Service{Subject: subject})
 	}
 	from, to := FetchMapping()

@@ -30,6 +30,7 @@ func samples(t testing.TB) map[string]any {
 		"chunk":                  Chunk{TaskID: "task-1", ServerID: "a3-pod", InstallationID: "inst-1", Item: 1, Offset: 65536, Data: []byte("NPU 3: \xff\x00\n")},
 		"facts":                  sampleFacts(),
 		"presence":               Presence{ServerID: "a3-pod", InstallationID: "inst-1", BootID: "boot-1", AgentVersion: "v1.2.3", Open: 2, At: 1772355660000},
+		"audit":                  AuditLines{ServerID: "a3-pod", InstallationID: "inst-1", At: 1772355660000, Lines: []string{`{"seq":1,"prev":"","at":1772355650000,"event":"STARTED"}`}},
 		"notice":                 Notice{ServerID: "a3-pod", InstallationID: "inst-1", Code: NoticeContentChanged, Message: "task task-1 is known with other content", TaskID: "task-1", Digest: digest([]byte("other")), Count: 3, At: 1772355660000},
 	}
 }

@@ -12,6 +12,7 @@ const (
 	OutputStream  = "DEVSERVER_OUTPUT"
 	FactsStream   = "DEVSERVER_FACTS"
 	NoticeStream  = "DEVSERVER_NOTICE"
+	AuditStream   = "DEVSERVER_AUDIT"
 	JobsBucket    = "DEVSERVER_JOBS"
 )
 
@@ -26,6 +27,7 @@ const (
 	facts     = Root + "facts."
 	presences = Root + "presence."
 	notices   = Root + "notice."
+	audits    = Root + "audit."
 )
 
 // MailboxSubject is where the statements for a server are stored. Only the
@@ -55,6 +57,9 @@ func PresenceSubject(server string) string { return presences + server }
 // NoticeSubject takes what an agent refused and why.
 func NoticeSubject(server string) string { return notices + server }
 
+// AuditSubject takes the lines of a host's audit log.
+func AuditSubject(server string) string { return audits + server }
+
 // InboxPrefix is the prefix of a server's reply subjects. The id is a token of
 // its own so that a permission can name one server's inboxes.
 func InboxPrefix(server string) string { return "_INBOX." + server }
@@ -71,7 +76,7 @@ func RepublishMapping() (from, to string) {
 
 // families are all of them, with the number of ids that follow.
 var families = map[string]int{
-	mailboxes: 1, pushes: 1, fetches: 1, statuses: 1, outputs: 2, facts: 1, presences: 1, notices: 1,
+	mailboxes: 1, pushes: 1, fetches: 1, statuses: 1, outputs: 2, facts: 1, presences: 1, notices: 1, audits: 1,
 }
 
 // ServerOf is the server id in a subject of this contract, or "" when the

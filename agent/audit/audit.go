@@ -32,13 +32,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"devserver-agent/protocol"
 )
 
 // Bounds.
 const (
-	maxFile = 8 << 20  // bytes of a file, and one line
-	maxKept = 7        // files put aside
-	maxLine = 64 << 10 // bytes of one line
+	maxFile = 8 << 20 // bytes of a file, and one line
+	maxKept = 7       // files put aside
+	maxLine = protocol.MaxAuditLine
 	tail    = 4 * maxLine
 )
 
@@ -104,6 +106,8 @@ type Log struct {
 	dir   string
 	limit int64 // bytes after which a file is put aside
 
+	added chan struct{} // lines were; Forward waits for it
+
 	mu     sync.Mutex
 	file   *os.File
 	size   int64
@@ -128,7 +132,7 @@ type mark struct {
 // With an error the log can be used all the same: it tries again with every entry, and
 // says how many it missed.
 func Open(dir string) (*Log, error) {
-	l := &Log{dir: dir, limit: maxFile, known: map[string]mark{}}
+	l := &Log{dir: dir, limit: maxFile, known: map[string]mark{}, added: make(chan struct{}, 1)}
 	return l, l.open()
 }
 
@@ -297,6 +301,10 @@ func (l *Log) add(e Entry) bool {
 	l.size += int64(n)
 	l.seq, l.head = l.seq+1, digest(raw)
 	l.note(e)
+	select {
+	case l.added <- struct{}{}:
+	default: // it is known
+	}
 	return true
 }
 

@@ -20,6 +20,8 @@ type Retention struct {
 	OutputBytes int64         // default 8 GiB
 	LogsAge     time.Duration // of the object store of collected logs; default 14 days
 	LogsBytes   int64         // default 2 GiB
+	AuditAge    time.Duration // default 90 days
+	AuditBytes  int64         // default 4 GiB
 }
 
 func (r Retention) withDefaults() Retention {
@@ -40,6 +42,12 @@ func (r Retention) withDefaults() Retention {
 	}
 	if r.LogsBytes == 0 {
 		r.LogsBytes = 2 << 30
+	}
+	if r.AuditAge == 0 {
+		r.AuditAge = 90 * 24 * time.Hour
+	}
+	if r.AuditBytes == 0 {
+		r.AuditBytes = 4 << 30
 	}
 	return r
 }
@@ -87,6 +95,13 @@ func streams(r Retention, replicas int) []jetstream.StreamConfig {
 			Name: protocol.NoticeStream, Description: "what agents refused",
 			Subjects:          []string{protocol.NoticeSubject("*")},
 			MaxMsgsPerSubject: 64, MaxAge: 7 * 24 * time.Hour, MaxBytes: 64 << 20, MaxMsgSize: 16 << 10,
+		},
+		{
+			// One host fills 2048 messages and pushes out its own lines only.
+			Name: protocol.AuditStream, Description: "audit logs of hosts",
+			Subjects:          []string{protocol.AuditSubject("*")},
+			MaxMsgsPerSubject: 2048, MaxAge: r.AuditAge, MaxBytes: r.AuditBytes, MaxMsgSize: 128 << 10,
+			Compression: jetstream.S2Compression, DenyDelete: true,
 		},
 	}
 	for i := range all {

@@ -143,6 +143,7 @@ var messages = []drawn{
 	{name: "facts", value: reflect.TypeFor[protocol.Facts](), summary: "What a host is."},
 	{name: "presence", value: reflect.TypeFor[protocol.Presence](), summary: "A heartbeat."},
 	{name: "notice", value: reflect.TypeFor[protocol.Notice](), summary: "What an agent refused and why."},
+	{name: "audit", value: reflect.TypeFor[protocol.AuditLines](), summary: "Lines of a host's audit log."},
 }
 
 func (m drawn) draw(collected *schemas) (Message, error) {

@@ -40,6 +40,8 @@ func channels() Named[Channel] {
 			"Heartbeats. Nothing stores them."),
 		channel("notice", protocol.NoticeSubject(server), "notice",
 			"Stream "+protocol.NoticeStream+". Rate-limited: alike refusals are counted."),
+		channel("audit", protocol.AuditSubject(server), "audit",
+			"Stream "+protocol.AuditStream+". Lines of the host's audit log in their order, maybe twice."),
 	}
 }
 
@@ -57,5 +59,6 @@ func operations() Named[Operation] {
 		{"sendFacts", send("facts", "Say what this host is.")},
 		{"sendPresence", send("presence", "Say that this host is there.")},
 		{"sendNotice", send("notice", "Report what was refused without a verdict.")},
+		{"sendAudit", send("audit", "Send what was added to the audit log.")},
 	}
 }

@@ -82,7 +82,7 @@ func document(t *testing.T) map[string]any {
 // schemaNames is which schema a golden message is of, by its kind.
 var schemaNames = map[string]string{
 	"task": "Task", "cancel": "Cancel", "resend": "Resend", "envelope": "Envelope", "mailbox": "Mailbox",
-	"status": "Status", "chunk": "Chunk", "facts": "Facts", "presence": "Presence", "notice": "Notice",
+	"status": "Status", "chunk": "Chunk", "facts": "Facts", "presence": "Presence", "notice": "Notice", "audit": "AuditLines",
 }
 
 func compile(t *testing.T, doc map[string]any) map[string]*jsonschema.Schema {

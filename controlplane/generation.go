@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"devserver-agent/controlplane/api"
+	"devserver-agent/controlplane/audit"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/controlplane/fold"
 	"devserver-agent/controlplane/jobs"
@@ -102,7 +103,10 @@ func (c *ControlPlane) fold(ctx context.Context, epoch broker.Epoch, greet bool)
 			p.writer.Greet(s.ID)
 		}
 	}
-	g.backend = &api.Backend{View: p.view, Store: p.store, Judge: p.judge, Output: p.output, Done: life.Done()}
+	g.backend = &api.Backend{View: p.view, Store: p.store, Judge: p.judge, Output: p.output, Done: life.Done(),
+		Audit: func(ctx context.Context, server string, lines int) (audit.Trail, error) {
+			return audit.Read(ctx, c.broker.JS, server, lines)
+		}}
 	for _, run := range []func(context.Context){p.writer.Run, p.keeper.Run, p.judge.Run, p.auditor.Run} {
 		g.workers.Go(func() { run(life) })
 	}

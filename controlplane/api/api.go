@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"devserver-agent/controlplane/access"
+	"devserver-agent/controlplane/audit"
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/output"
 	"devserver-agent/controlplane/templates"
@@ -28,6 +29,8 @@ type Backend struct {
 	Store  *jobs.Store
 	Judge  *verdict.Judge
 	Output *output.Reader
+	// Audit reads what a host has sent of its audit log, its newest lines.
+	Audit func(ctx context.Context, server string, lines int) (audit.Trail, error)
 	// Done is closed when this backend is given up for another one.
 	Done <-chan struct{}
 }
@@ -83,6 +86,7 @@ func New(opts Options) http.Handler {
 		{"POST " + root + "/resume", access.Keeper, a.lift},
 		{"GET " + root, access.Reader, a.servers},
 		{"GET " + root + "/{server_id}", access.Reader, a.server},
+		{"GET " + root + "/audit/{server_id}", access.Reader, a.audit},
 		{"POST " + root + "/{server_id}/lost", access.Keeper, a.lost},
 	} {
 		mux.Handle(r.route, a.answer(r.need, r.handle))

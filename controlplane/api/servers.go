@@ -107,3 +107,25 @@ func (a *api) serverAnswer(s view.Server) serverAnswer {
 	}
 	return out
 }
+
+// Bounds of the lines of an audit log that are answered with.
+const (
+	auditLines    = 100
+	maxAuditLines = 10_000
+)
+
+// audit answers with the newest lines of a host's audit log, and whether its chain holds.
+func (a *api) audit(r *http.Request, b *Backend) (any, error) {
+	id := r.PathValue("server_id")
+	if !protocol.ValidID(id) {
+		return nil, badRequest("server_id %.80q is not 1 to 64 letters, digits and hyphens", id)
+	}
+	lines, err := number(r.URL.Query(), "limit")
+	if err != nil || lines > maxAuditLines {
+		return nil, badRequest("limit must be a number up to %d", maxAuditLines)
+	}
+	if lines == 0 {
+		lines = auditLines
+	}
+	return b.Audit(r.Context(), id, lines)
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -92,4 +93,44 @@ func TestSystemAnEnrolledFleet(t *testing.T) {
 	// Enrolled anew, it comes back by itself and does what waited.
 	f.enrol(dir, f.hosts["srv-2"])
 	f.finished(waiting, nil)
+}
+
+// TestSystemTheAuditLogIsKeptElsewhere: what a host wrote is at the control plane, and
+// that it was written anew is noticed there.
+func TestSystemTheAuditLogIsKeptElsewhere(t *testing.T) {
+	t.Parallel()
+	f, dir := enrolledFleet(t)
+	h := f.add("srv-1", fakehost.A2, fakehost.Options{})
+	h.logsIn(f, dir)
+	f.enrol(dir, h)
+	h.start()
+	f.finished(f.query("srv-1"), nil)
+	same := func() error {
+		there, err := f.ctl("server", "audit", "srv-1")
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, there)
+		}
+		here, err := h.command("audit", "verify").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, here)
+		}
+		head := regexp.MustCompile(`head (?:is )?([0-9a-f]{64})`)
+		a, b := head.FindStringSubmatch(string(there)), head.FindStringSubmatch(string(here))
+		if a == nil || b == nil || a[1] != b[1] || !strings.Contains(string(there), `"VERDICT"`) {
+			return fmt.Errorf("there: %s\nhere: %s", there, here)
+		}
+		return nil
+	}
+	until(t, "the control plane has the whole log", same)
+
+	h.kill()
+	h.must(os.RemoveAll(filepath.Join(h.stateDir(), "audit")))
+	h.start()
+	until(t, "the control plane notices that the log is another one", func() error {
+		out, err := f.ctl("server", "audit", "srv-1")
+		if err == nil || !strings.Contains(string(out), "DOES NOT HOLD") {
+			return fmt.Errorf("%v: %s", err, out)
+		}
+		return nil
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"devserver-agent/protocol"
 )
@@ -56,4 +57,26 @@ func (c *Client) servers(ctx context.Context, query url.Values) (Servers, error)
 	}
 	all.Raw = raw
 	return all, nil
+}
+
+// Trail is what the broker has of a host's audit log; see docs/security.md.
+type Trail struct {
+	ServerID       string            `json:"server_id"`
+	InstallationID string            `json:"installation_id"`
+	First          int64             `json:"first"` // number of the oldest line, 0: there is none
+	Last           int64             `json:"last"`
+	Head           string            `json:"head"`             // SHA-256 of the last line
+	Missing        int64             `json:"missing"`          // lines that did not arrive
+	Broken         string            `json:"broken,omitempty"` // where the chain does not hold, and why
+	Lines          []json.RawMessage `json:"lines"`
+
+	Raw json.RawMessage `json:"-"`
+}
+
+// Audit reads the newest lines of a host's audit log.
+func (c *Client) Audit(ctx context.Context, server string, lines int) (Trail, error) {
+	var t Trail
+	raw, err := c.do(ctx, request{method: http.MethodGet, path: "/audit/" + url.PathEscape(server), query: url.Values{"limit": {strconv.Itoa(lines)}}}, &t)
+	t.Raw = raw
+	return t, err
 }

@@ -19,7 +19,7 @@ func (s *session) serverCommand() *cobra.Command {
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	server.AddCommand(s.serverListCommand(), s.lostCommand())
+	server.AddCommand(s.serverListCommand(), s.auditCommand(), s.lostCommand())
 	return server
 }
 
@@ -46,6 +46,53 @@ func (s *session) serverListCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&silent, "silent", false, "only those that fell silent, or have tasks and were never seen: since when, and what they were doing")
 	return cmd
+}
+
+func (s *session) auditCommand() *cobra.Command {
+	lines := 0
+	cmd := &cobra.Command{
+		Use: "audit SERVER", Short: "Print the audit log that a host has sent, and whether its chain holds",
+		Long: `Print the newest lines of the audit log that a host has sent, as JSON: who asked it for
+what, which key signed, what ran and how it ended, what was refused. Each line carries
+the SHA-256 of the one before; the exit code is 1 if that does not hold, as when a log
+was written anew by whoever owns the host now.`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			trail, err := s.client.Audit(cmd.Context(), ids[0], lines)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if s.json {
+				err = printJSON(out, trail.Raw)
+			} else {
+				err = printTrail(out, trail)
+			}
+			if err == nil && trail.Broken != "" {
+				err = errFailed
+			}
+			return err
+		},
+	}
+	cmd.Flags().IntVar(&lines, "limit", 100, "the most lines to print, up to 10000")
+	return cmd
+}
+
+func printTrail(out io.Writer, trail client.Trail) error {
+	for _, line := range trail.Lines {
+		if _, err := fmt.Fprintf(out, "%s\n", line); err != nil {
+			return err
+		}
+	}
+	state := "the chain holds"
+	if trail.Broken != "" {
+		state = "THE CHAIN DOES NOT HOLD: " + trail.Broken
+	}
+	if trail.Missing > 0 {
+		state += fmt.Sprintf(", %d lines are missing", trail.Missing)
+	}
+	_, err := fmt.Fprintf(out, "%s: lines %d to %d, %s; head %s\n", trail.ServerID, trail.First, trail.Last, state, trail.Head)
+	return err
 }
 
 func (s *session) lostCommand() *cobra.Command {

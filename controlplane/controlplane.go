@@ -24,6 +24,7 @@ import (
 	"devserver-agent/controlplane/access"
 	"devserver-agent/controlplane/api"
 	"devserver-agent/controlplane/broker"
+	"devserver-agent/controlplane/enrolment"
 	"devserver-agent/controlplane/signing"
 	"devserver-agent/controlplane/templates"
 	"devserver-agent/protocol"
@@ -34,13 +35,16 @@ import (
 type Options struct {
 	// Listen is the address of HTTP, needed: a loopback address, unless Users says who
 	// may ask for what and CertFile has a certificate.
-	Listen     string
-	Users      string // file of users (package access); empty: nobody is asked who he is
-	CertFile   string // PEM; empty: HTTP without TLS
-	KeyFile    string // of CertFile
-	DataDir    string // needed
-	SigningKey string // file; empty: signing.key in DataDir
-	Templates  string // folder of templates of the site's own; empty: none
+	Listen   string
+	Users    string // file of users (package access); empty: nobody is asked who he is
+	CertFile string // PEM; empty: HTTP without TLS
+	KeyFile  string // of CertFile
+	// EnrolmentKey is the file with which hosts that bring a token are enrolled; empty:
+	// none is.
+	EnrolmentKey string
+	DataDir      string // needed
+	SigningKey   string // file; empty: signing.key in DataDir
+	Templates    string // folder of templates of the site's own; empty: none
 	// FormerKeys are keys that tasks were signed with before this one: jobs are
 	// rebuilt of those tasks too, after the broker lost them.
 	FormerKeys []protocol.Trusted
@@ -65,7 +69,8 @@ type ControlPlane struct {
 	opts      Options
 	log       *zap.Logger
 	key       ed25519.PrivateKey
-	guard     *access.Guard // nil: nobody is asked who he is
+	guard     *access.Guard   // nil: nobody is asked who he is
+	desk      *enrolment.Desk // nil: nobody is enrolled
 	templates templates.Set
 	broker    *broker.Broker
 	current   atomic.Pointer[generation] // nil while the streams are being read
@@ -176,7 +181,7 @@ func (c *ControlPlane) serve(life context.Context, listener net.Listener) {
 	c.server = &http.Server{
 		Handler: api.New(api.Options{
 			Backend: c.backend, Connected: c.broker.Conn.IsConnected,
-			NumericTimes: c.opts.NumericTimes, Guard: c.guard, Templates: c.templates, Expires: c.opts.Expires, Log: c.log,
+			NumericTimes: c.opts.NumericTimes, Guard: c.guard, Enrol: c.enrol(), Templates: c.templates, Expires: c.opts.Expires, Log: c.log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,

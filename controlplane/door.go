@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"devserver-agent/controlplane/api"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/controlplane/certificate"
+	"devserver-agent/controlplane/enrolment"
+	"devserver-agent/protocol"
 )
 
 // openDoor reads who may come in. An address that other hosts reach takes users and
@@ -23,6 +26,9 @@ func (c *ControlPlane) openDoor() (err error) {
 			return fmt.Errorf("%w, or give --users, --tls-cert and --tls-key", err)
 		}
 	}
+	if err == nil && c.opts.EnrolmentKey != "" {
+		c.desk, err = enrolment.Open(c.opts.EnrolmentKey)
+	}
 	if err != nil || c.opts.Users == "" {
 		return err
 	}
@@ -31,6 +37,16 @@ func (c *ControlPlane) openDoor() (err error) {
 		Report: func(message string, problem error) { c.log.Error(message, zap.Error(problem)) },
 	})
 	return err
+}
+
+// enrol is how hosts are enrolled; nil: they are not.
+func (c *ControlPlane) enrol() func(context.Context, protocol.Enrolment) (protocol.Enrolled, error) {
+	if c.desk == nil {
+		return nil
+	}
+	return func(ctx context.Context, asked protocol.Enrolment) (protocol.Enrolled, error) {
+		return c.desk.Enrol(ctx, c.broker.JS, asked)
+	}
 }
 
 // listen takes the address.

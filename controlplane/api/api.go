@@ -46,6 +46,8 @@ type Options struct {
 	NumericTimes bool
 	// Guard asks who sends a request; nil: everybody may do everything.
 	Guard *access.Guard
+	// Enrol gives hosts that bring a token the broker's word; nil: none is enrolled here.
+	Enrol func(context.Context, protocol.Enrolment) (protocol.Enrolled, error)
 	// Templates are the kinds of jobs that there are.
 	Templates templates.Set
 	Expires   time.Duration // how long a job may be accepted; zero: 7 days
@@ -93,6 +95,7 @@ func New(opts Options) http.Handler {
 	}
 	mux.Handle("GET "+root+"/jobs/{id}/{what}", a.stream(access.Reader, a.jobRoute))
 	mux.Handle("GET "+root+"/jobs/{id}/tasks/{task_id}/output", a.stream(access.Reader, a.output))
+	mux.Handle("POST /v1/enrolments", a.enrolments())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -123,15 +123,18 @@ func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
 			return Epoch{}, explain(fmt.Errorf("stream %s: %w", config.Name, err), replicas)
 		}
 	}
-	err := ask(ctx, func(ctx context.Context) error {
-		_, err := b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: protocol.JobsBucket, Description: "jobs as they were asked",
-			History: 1, Storage: jetstream.FileStorage, Replicas: replicas,
+	for bucket, description := range map[string]string{
+		protocol.JobsBucket: "jobs as they were asked", protocol.EnrolmentsBucket: "hosts that enrolled with a token",
+	} {
+		err := ask(ctx, func(ctx context.Context) error {
+			_, err := b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket: bucket, Description: description, History: 1, Storage: jetstream.FileStorage, Replicas: replicas,
+			})
+			return err
 		})
-		return err
-	})
-	if err != nil {
-		return Epoch{}, explain(fmt.Errorf("bucket %s: %w", protocol.JobsBucket, err), replicas)
+		if err != nil {
+			return Epoch{}, explain(fmt.Errorf("bucket %s: %w", bucket, err), replicas)
+		}
 	}
 	if err := b.ensureLogs(ctx, replicas); err != nil {
 		return Epoch{}, explain(fmt.Errorf("object store %s: %w", protocol.LogsBucket, err), replicas)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
@@ -134,4 +136,70 @@ func TestARevokedHostIsCutOff(t *testing.T) {
 	if _, err := s.login(evil).Request(protocol.FactsSubject(evil), []byte("{}"), patience); err != nil {
 		t.Errorf("enrolled anew: %v", err)
 	}
+}
+
+// TestWhoOwnsTheEnrolmentKeyMakesHostsAndNothingElse: the control plane's owner, or who
+// took that key from it, signs users as he likes. He can be any host, and nobody else.
+func TestWhoOwnsTheEnrolmentKeyMakesHostsAndNothingElse(t *testing.T) {
+	s := newSite(t, fleet.Options{})
+	text, err := os.ReadFile(s.fleet.EnrolmentKey())
+	s.must(err)
+	seed, account, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	key, err := nkeys.FromSeed([]byte(seed))
+	s.must(err)
+	user := func(name string, change func(*jwt.UserClaims)) []nats.Option {
+		pair, err := nkeys.CreateUser()
+		s.must(err)
+		public, err := pair.PublicKey()
+		s.must(err)
+		c := jwt.NewUserClaims(public)
+		c.Name, c.IssuerAccount = name, account
+		c.SetScoped(true)
+		change(c)
+		token, err := c.Encode(key)
+		s.must(err)
+		return []nats.Option{
+			nats.CustomInboxPrefix(protocol.InboxPrefix(evil)),
+			nats.UserJWT(func() (string, error) { return token, nil }, func(nonce []byte) ([]byte, error) { return pair.Sign(nonce) }),
+		}
+	}
+	wide := func(c *jwt.UserClaims) { c.SetScoped(false) }
+	for name, change := range map[string]func(*jwt.UserClaims){
+		"with every subject":   wide,
+		"with his own bounds":  func(c *jwt.UserClaims) { wide(c); c.Permissions.Pub.Allow.Add(">") },
+		"of the control plane": func(c *jwt.UserClaims) { wide(c); c.IssuerAccount = "" },
+	} {
+		if c, err := s.tryLogin(user(evil, change)...); err == nil {
+			t.Errorf("a user %s is let in", name)
+			c.Close()
+		}
+	}
+	before := s.contents()
+	c, err := s.tryLogin(user(evil, func(*jwt.UserClaims) {})...)
+	s.must(err)
+	for _, subject := range []string{protocol.StatusSubject(victim), protocol.MailboxSubject(evil), "$JS.API.INFO", ">"} {
+		s.must(c.Publish(subject, []byte("{}")))
+		if err := c.refused(t); err != nil && !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Error(err)
+		}
+	}
+	// A name becomes part of a subject. A wildcard is all hosts, any of which he could
+	// name anyway, and no more than hosts.
+	for _, name := range []string{"*", ">", "a.b", victim + ".>"} {
+		odd, err := s.tryLogin(user(name, func(*jwt.UserClaims) {})...)
+		if err != nil {
+			continue
+		}
+		for _, subject := range []string{protocol.MailboxSubject(victim), protocol.MailboxSubject("*"), "$JS.API.STREAM.PURGE." + protocol.MailboxStream, "$SYS.REQ.SERVER.PING", protocol.PushSubject(victim)} {
+			s.must(odd.Publish(subject, []byte("{}")))
+			if err := odd.refused(t); err != nil && !errors.Is(err, nats.ErrPermissionViolation) {
+				t.Errorf("%q at %s: %v", name, subject, err)
+			}
+		}
+	}
+	if diff := cmp.Diff(before, s.contents()); diff != "" {
+		t.Errorf("the streams have changed:\n%s", diff)
+	}
+	_, err = c.Request(protocol.FactsSubject(evil), []byte("{}"), patience)
+	s.must(err) // it is a host
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -13,14 +14,18 @@ import (
 )
 
 // enrolledFleet starts a control plane whose broker asks everybody who he is.
-func enrolledFleet(t testing.TB) (f *fleet, dir string) {
+// With --enrolment-key it enrols hosts.
+func enrolledFleet(t testing.TB, more ...string) (f *fleet, dir string) {
 	t.Helper()
 	f = fleetOf(t)
 	dir = filepath.Join(f.dir, "fleet")
 	broker := filepath.Join(dir, "brokers", "nats-1")
 	f.mustCtl("fleet", "init", dir, "--broker", "nats-1="+f.nats, "--config-dir", broker, "--store-dir", filepath.Join(f.dir, "store"))
-	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-config", filepath.Join(broker, "nats-server.conf"),
-		"--nats-credentials-file", filepath.Join(dir, "controlplane.creds"), "--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	if len(more) > 0 {
+		more = append(more, filepath.Join(dir, "enrolment.key"))
+	}
+	f.plane = f.daemon("controlplane", controlPlane, append(more, "--listen", f.api, "--nats-config", filepath.Join(broker, "nats-server.conf"),
+		"--nats-credentials-file", filepath.Join(dir, "controlplane.creds"), "--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")...)
 	f.startPlane()
 	return f, dir
 }
@@ -132,5 +137,45 @@ func TestSystemTheAuditLogIsKeptElsewhere(t *testing.T) {
 			return fmt.Errorf("%v: %s", err, out)
 		}
 		return nil
+	})
+}
+
+// TestSystemAHostEnrolsWithAToken and nobody but the control plane helps it; it is
+// revoked like any other.
+func TestSystemAHostEnrolsWithAToken(t *testing.T) {
+	t.Parallel()
+	f, dir := enrolledFleet(t, "--enrolment-key")
+	h := f.add("srv-1", fakehost.A2, fakehost.Options{})
+	h.logsIn(f, dir)
+	token := f.mustCtl("fleet", "token", "srv-1", "--fleet", dir)
+	enrol := func() (string, error) {
+		cmd := h.command("enrol", "--url", "http://"+f.api)
+		cmd.Stdin = bytes.NewReader(token)
+		said, err := cmd.CombinedOutput()
+		return string(said), err
+	}
+	for range 2 { // the first answer may have been lost
+		if said, err := enrol(); err != nil || !strings.Contains(said, "is written") {
+			t.Fatalf("%v: %s", err, said)
+		}
+	}
+	h.start()
+	f.finished(f.query("srv-1"), nil)
+
+	seed, err := os.ReadFile(h.path("agent.seed"))
+	h.must(err)
+	h.must(os.Remove(h.path("agent.seed")))
+	if said, err := enrol(); err == nil || !strings.Contains(said, "was used before") {
+		t.Errorf("another key: %v, %s", err, said)
+	}
+	h.must(os.WriteFile(h.path("agent.seed"), seed, 0o600))
+
+	f.mustCtl("fleet", "revoke", "srv-1", "--fleet", dir)
+	until(t, "the revoked host's agent says why it is not connected", func() error {
+		said, err := h.command("status").CombinedOutput()
+		if err == nil && !strings.Contains(strings.ToLower(string(said)), "authorization violation") {
+			err = errors.New(string(said))
+		}
+		return err
 	})
 }

@@ -72,6 +72,7 @@ It exits with 0, or with 1 after an error.`,
 	f.StringVar(&opts.CertFile, "tls-cert", "", "PEM certificate of the HTTP API, read again when it changes")
 	f.StringVar(&opts.KeyFile, "tls-key", "", "PEM key of --tls-cert")
 	f.StringVar(&opts.DataDir, "data-dir", "", "folder for the signing key and the embedded NATS (required)")
+	f.StringVar(&opts.EnrolmentKey, "enrolment-key", "", "key with which hosts that bring a token (devserverctl fleet token) are enrolled, made by devserverctl fleet init")
 	f.StringVar(&opts.SigningKey, "signing-key", "", "Ed25519 key, the same for all replicas (default: signing.key in the data folder, made at the first start)")
 	f.StringArrayVar(&former, "former-key", nil, "public key that tasks were signed with before, as in signing.pub; give it after --signing-key was changed, until those tasks have ended")
 	f.StringVar(&opts.Templates, "templates-dir", "", "folder with templates of jobs of your own, a YAML file each (docs/templates.md)")

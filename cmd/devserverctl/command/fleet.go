@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -109,6 +110,32 @@ file has the broker's word for it only.`,
 	})
 }
 
+func (s *session) fleetTokenCommand() *cobra.Command {
+	var life time.Duration
+	cmd := &cobra.Command{
+		Use: "token SERVER_ID", Short: "Make a one-time token with which a host enrols itself",
+		Long: `Make a one-time token with which a host enrols itself at the control plane:
+
+  devserver-agent enrol --url https://CONTROL-PLANE --token-file FILE
+
+The host makes its key itself; its private half never leaves it. The control plane needs
+the enrolment key that fleet init made (--enrolment-key), which can make hosts
+and no other users.`,
+	}
+	cmd.Flags().DurationVar(&life, "life", 24*time.Hour, "how long the token is good, up to 720h")
+	return inFleet(cmd, func(cmd *cobra.Command, f *fleet.Fleet, servers []string) error {
+		if len(servers) > 1 {
+			return usage(fmt.Errorf("a token is of one host, and %d are named", len(servers)))
+		}
+		token, err := f.Token(servers[0], life)
+		if err != nil {
+			return usage(err)
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+		return err
+	})
+}
+
 func (s *session) fleetRevokeCommand() *cobra.Command {
 	var brokers []string
 	var offline bool
@@ -120,6 +147,11 @@ agent has accepted it still brings to its end on its host, and nobody hears of i
 	cmd.Flags().StringArrayVar(&brokers, "broker-url", nil, "where the brokers are, if not where fleet init said")
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not tell the brokers; copy their configuration to them and restart them")
 	return inFleet(cmd, func(cmd *cobra.Command, f *fleet.Fleet, servers []string) error {
+		if !offline {
+			if err := f.Learn(cmd.Context(), brokers...); err != nil {
+				return fmt.Errorf("nothing is revoked: %w. With --offline those are revoked that were enrolled here, and not those that came with a token", err)
+			}
+		}
 		for _, server := range servers {
 			if err := f.Revoke(server); err != nil {
 				return usage(err)

@@ -32,12 +32,16 @@ type authority struct {
 }
 
 // agentSigner is the key that signs agents: one that can be replaced without another
-// account.
-const agentSigner = "agents-signer"
+// account. enrolSigner is what the control plane may have of it: who has
+// it can make any host, and nothing else, whatever it signs.
+const (
+	agentSigner = "agents-signer"
+	enrolSigner = "enrolment"
+)
 
 var keyKinds = map[string]nkeys.PrefixByte{
 	operatorName: nkeys.PrefixByteOperator, systemAccount: nkeys.PrefixByteAccount, controlAccount: nkeys.PrefixByteAccount,
-	agentsAccount: nkeys.PrefixByteAccount, agentSigner: nkeys.PrefixByteAccount,
+	agentsAccount: nkeys.PrefixByteAccount, agentSigner: nkeys.PrefixByteAccount, enrolSigner: nkeys.PrefixByteAccount,
 }
 
 func newKey(kind nkeys.PrefixByte) (public string, seed []byte, err error) {
@@ -152,6 +156,7 @@ func (a *authority) agents() jwt.Claims {
 	c := jwt.NewAccountClaims(a.public(agentsAccount))
 	c.Name = agentsAccount
 	c.SigningKeys.Add(a.public(agentSigner))
+	c.SigningKeys.AddScopedSigner(a.enrolled())
 	for _, s := range protocol.AgentServices() {
 		c.Imports.Add(&jwt.Import{Name: s.Subject, Subject: jwt.Subject(s.Subject), Account: a.public(controlAccount), LocalSubject: jwt.RenamingSubject(s.Local), Type: jwt.Service})
 	}
@@ -159,6 +164,19 @@ func (a *authority) agents() jwt.Claims {
 		c.Imports.Add(&jwt.Import{Name: s, Subject: jwt.Subject(s), Account: a.public(controlAccount), Type: jwt.Stream})
 	}
 	return c
+}
+
+// enrolled is the template of users that the control plane signs; the broker puts their
+// name into it (https://docs.nats.io/running-a-nats-service/nats_admin/security/jwt,
+// scoped signing keys).
+func (a *authority) enrolled() *jwt.UserScope {
+	scope := jwt.NewUserScope()
+	scope.Key, scope.Role = a.public(enrolSigner), "agent"
+	publish, subscribe := protocol.AgentSubjects("{{name()}}")
+	scope.Template.Permissions.Pub.Allow.Add(publish...)
+	scope.Template.Permissions.Sub.Allow.Add(subscribe...)
+	scope.Template.Limits.Subs, scope.Template.Limits.Payload = maxSubscriptions, maxPayload
+	return scope
 }
 
 // agent is the statement of the user of one server.

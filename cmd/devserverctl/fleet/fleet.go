@@ -35,6 +35,7 @@ const (
 	caFile           = "ca.pem"
 	controlPlaneFile = "controlplane.creds"
 	systemFile       = "system.creds"
+	enrolmentFile    = "enrolment.key"
 )
 
 // Fleet is such a folder.

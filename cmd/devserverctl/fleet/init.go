@@ -157,7 +157,7 @@ func Init(dir string, o Options) (*Fleet, error) {
 			return nil, err
 		}
 	}
-	if err := f.foundCA(); err != nil {
+	if err := errors.Join(f.writeEnrolmentKey(a), f.foundCA()); err != nil {
 		return nil, err
 	}
 	for _, b := range o.Brokers {
@@ -175,7 +175,7 @@ func Init(dir string, o Options) (*Fleet, error) {
 func onlyOurs(entries []fs.DirEntry) bool {
 	for _, e := range entries {
 		switch e.Name() {
-		case "keys", "jwt", "brokers", caFile, controlPlaneFile, systemFile:
+		case "keys", "jwt", "brokers", caFile, controlPlaneFile, systemFile, enrolmentFile:
 		default:
 			return false
 		}

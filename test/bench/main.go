@@ -70,7 +70,7 @@ func run(ctx context.Context, bin, out, only string) error {
 		name string
 		run  func(context.Context, bench) ([]figure, error)
 	}{
-		{"size", size}, {"idle", idle}, {"start", start}, {"output", output}, {"round", round}, {"upgrade", upgrade}, {"fleet", thousand},
+		{"size", size}, {"idle", idle}, {"start", start}, {"output", output}, {"security", security}, {"round", round}, {"upgrade", upgrade}, {"fleet", thousand},
 	} {
 		if !strings.Contains(part.name, only) {
 			continue

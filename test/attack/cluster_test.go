@@ -34,22 +34,7 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 	var servers []*server.Server
 	for _, b := range f.Brokers() {
 		urls = append(urls, b.URL())
-		text, err := os.ReadFile(f.Path("brokers", b.Name, "nats-server.conf"))
-		s.must(err)
-		text = []byte(strings.NewReplacer(o.ConfigDir, f.Path("brokers", b.Name), o.StoreDir, filepath.Join(dir, b.Name)).Replace(string(text)))
-		file := filepath.Join(dir, b.Name+".conf") // as if on a host of its own
-		s.must(os.WriteFile(file, text, 0o600))
-		opts, err := server.ProcessConfigFile(file)
-		s.must(err)
-		opts.NoSigs, opts.NoLog = true, true
-		one, err := server.NewServer(opts)
-		s.must(err)
-		one.Start()
-		t.Cleanup(func() {
-			one.Shutdown()
-			one.WaitForShutdown()
-		})
-		servers = append(servers, one)
+		servers = append(servers, s.onItsHost(b, o, dir))
 	}
 	control, err := broker.Open(t.Context(), broker.Options{URL: strings.Join(urls, ","), CredentialsFile: f.ControlPlane(), CAFile: f.CA()})
 	s.must(err)

@@ -13,7 +13,7 @@ import (
 )
 
 func (s *session) fleetInitCommand() *cobra.Command {
-	var brokers []string
+	var brokers, leaves []string
 	var o fleet.Options
 	cmd := &cobra.Command{
 		Use: "init DIR", Short: "Make the broker's configuration, certificates and the control plane's credentials",
@@ -32,6 +32,13 @@ broker and no host needs more of it than the files named at the end.`,
 				}
 				o.Brokers = append(o.Brokers, b)
 			}
+			for _, text := range leaves {
+				b, err := fleet.ParseBroker(text)
+				if err != nil {
+					return usage(fmt.Errorf("--leaf: %w", err))
+				}
+				o.Leaves = append(o.Leaves, b)
+			}
 			f, err := fleet.Init(given[0], o)
 			if err != nil {
 				return usage(err)
@@ -40,6 +47,7 @@ broker and no host needs more of it than the files named at the end.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&brokers, "broker", []string{"nats-1=localhost"}, "a broker as NAME=HOST[:PORT]; given three times or more they form a cluster")
+	cmd.Flags().StringArrayVar(&leaves, "leaf", nil, "a leaf node as NAME=HOST[:PORT]: a broker without a store near the hosts of a site, whose agents connect to it")
 	cmd.Flags().StringVar(&o.ConfigDir, "config-dir", "", "the folder on a broker's host that its files are copied to (/etc/nats)")
 	cmd.Flags().StringVar(&o.StoreDir, "store-dir", "", "the folder of a broker's store (/var/lib/nats)")
 	cmd.Flags().BoolVar(&o.Mutual, "mutual-tls", false, "brokers ask clients for a certificate too; enrol makes one for each agent")
@@ -57,6 +65,9 @@ func printFleet(out io.Writer, f *fleet.Fleet, dir string) error {
 		}
 		fmt.Fprintf(table, "broker %s\tnats-server -c %s/nats-server.conf\n", b.Name, f.ConfigDir())
 		urls = append(urls, b.URL())
+	}
+	for _, b := range f.Leaves() {
+		fmt.Fprintf(table, "leaf node %s\tcopy %s/ to %s on %s; its agents connect to %s\n", b.Name, f.Path("brokers", b.Name), f.ConfigDir(), b.Host, b.URL())
 	}
 	fmt.Fprintf(table, "control plane\tdevserver-controlplane --nats %s --nats-credentials-file %s --nats-ca-file %s --data-dir DIR\n", strings.Join(urls, ","), f.ControlPlane(), f.CA())
 	if len(urls) == 1 {

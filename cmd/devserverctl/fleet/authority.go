@@ -190,6 +190,28 @@ func (a *authority) agent(server, publicKey string) (string, error) {
 	return c.Encode(a.keys[agentSigner])
 }
 
+// leaf is the statement of a leaf node, which speaks for the hosts that connect to it:
+// for any, since which they are is not known here.
+func (a *authority) leaf(name, publicKey string) (string, error) {
+	c := jwt.NewUserClaims(publicKey)
+	c.Name, c.IssuerAccount = "leaf "+name, a.public(agentsAccount)
+	publish, subscribe := protocol.AgentSubjects("*")
+	c.Permissions.Pub.Allow.Add(publish...)
+	c.Permissions.Sub.Allow.Add(subscribe...)
+	return c.Encode(a.keys[agentSigner])
+}
+
+// agentsAtLeaf is the statement of the agents' account for leaf nodes: they know its
+// users, and what these ask for goes on to the brokers that have the other account.
+func (a *authority) agentsAtLeaf() (string, error) {
+	c, err := jwt.DecodeAccountClaims(a.statements[agentsAccount])
+	if err != nil {
+		return "", err
+	}
+	c.Imports = nil
+	return c.Encode(a.keys[operatorName])
+}
+
 // member is the statement of a user who may do everything in an account.
 func (a *authority) member(account, name, publicKey string) (string, error) {
 	c := jwt.NewUserClaims(publicKey)

@@ -36,6 +36,7 @@ const (
 	controlPlaneFile = "controlplane.creds"
 	systemFile       = "system.creds"
 	enrolmentFile    = "enrolment.key"
+	leafStatement    = agentsAccount + "-LEAF.jwt" // in jwt
 )
 
 // Fleet is such a folder.
@@ -47,6 +48,7 @@ type Fleet struct {
 // register is what is remembered beside keys and certificates.
 type register struct {
 	Brokers []Broker            `json:"brokers"`
+	Leaves  []Broker            `json:"leaves,omitempty"`
 	Agents  map[string][]string `json:"agents"`            // server id -> public keys of its users
 	Revoked []string            `json:"revoked,omitempty"` // public keys
 	Mutual  bool                `json:"mutual,omitempty"`  // brokers ask clients for certificates
@@ -99,6 +101,9 @@ func (f *Fleet) ConfigDir() string { return f.register.ConfigDir }
 
 // Brokers are the brokers of the fleet.
 func (f *Fleet) Brokers() []Broker { return f.register.Brokers }
+
+// Leaves are its leaf nodes.
+func (f *Fleet) Leaves() []Broker { return f.register.Leaves }
 
 func (f *Fleet) save() error {
 	raw, err := json.MarshalIndent(f.register, "", "  ")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -30,6 +31,7 @@ type Broker struct {
 const (
 	defaultPort  = 4222
 	clusterAbove = 2000 // other brokers connect to a port this much higher: 6222
+	leafAbove    = 3200 // leaf nodes connect to a port this much higher: 7422
 )
 
 // ParseBroker reads NAME=HOST or NAME=HOST:PORT; an IPv6 address with a port is in
@@ -42,8 +44,8 @@ func ParseBroker(text string) (Broker, error) {
 	}
 	if alone, port, err := net.SplitHostPort(host); err == nil {
 		b.Host = alone
-		if b.Port, err = strconv.Atoi(port); err != nil || b.Port < 1 || b.Port > 65535-clusterAbove {
-			return b, fmt.Errorf("%.80q: %.10q is no port up to %d", text, port, 65535-clusterAbove)
+		if b.Port, err = strconv.Atoi(port); err != nil || b.Port < 1 || b.Port > 65535-leafAbove {
+			return b, fmt.Errorf("%.80q: %.10q is no port up to %d", text, port, 65535-leafAbove)
 		}
 	}
 	return b, b.check()
@@ -78,6 +80,12 @@ func (b Broker) Listen() string { return b.at("", b.own(), b.port()) }
 // ListenRoutes is what it listens on for other brokers.
 func (b Broker) ListenRoutes() string { return b.at("", b.own(), b.port()+clusterAbove) }
 
+// LeafURL is where leaf nodes connect.
+func (b Broker) LeafURL() string { return b.at("tls://", b.Host, b.port()+leafAbove) }
+
+// ListenLeaves is what it listens on for leaf nodes.
+func (b Broker) ListenLeaves() string { return b.at("", b.own(), b.port()+leafAbove) }
+
 func (b Broker) own() string {
 	if ip := net.ParseIP(b.Host); ip != nil && ip.IsLoopback() || b.Host == "localhost" {
 		return b.Host
@@ -89,6 +97,9 @@ func (b Broker) own() string {
 type Options struct {
 	// Brokers: one, or three and more that form a cluster.
 	Brokers []Broker
+	// Leaves are brokers without a store that stand near the hosts of a site and connect
+	// to the others for them.
+	Leaves []Broker
 	// ConfigDir is the folder on a broker's host that its files are copied to; "":
 	// /etc/nats. StoreDir is that of its store; "": /var/lib/nats.
 	ConfigDir, StoreDir string
@@ -107,7 +118,7 @@ func (o Options) check() error {
 		return errors.New("a fleet has one broker, or three and more: of two neither can go on without the other")
 	}
 	seen := map[string]bool{}
-	for _, b := range o.Brokers {
+	for _, b := range slices.Concat(o.Brokers, o.Leaves) {
 		if err := b.check(); err != nil {
 			return err
 		}
@@ -143,7 +154,7 @@ func Init(dir string, o Options) (*Fleet, error) {
 		return nil, err
 	}
 	f := &Fleet{dir: dir, register: register{
-		Brokers: o.Brokers, ConfigDir: cmp.Or(o.ConfigDir, "/etc/nats"), StoreDir: cmp.Or(o.StoreDir, "/var/lib/nats"), Mutual: o.Mutual,
+		Brokers: o.Brokers, Leaves: o.Leaves, ConfigDir: cmp.Or(o.ConfigDir, "/etc/nats"), StoreDir: cmp.Or(o.StoreDir, "/var/lib/nats"), Mutual: o.Mutual,
 		Agents: map[string][]string{},
 	}}
 	a, err := f.found()
@@ -153,15 +164,23 @@ func Init(dir string, o Options) (*Fleet, error) {
 	for file, user := range map[string]struct{ account, name string }{
 		controlPlaneFile: {controlAccount, "controlplane"}, systemFile: {systemAccount, "devserverctl"},
 	} {
-		if err := f.writeMember(a, file, user.account, user.name); err != nil {
+		err := f.writeUser(file, func(publicKey string) (string, error) { return a.member(user.account, user.name, publicKey) })
+		if err != nil {
 			return nil, err
 		}
 	}
 	if err := errors.Join(f.writeEnrolmentKey(a), f.foundCA()); err != nil {
 		return nil, err
 	}
-	for _, b := range o.Brokers {
+	for _, b := range slices.Concat(o.Brokers, o.Leaves) {
 		if err := f.certify(f.Path("brokers", b.Name), "server", b.Host); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range o.Leaves {
+		// It speaks for its hosts.
+		err := f.writeUser(filepath.Join("brokers", b.Name, "leaf.creds"), func(publicKey string) (string, error) { return a.leaf(b.Name, publicKey) })
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -183,12 +202,13 @@ func onlyOurs(entries []fs.DirEntry) bool {
 	return true
 }
 
-func (f *Fleet) writeMember(a *authority, file, account, name string) error {
+// writeUser makes a user and writes his credentials.
+func (f *Fleet) writeUser(file string, statement func(publicKey string) (string, error)) error {
 	public, seed, err := newKey(nkeys.PrefixByteUser)
 	if err != nil {
 		return err
 	}
-	token, err := a.member(account, name, public)
+	token, err := statement(public)
 	if err != nil {
 		return err
 	}
@@ -199,10 +219,15 @@ func (f *Fleet) writeMember(a *authority, file, account, name string) error {
 	return write(f.Path(file), text)
 }
 
-//go:embed nats-server.conf.tmpl
-var configText string
+var (
+	//go:embed nats-server.conf.tmpl
+	configText string
+	//go:embed nats-leaf.conf.tmpl
+	leafText string
 
-var config = template.Must(template.New("nats-server.conf").Parse(configText))
+	config     = template.Must(template.New("nats-server.conf").Parse(configText))
+	leafConfig = template.Must(template.New("nats-leaf.conf").Parse(leafText))
+)
 
 // writeBrokers writes the configuration of each broker.
 func (f *Fleet) writeBrokers(a *authority) error {
@@ -211,17 +236,33 @@ func (f *Fleet) writeBrokers(a *authority) error {
 		accounts[a.public(name)] = a.statements[name]
 	}
 	for _, b := range f.register.Brokers {
-		var text bytes.Buffer
-		err := config.Execute(&text, map[string]any{
-			"Broker": b, "Cluster": len(f.register.Brokers) > 1, "Register": f.register,
-			"Operator": a.statements[operatorName], "System": a.public(systemAccount), "Accounts": accounts,
-		})
-		if err == nil {
-			err = write(f.Path("brokers", b.Name, "nats-server.conf"), text.Bytes())
-		}
-		if err != nil {
+		if err := f.writeConfig(config, a, b, accounts); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(f.register.Leaves) == 0 {
+		return nil
+	}
+	agents, err := a.agentsAtLeaf()
+	if err != nil {
+		return err
+	}
+	accounts = map[string]string{a.public(systemAccount): a.statements[systemAccount], a.public(agentsAccount): agents}
+	err = write(f.Path("jwt", leafStatement), []byte(agents))
+	for _, b := range f.register.Leaves {
+		err = errors.Join(err, f.writeConfig(leafConfig, a, b, accounts))
+	}
+	return err
+}
+
+func (f *Fleet) writeConfig(config *template.Template, a *authority, b Broker, accounts map[string]string) error {
+	var text bytes.Buffer
+	err := config.Execute(&text, map[string]any{
+		"Broker": b, "Cluster": len(f.register.Brokers) > 1, "Register": f.register, "Agents": a.public(agentsAccount),
+		"Operator": a.statements[operatorName], "System": a.public(systemAccount), "Accounts": accounts,
+	})
+	if err != nil {
+		return err
+	}
+	return write(f.Path("brokers", b.Name, "nats-server.conf"), text.Bytes())
 }

@@ -15,15 +15,26 @@ import (
 // (https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt/resolver).
 const claimsSubject = "$SYS.REQ.CLAIMS.UPDATE"
 
-// Tell gives the brokers the newest statement of the agents' account. They cut off at
-// once whom it has revoked. urls are the brokers; none: those of the fleet.
+// Tell gives the brokers, and the leaf nodes, the newest statement of the agents'
+// account. They cut off at once whom it has revoked. urls are the brokers; none: those of
+// the fleet.
 func (f *Fleet) Tell(ctx context.Context, urls ...string) error {
 	if len(urls) == 0 {
 		for _, b := range f.register.Brokers {
 			urls = append(urls, b.URL())
 		}
 	}
-	statement, err := os.ReadFile(f.Path("jwt", agentsAccount+".jwt"))
+	err := f.tell(ctx, agentsAccount+".jwt", urls...)
+	for _, b := range f.register.Leaves {
+		if leafErr := f.tell(ctx, leafStatement, b.URL()); leafErr != nil {
+			err = errors.Join(err, fmt.Errorf("leaf node %s: %w", b.Name, leafErr))
+		}
+	}
+	return err
+}
+
+func (f *Fleet) tell(ctx context.Context, statementFile string, urls ...string) error {
+	statement, err := os.ReadFile(f.Path("jwt", statementFile))
 	if err != nil {
 		return err
 	}

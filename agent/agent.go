@@ -211,7 +211,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	go a.outbox.Run(ctx)
 	go func() { a.report(a.inbox.Run(ctx)) }()
 	go a.facts.run(ctx)
-	go a.audit.Forward(ctx, a.sendAudit)
+	go a.audit.Forward(ctx, a.sendAudit, func(err error) { a.opts.Log.Debug("audit log not sent yet", zap.Error(err)) })
 	go a.housekeep(ctx)
 	go a.awaitRest(ctx, cancel)
 	announced := make(chan struct{})

@@ -32,9 +32,10 @@ type sent struct {
 }
 
 // Forward sends what is added to the log, and what was not sent before, until ctx ends.
+// failed is told of every attempt that came to nothing; it is made again.
 // Lines that were put aside and removed before they could be sent are missing there, as
 // their numbers tell.
-func (l *Log) Forward(ctx context.Context, send Sender) {
+func (l *Log) Forward(ctx context.Context, send Sender, failed func(error)) {
 	if l == nil {
 		return
 	}
@@ -51,9 +52,11 @@ func (l *Log) Forward(ctx context.Context, send Sender) {
 				return
 			case <-time.After(pause/2 + rand.N(pause)):
 			}
-			if f.all(ctx) == nil {
+			err := f.all(ctx)
+			if err == nil {
 				break
 			}
+			failed(err)
 			pause = min(2*pause, retryMax)
 		}
 		pause = gather

@@ -73,7 +73,7 @@ func (r *receiver) chained(first, last int64) {
 func forwarding(l *Log, r *receiver, while func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); l.Forward(ctx, r.take) }()
+	go func() { defer close(ended); l.Forward(ctx, r.take, func(error) {}) }()
 	while()
 	cancel()
 	<-ended
@@ -95,18 +95,18 @@ func TestLinesAreForwardedOnceAndInOrder(t *testing.T) {
 		}
 		forwarding(l, r, func() {
 			add(3)
-			time.Sleep(time.Minute)
+			sleep(time.Minute)
 			r.chained(1, 3)
 			add(60)
-			time.Sleep(time.Minute)
+			sleep(time.Minute)
 			r.chained(1, 63)
 			r.goAway(true)
 			add(20)
-			time.Sleep(time.Hour)
+			sleep(time.Hour)
 			if tries := r.goAway(false); tries > 40 {
 				t.Errorf("a broker that is away is tried %d times in an hour", tries)
 			}
-			time.Sleep(10 * time.Minute)
+			sleep(10 * time.Minute)
 			r.chained(1, 83)
 		})
 		add(5) // nobody sends them
@@ -119,7 +119,7 @@ func TestLinesAreForwardedOnceAndInOrder(t *testing.T) {
 		}
 		forwarding(again, r, func() {
 			again.Add(Entry{Event: Started})
-			time.Sleep(time.Minute)
+			sleep(time.Minute)
 			r.chained(1, 89)
 		})
 		if err := again.Close(); err != nil {
@@ -152,7 +152,7 @@ func TestAForwardedLogThatWasLost(t *testing.T) {
 					for n := range 4 - 3*round {
 						l.Add(Entry{Event: Begun, Task: fmt.Sprint("t", n)})
 					}
-					time.Sleep(time.Minute)
+					sleep(time.Minute)
 				})
 				if err := l.Close(); err != nil {
 					t.Fatal(err)
@@ -166,4 +166,10 @@ func TestAForwardedLogThatWasLost(t *testing.T) {
 			}
 		}
 	})
+}
+
+// sleep lets time pass in a bubble of synctest, and what waits in it do its work.
+func sleep(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the bubble's time, not ours
+	synctest.Wait()
 }

@@ -22,7 +22,7 @@ func TestATaskOfTheFutureWaits(t *testing.T) {
 		b.merge(raw)
 		want(t, "accepted", b.accepted, []string{"now", "skewed"})
 		want(t, "notices", b.said(), []string{"NOT_YET_VALID later 1"})
-		time.Sleep(16 * time.Minute)
+		sleep(16 * time.Minute)
 		b.merge(raw)
 		want(t, "accepted", b.accepted, []string{"now", "skewed", "later"})
 		want(t, "notices", b.said(), []string(nil))

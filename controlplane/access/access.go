@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -59,7 +58,7 @@ func (u User) sees(project string) bool {
 // Why a request is not admitted.
 var (
 	ErrNoCredentials = errors.New("the request has neither X-Auth-Token nor a signature (Authorization: SDK-HMAC-SHA256)")
-	ErrFormat        = errors.New("the Authorization header is not of the form SDK-HMAC-SHA256 Access=..., SignedHeaders=..., Signature=...")
+	ErrFormat        = errors.New("the Authorization header is not SDK-HMAC-SHA256 Access=KEY, SignedHeaders=NAMES, Signature=HEX")
 	ErrToken         = errors.New("the token in X-Auth-Token is not known here")
 	ErrSignature     = errors.New("the access key is not known here, or the signature does not match the request")
 	ErrDate          = errors.New("the request was signed more than 15 minutes from now (X-Sdk-Date); see both clocks")
@@ -96,15 +95,10 @@ func Open(opts Options) (*Guard, error) {
 // Admit finds out who sent a request for a project and whether his role is enough.
 // Errors are this package's. The body of a signed request is read and put back.
 func (g *Guard) Admit(r *http.Request, project string, need Role) (User, error) {
-	host, _, _ := net.SplitHostPort(r.RemoteAddr) // "" is an address as good as any
-	if !g.limits.mayTry(host) {
-		return User{}, ErrTooMany
-	}
 	user, err := g.identify(r)
 	switch {
-	case errors.Is(err, ErrToken), errors.Is(err, ErrSignature):
-		g.limits.failed(host)
-		return User{}, err
+	case (errors.Is(err, ErrToken) || errors.Is(err, ErrSignature)) && !g.limits.mayGuess(r.RemoteAddr):
+		return User{}, ErrTooMany
 	case err != nil:
 		return User{}, err
 	case !g.limits.mayAsk(user.Name):

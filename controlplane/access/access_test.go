@@ -176,11 +176,14 @@ func TestGuessingAndAskingAreBounded(t *testing.T) {
 	if wrong < failuresAtOnce || wrong > failuresAtOnce+5 {
 		t.Errorf("%d guesses were looked at", wrong)
 	}
-	// Whoever is elsewhere is not harmed.
-	r := withToken(given["ops"].Token)
-	r.RemoteAddr = "198.51.100.7:1"
-	if _, err := g.Admit(r, "p1", Operator); err != nil {
+	// Whoever knows his token is not harmed, though he comes from there.
+	if _, err := g.Admit(withToken(given["ops"].Token), "p1", Operator); err != nil {
 		t.Error(err)
+	}
+	r := withToken("guess")
+	r.RemoteAddr = "198.51.100.7:1"
+	if _, err := g.Admit(r, "p1", Operator); !errors.Is(err, ErrToken) {
+		t.Errorf("a first guess from elsewhere: %v", err)
 	}
 	slow, err := Open(Options{File: file, MaxBody: maxBody, Rate: 2})
 	if err != nil {

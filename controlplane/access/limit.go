@@ -1,6 +1,7 @@
 package access
 
 import (
+	"net"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -13,7 +14,8 @@ const (
 	maxHosts          = 10_000 // remembered; beyond, all that are not are one
 )
 
-// limits bound what one user asks for and how often one address may guess.
+// limits bound what one user asks for, and how often an address is told that it guessed
+// wrong. Whoever guesses right is let in: others may come from the same address.
 type limits struct {
 	perUser rate.Limit
 
@@ -36,23 +38,16 @@ func (l *limits) mayAsk(user string) bool {
 	return l.users[user].Allow()
 }
 
-// mayTry says whether an address may still try to prove who asks.
-func (l *limits) mayTry(host string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	guesser := l.hosts[l.known(host)]
-	return guesser == nil || guesser.Tokens() >= 1
-}
-
-// failed takes a wrong guess.
-func (l *limits) failed(host string) {
+// mayGuess takes a wrong guess from an address.
+func (l *limits) mayGuess(address string) bool {
+	host, _, _ := net.SplitHostPort(address) // "" is a host as good as any
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	host = l.known(host)
 	if l.hosts[host] == nil {
 		l.hosts[host] = rate.NewLimiter(failuresPerSecond, failuresAtOnce)
 	}
-	l.hosts[host].Allow()
+	return l.hosts[host].Allow()
 }
 
 // known is the name under which a host is counted; mu is held.

@@ -29,7 +29,7 @@ import (
 
 const (
 	historyTasks = 2000             // a busy month: more than 60 tasks a day
-	settle       = 40 * time.Second // what the start needed is given back by then
+	settle       = 75 * time.Second // what the start needed is given back by then, and the mailbox read once more
 	watched      = 60 * time.Second
 )
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -134,7 +136,7 @@ func TestSystemTheAuditLogIsKeptElsewhere(t *testing.T) {
 	until(t, "the control plane notices that the log is another one", func() error {
 		out, err := f.ctl("server", "audit", "srv-1")
 		if err == nil || !strings.Contains(string(out), "DOES NOT HOLD") {
-			return fmt.Errorf("%v: %s", err, out)
+			return fmt.Errorf("it says %s", out)
 		}
 		return nil
 	})
@@ -178,4 +180,52 @@ func TestSystemAHostEnrolsWithAToken(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// TestSystemTheAPIForOthers: with TLS and users the control plane is asked by whoever may.
+func TestSystemTheAPIForOthers(t *testing.T) {
+	t.Parallel()
+	f := fleetOf(t)
+	host, _, err := net.SplitHostPort(f.api)
+	f.must(err)
+	made := filepath.Join(f.dir, "made") // for its certificate
+	f.mustCtl("fleet", "init", made, "--broker", "api="+host)
+	users, tokens := filepath.Join(f.dir, "users.yaml"), map[string]string{}
+	for _, role := range []string{"reader", "operator"} {
+		out, err := exec.Command(program(t, controlPlane), "user", "add", role, "--users", users, "--role", role).Output()
+		f.must(err)
+		tokens[role] = filepath.Join(f.dir, role+".token")
+		f.must(os.WriteFile(tokens[role], out, 0o600))
+	}
+	certificate := filepath.Join(made, "brokers", "api")
+	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats, "--data-dir", f.data(), "--log-format", "console",
+		"--users", users, "--tls-cert", filepath.Join(certificate, "server.pem"), "--tls-key", filepath.Join(certificate, "server.key"))
+	f.plane.start()
+	as := func(token string, args ...string) (string, error) {
+		out, err := exec.Command(program(t, ctlBinary), append(args, "--api", "https://"+f.api, "--ca-file", filepath.Join(made, "ca.pem"), "--token-file", token)...).CombinedOutput()
+		return string(out), err
+	}
+	create := []string{"job", "create", "--name", "q", "--item", "HDK_QUERY", "--server", "srv-1", "--json"}
+	until(t, "the control plane answers", func() error { _, err := as(tokens["reader"], "server", "list"); return err })
+	if out, err := as(tokens["operator"], create...); err != nil || !strings.Contains(out, `"user_name": "operator"`) && !strings.Contains(out, `"user_name":"operator"`) {
+		t.Errorf("an operator: %v, %s", err, out)
+	}
+	if out, err := as(tokens["reader"], create...); err == nil || !strings.Contains(out, "takes the role operator") {
+		t.Errorf("a reader: %v, %s", err, out)
+	}
+	tokens["nobody"] = filepath.Join(f.dir, "nobody.token")
+	f.must(os.WriteFile(tokens["nobody"], []byte("guess\n"), 0o600))
+	if out, err := as(tokens["nobody"], "server", "list"); err == nil || !strings.Contains(out, "not known here") {
+		t.Errorf("nobody: %v, %s", err, out)
+	}
+	if out, err := as(users, "server", "list"); err == nil || !strings.Contains(out, "no token") {
+		t.Errorf("a file that is no token: %v, %s", err, out)
+	}
+	removed, err := exec.Command(program(t, controlPlane), "user", "remove", "reader", "--users", users).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, removed)
+	}
+	if out, err := as(tokens["reader"], "server", "list"); err == nil || !strings.Contains(out, "not known here") {
+		t.Errorf("a user who was removed: %v, %s", err, out)
+	}
 }

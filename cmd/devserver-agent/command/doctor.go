@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,9 @@ import (
 	"devserver-agent/agent/step"
 	"devserver-agent/executors/diagnosis"
 )
+
+// keyWarning is how long before its end it is said that a key ends.
+const keyWarning = 30 * 24 * time.Hour
 
 // Exit codes of the doctor, by the worst that it finds.
 const (
@@ -80,6 +84,15 @@ func (c *cli) examine(ctx context.Context, agentOnly bool) (diagnosis.Report, er
 		say("trust", diagnosis.Warn, "trust.allow_unsigned is set: for development only")
 	} else if len(cfg.Trust.Keys) == 0 {
 		say("trust", diagnosis.Fail, "trust.keys is empty: every task is refused; add the control plane's public key")
+	}
+	for _, key := range cfg.Keyring().Keys {
+		switch left := time.Until(key.Until); {
+		case key.Until.IsZero():
+		case left <= 0:
+			say("trust", diagnosis.Warn, "key %s of trust.keys counted until %s", key.ID(), key.Until.Format(time.DateOnly))
+		case left < keyWarning:
+			say("trust", diagnosis.Warn, "key %s of trust.keys counts until %s only", key.ID(), key.Until.Format(time.DateOnly))
+		}
 	}
 	for _, file := range []string{cfg.NATS.CredentialsFile, cfg.NATS.KeyFile} {
 		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o077 != 0 {

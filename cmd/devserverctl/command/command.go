@@ -104,7 +104,11 @@ func (s *session) identify() error {
 		if err != nil {
 			return fmt.Errorf("--token-file: %w", err)
 		}
-		s.client.Token = strings.TrimSpace(string(text))
+		words := strings.Fields(string(text))
+		if len(words) != 1 {
+			return fmt.Errorf("--token-file: %s holds %d words and no token", s.tokenFile, len(words))
+		}
+		s.client.Token = words[0]
 	}
 	if s.caFile == "" {
 		return nil

@@ -170,6 +170,6 @@ func TestAForwardedLogThatWasLost(t *testing.T) {
 
 // sleep lets time pass in a bubble of synctest, and what waits in it do its work.
 func sleep(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the bubble's time, not ours
+	<-time.After(d)
 	synctest.Wait()
 }

@@ -75,8 +75,11 @@ type Agent struct {
 	// alone; a nil connection is a broker that is away.
 	conn  atomic.Pointer[broker.Conn]
 	facts *reporter
-	// notices are counted here.
-	notices notices
+	// What was refused or waits in the mailbox, by code, and verdicts. caughtUp is set
+	// when those of before the start were told.
+	notices  counts[protocol.Code]
+	verdicts counts[verdict]
+	caughtUp bool
 	// started is when this agent was made.
 	started time.Time
 	// asked is closed when the mailbox was asked for the first time, whatever the
@@ -155,10 +158,11 @@ func (a *Agent) keepAudit() (err error) {
 	if a.audit, err = audit.Open(AuditDir(a.store.Dir())); err != nil {
 		a.opts.Log.Warn("no audit log is kept for now", zap.Error(err)) // work does not wait for it
 	}
-	if err := a.store.ListenRecords(a.audit.Record); err != nil {
+	if err := a.store.ListenRecords(a.record); err != nil {
 		return err
 	}
 	a.audit.CaughtUp()
+	a.caughtUp = true
 	message := "agent " + a.opts.Version
 	if a.opts.Config.Trust.AllowUnsigned {
 		message += ", trusts whoever can write to the broker (trust.allow_unsigned)"

@@ -11,29 +11,45 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"devserver-agent/agent/journal"
 	"devserver-agent/protocol"
 )
 
-// notices counts by code what was refused, or waits in the mailbox, since the agent
-// was started. The zero value has counted nothing.
-type notices struct {
-	mu     sync.Mutex
-	byCode map[protocol.Code]uint64
+// counts is how often things were said since the agent was started, by what they are. The
+// zero value has counted nothing.
+type counts[K comparable] struct {
+	mu sync.Mutex
+	of map[K]uint64
 }
 
-func (n *notices) count(code protocol.Code, times int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.byCode == nil {
-		n.byCode = map[protocol.Code]uint64{}
+func (c *counts[K]) count(what K, times int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = map[K]uint64{}
 	}
-	n.byCode[code] += uint64(max(times, 1))
+	c.of[what] += uint64(max(times, 1))
 }
 
-func (n *notices) all() map[protocol.Code]uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return maps.Clone(n.byCode)
+func (c *counts[K]) all() map[K]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.of)
+}
+
+// verdict is what a task ended with.
+type verdict struct {
+	status protocol.State
+	code   protocol.Code
+}
+
+// record keeps what a task's log gets for the audit log, and counts verdicts. What was
+// there before the start is only told.
+func (a *Agent) record(task string, rec journal.Record) {
+	a.audit.Record(task, rec)
+	if s := rec.Status; a.caughtUp && s != nil && s.Status.Status.Terminal() {
+		a.verdicts.count(verdict{s.Status.Status, s.Status.Code}, 1)
+	}
 }
 
 // notice counts and reports what the inbox did not take.
@@ -57,15 +73,18 @@ func (a *Agent) serveMetrics(ctx context.Context, listen string) error {
 	set.NewGauge("devserver_agent_broker_connected", func() float64 { return flag(a.conn.Load().Connected()) })
 	set.NewGauge("devserver_agent_disk_full", func() float64 { return flag(a.store.Full()) })
 	set.NewGauge("devserver_agent_held", func() float64 { return flag(a.queue.State().Held) })
-	notices := func() {
+	counted := func() {
 		for code, n := range a.notices.all() {
 			set.GetOrCreateCounter(fmt.Sprintf("devserver_agent_notices_total{code=%q}", string(code))).Set(n)
+		}
+		for v, n := range a.verdicts.all() {
+			set.GetOrCreateCounter(fmt.Sprintf("devserver_agent_verdicts_total{status=%q,code=%q}", string(v.status), string(v.code))).Set(n)
 		}
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-		notices()
+		counted()
 		set.WritePrometheus(w)
 	})
 	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}

@@ -21,7 +21,7 @@ type Retention struct {
 	LogsAge     time.Duration // of the object store of collected logs; default 14 days
 	LogsBytes   int64         // default 2 GiB
 	AuditAge    time.Duration // default 90 days
-	AuditBytes  int64         // default 4 GiB
+	AuditBytes  int64         // default 1 GiB
 }
 
 func (r Retention) withDefaults() Retention {
@@ -47,7 +47,7 @@ func (r Retention) withDefaults() Retention {
 		r.AuditAge = 90 * 24 * time.Hour
 	}
 	if r.AuditBytes == 0 {
-		r.AuditBytes = 4 << 30
+		r.AuditBytes = 1 << 30
 	}
 	return r
 }
@@ -189,7 +189,7 @@ func explain(err error, replicas int) error {
 	case noSuitablePeers:
 		return fmt.Errorf("%w: the cluster has no %d servers with JetStream to keep %d copies; start them, or ask for fewer with --replicas", err, replicas, replicas)
 	case insufficientResources:
-		return fmt.Errorf("%w: JetStream's limit there is lower than what the streams may grow to; raise max_file_store, or lower --status-bytes, --output-bytes and --logs-bytes", err)
+		return fmt.Errorf("%w: JetStream's limit there is lower than what the streams may grow to; raise max_file_store, or lower --status-bytes, --output-bytes, --audit-bytes and --logs-bytes", err)
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -437,4 +439,37 @@ func (r *rig) cancelFor(server string) protocol.Cancel {
 	c := r.cancel("bad")
 	c.ServerID = server
 	return c
+}
+
+// TestRefusalsAreCounted for who watches metrics, those with a verdict too.
+func TestRefusalsAreCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	address := freeAddress(t)
+	r.configure(r.net.url(), r.trust(), fmt.Sprintf("metrics: {listen: %q}", address))
+	r.start()
+	unsigned := r.seal(r.task("other", r.trial("other:ok")))
+	unsigned.Signatures = nil
+	r.box.Statements = append(r.box.Statements, unsigned, r.withSpec("evil", "x"))
+	r.give("good", "good:ok")
+	r.ends("good", protocol.Success, "")
+	r.ends("bad", protocol.Failed, protocol.SpecInvalid)
+	until(t, "they are counted", func() error {
+		reply, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			return err
+		}
+		defer reply.Body.Close()
+		text, err := io.ReadAll(reply.Body)
+		for _, line := range []string{
+			`devserver_agent_notices_total{code="UNSIGNED"}`,
+			`devserver_agent_verdicts_total{status="FAILED",code="SPEC_INVALID"} 1`,
+			`devserver_agent_verdicts_total{status="SUCCESS",code=""} 1`,
+		} {
+			if err == nil && !strings.Contains(string(text), line) {
+				err = fmt.Errorf("%s is not in %s", line, text)
+			}
+		}
+		return err
+	})
 }

@@ -88,7 +88,7 @@ It exits with 0, or with 1 after an error.`,
 	f.Int64Var(&opts.Broker.Retention.OutputBytes, "output-bytes", 8<<30, "largest size of the stream of output")
 	f.DurationVar(&opts.Broker.Retention.OutputAge, "output-age", 7*24*time.Hour, "how long output is kept")
 	f.Int64Var(&opts.Broker.Retention.LogsBytes, "logs-bytes", 2<<30, "largest size of the object store of collected logs")
-	f.Int64Var(&opts.Broker.Retention.AuditBytes, "audit-bytes", 4<<30, "largest size of the stream of audit logs")
+	f.Int64Var(&opts.Broker.Retention.AuditBytes, "audit-bytes", 1<<30, "largest size of the stream of audit logs")
 	f.DurationVar(&opts.Broker.Retention.AuditAge, "audit-age", 90*24*time.Hour, "how long audit logs are kept")
 	f.DurationVar(&opts.Broker.Retention.LogsAge, "logs-age", 14*24*time.Hour, "how long collected logs are kept")
 	f.DurationVar(&opts.Expires, "expires", 7*24*time.Hour, "how long a host has to accept a task, at most 30 days")

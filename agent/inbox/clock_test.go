@@ -71,3 +71,17 @@ func TestAKeyEndsByTheBrokersTimeToo(t *testing.T) {
 	want(t, "known", b.known(), []string{"before"})
 	want(t, "notices", b.said(), []string{"CLOCK_WRONG  1", "KEY_NOT_VALID_NOW  1", "KEY_NOT_PERMITTED  1"})
 }
+
+// TestAKeyThatEndsWhileAMailboxIsMerged: one task of it tells a time at which the key of
+// both has ended. A mailbox has one time for all its keys.
+func TestAKeyThatEndsWhileAMailboxIsMerged(t *testing.T) {
+	t.Parallel()
+	b := &bed{t: t, dir: t.TempDir(), keyring: protocol.Keyring{Keys: []protocol.Trusted{{Key: protocol.KeyOf(trusted), Until: time.Now().Add(time.Minute)}}}}
+	b.open(nil)
+	later := task("b", func(t *protocol.Task) { t.IssuedAt = protocol.Millis(time.Now().Add(2 * time.Minute)) })
+	b.receive(task("a"), later)
+	want(t, "accepted", b.accepted, []string{"a", "b"})
+	b.receive(task("c"))
+	want(t, "accepted", b.accepted, []string{"a", "b"})
+	want(t, "notices", b.said(), []string{"KEY_NOT_VALID_NOW  1"})
+}

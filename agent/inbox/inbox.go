@@ -67,7 +67,7 @@ func (i *Inbox) Receive(raw []byte, stored time.Time) error {
 	defer i.mu.Unlock()
 	i.clock.vouch(stored)
 	i.compareClocks(stored)
-	m := &merge{Inbox: i, raw: raw, stored: stored, refused: refusals{inbox: i}}
+	m := &merge{Inbox: i, raw: raw, stored: stored, now: i.clock.now(), refused: refusals{inbox: i}}
 	defer m.refused.report()
 	if len(raw) > protocol.MaxMailboxRead {
 		m.refused.add(protocol.NoticeTooLarge, "", "", fmt.Errorf("mailbox of %d bytes, at most %d are read", len(raw), protocol.MaxMailboxRead))

@@ -14,8 +14,11 @@ import (
 // merge is one mailbox on its way into the journal.
 type merge struct {
 	*Inbox
-	raw     []byte
-	stored  time.Time // when the broker stored it; zero if unknown
+	raw    []byte
+	stored time.Time // when the broker stored it; zero if unknown
+	// now is the time by which keys count, one for the whole mailbox: what was found good
+	// once is opened again.
+	now     time.Time
 	refused refusals
 	tasks   []listed
 	room    int  // how many tasks may still be accepted
@@ -85,7 +88,7 @@ func (m *merge) open(p place) (o opened, err error) {
 	if err := json.Unmarshal(m.raw[p.begin:p.end], &o.envelope); err != nil {
 		return o, fmt.Errorf("%w: it is not an envelope: %w", protocol.ErrUnparsable, err)
 	}
-	o.statement, err = m.opts.Keyring.Open(o.envelope, m.clock.now())
+	o.statement, err = m.opts.Keyring.Open(o.envelope, m.now)
 	return o, err
 }
 

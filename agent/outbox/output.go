@@ -20,7 +20,7 @@ const liveLimit = protocol.OutputHead + protocol.OutputTail
 // sendOutputs sends the output of all open tasks, a few chunks of each at a
 // time.
 func (o *Outbox) sendOutputs(ctx context.Context) error {
-	buf := make([]byte, secret.Longest+protocol.MaxChunk)
+	buf := make([]byte, secret.Longest+protocol.MaxChunk+secret.Longest) // a chunk, and what is around it
 	refused := map[string]error{} // by task: left alone for this round
 	for more := true; more; {
 		more = false
@@ -90,7 +90,7 @@ func (o *Outbox) sendOutput(ctx context.Context, t *journal.Task, item int, buf 
 }
 
 // nextChunk reads what comes after from, with secrets blanked: also one that began in
-// what was sent before. The host keeps the output as it is.
+// what was sent before, or ends in what is sent next. The host keeps the output as it is.
 func nextChunk(t *journal.Task, item int, from int64, buf []byte) (at int64, data []byte, err error) {
 	if t.OutputSize(item) <= from {
 		return from, nil, nil

@@ -48,3 +48,24 @@ func TestSecretsStayOnTheHost(t *testing.T) {
 		t.Errorf("the host has %d bytes, %v; %d arrived", len(raw), err, len(got))
 	}
 }
+
+// TestASecretAcrossChunksStaysOnTheHost: a kind that is known only by its end, at the end
+// of every chunk of an output that is there as a whole.
+func TestASecretAcrossChunksStaysOnTheHost(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	b := newBed(t, h.conn)
+	task := b.admit("t1", false)
+	const seed = "SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ2KFE4PEJUA44CNHTC4"
+	output := bytes.Repeat([]byte("."), 4*protocol.MaxChunk)
+	for n := 1; n < 4; n++ {
+		copy(output[n*protocol.MaxChunk-30:], " "+seed+" ")
+	}
+	b.print(task, 0, output)
+	b.say(task, protocol.Success, protocol.Done)
+	b.run().closed("t1")
+	got := h.received(task.ID(), 0)
+	if len(got) != len(output) || bytes.Contains(got, []byte(seed[:20])) || bytes.Contains(got, []byte(seed[len(seed)-20:])) {
+		t.Errorf("%d bytes have arrived, and of the seed too much", len(got))
+	}
+}

@@ -2,8 +2,8 @@
 // who asked this host for what, with which key it was signed, what ran, how it ended,
 // and what was refused. A line is never changed: each carries the SHA-256 of the one
 // before, so that whoever takes one out, alters or adds one breaks the chain. An owner
-// of the host can write the whole chain anew; who wants to notice that keeps its head
-// (devserver-agent audit verify) elsewhere.
+// of the host can write the whole chain anew; Forward sends the lines to the broker as
+// they come, where that is noticed.
 //
 // The folder has audit.log, and what was put aside when that had grown, named by the
 // number of its first line. The oldest go when there are too many.
@@ -15,6 +15,7 @@
 //	before a line of a task  -> the line comes at the next start, as long as the task is open
 //	before another line      -> it is missing
 //	after audit.log was put aside -> the next line begins a new one
+//	after lines were sent    -> they are sent again; who reads them knows them by their numbers
 package audit
 
 import (

@@ -25,8 +25,8 @@ const (
 // Sender publishes lines and returns when the broker has them.
 type Sender func(ctx context.Context, lines []string) error
 
-// sent is how far the log was sent; kept beside it. Who dies before it is written sends
-// a few lines again.
+// sent is how far the log was sent; kept beside it, and not synced. Who dies before it
+// is on disk sends lines again.
 type sent struct {
 	Seq int64 `json:"seq"`
 }

@@ -100,9 +100,11 @@ func (s *site) login(id string, more ...nats.Option) *client {
 	return c
 }
 
-func (s *site) tryLogin(options ...nats.Option) (*client, error) {
+func (s *site) tryLogin(options ...nats.Option) (*client, error) { return s.tryLoginAt(s.url(), options...) }
+
+func (s *site) tryLoginAt(url string, options ...nats.Option) (*client, error) {
 	c := &client{said: make(chan error, 1024), ended: make(chan struct{})}
-	conn, err := nats.Connect(s.url(), append([]nats.Option{
+	conn, err := nats.Connect(url, append([]nats.Option{
 		nats.RootCAs(s.fleet.CA()), nats.NoReconnect(), nats.Timeout(patience),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.said <- err }),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.ended) }),

@@ -72,15 +72,7 @@ func (s *site) onItsHost(b fleet.Broker, o fleet.Options, dir string) *server.Se
 func TestALeafNodeCarriesWhatHostsMaySay(t *testing.T) {
 	s, leaf := leafSite(t)
 	login := func(id string) (*client, error) {
-		c := &client{said: make(chan error, 1024), ended: make(chan struct{})}
-		conn, err := nats.Connect(leaf, nats.RootCAs(s.fleet.CA()), nats.NoReconnect(), nats.Timeout(patience),
-			nats.UserCredentials(s.fleet.Path("agents", id+".creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(id)),
-			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.said <- err }), nats.ClosedHandler(func(*nats.Conn) { close(c.ended) }))
-		if err == nil {
-			c.Conn = conn
-			t.Cleanup(conn.Close)
-		}
-		return c, err
+		return s.tryLoginAt(leaf, nats.UserCredentials(s.fleet.Path("agents", id+".creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(id)))
 	}
 	good, err := login(victim)
 	s.must(err)

@@ -30,7 +30,8 @@ of the one before.`,
 	verify := c.withJSON(&cobra.Command{
 		Use: "verify", Short: "Follow the chain of the lines", Args: cobra.NoArgs,
 		Long: `Follow the chain of the lines from the oldest there is. Whoever owned this host could
-have written all of it anew: keep the head that is printed elsewhere, and compare.
+have written all of it anew: devserverctl server audit follows the lines that were sent
+to the control plane as they came, and prints the same head if nobody did.
 The exit code is 1 if the chain does not hold.`,
 		RunE: func(*cobra.Command, []string) error { return c.verifyAudit() },
 	})

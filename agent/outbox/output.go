@@ -21,7 +21,7 @@ const liveLimit = protocol.OutputHead + protocol.OutputTail
 // time.
 func (o *Outbox) sendOutputs(ctx context.Context) error {
 	buf := make([]byte, secret.Longest+protocol.MaxChunk+secret.Longest) // a chunk, and what is around it
-	refused := map[string]error{} // by task: left alone for this round
+	refused := map[string]error{}                                        // by task: left alone for this round
 	for more := true; more; {
 		more = false
 		for _, t := range o.opts.Store.AllOpen() {

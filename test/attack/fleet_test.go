@@ -100,7 +100,9 @@ func (s *site) login(id string, more ...nats.Option) *client {
 	return c
 }
 
-func (s *site) tryLogin(options ...nats.Option) (*client, error) { return s.tryLoginAt(s.url(), options...) }
+func (s *site) tryLogin(options ...nats.Option) (*client, error) {
+	return s.tryLoginAt(s.url(), options...)
+}
 
 func (s *site) tryLoginAt(url string, options ...nats.Option) (*client, error) {
 	c := &client{said: make(chan error, 1024), ended: make(chan struct{})}

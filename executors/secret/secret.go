@@ -11,9 +11,9 @@ import (
 // key of 4096 bits in PEM.
 const Longest = 4 << 10
 
-// pattern is a kind of secret. Groups 1 and 2 stand around it and are kept. Words are
-// those of which one is in every text that has it, in lower case; a kind that is told by
-// no word has a function instead.
+// pattern is a kind of secret, of one byte or more. Groups 1 and 2 stand around it and are
+// kept. Words are those of which one is in every text that has it, in lower case; a kind
+// that is told by no word has a function instead.
 type pattern struct {
 	words []string
 	may   func([]byte) bool
@@ -21,7 +21,7 @@ type pattern struct {
 }
 
 var patterns = []pattern{
-	{words: []string{"-----begin"}, is: regexp.MustCompile(`(?s)(-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|SEED|JWT)-----).*?(-----END [A-Z0-9 ]*-----|$|-{3,}END)`)},
+	{words: []string{"-----begin"}, is: regexp.MustCompile(`(?s)(-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|SEED|JWT)-----).+?(-----END [A-Z0-9 ]*-----|$|-{3,}END)`)},
 	{words: []string{"pass", "pwd", "secret", "key", "token", "credential"},
 		is: regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|secret[_-]?key|access[_-]?key|api[_-]?key|token|x-auth-token|credential)["']?\s*[:=]\s*["']?)[^\s"',;&]+()`)},
 	{words: []string{"authorization"}, is: regexp.MustCompile(`(?i)(authorization\s*[:=]\s*)[^\r\n]+()`)},
@@ -33,10 +33,14 @@ var patterns = []pattern{
 
 // Mask is text with *** in the place of its secrets.
 func Mask(text string) string {
+	masked := []byte(text)
+	lower := bytes.ToLower(masked)
 	for _, p := range patterns {
-		text = p.is.ReplaceAllString(text, "${1}***${2}")
+		if p.mayBeIn(masked, lower) {
+			masked = p.is.ReplaceAll(masked, []byte("${1}***${2}"))
+		}
 	}
-	return text
+	return string(masked)
 }
 
 // Blank puts an asterisk in the place of every byte of a secret, so that what follows

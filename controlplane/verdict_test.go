@@ -139,3 +139,45 @@ func TestTwoHostsUnderOneIDGetNoNewTasks(t *testing.T) {
 		return nil
 	})
 }
+
+// TestAnUnreadableRecordHoldsUpNoOtherJob: neither at the start nor when a host speaks of
+// it, and it is there again once it can be read.
+func TestAnUnreadableRecordHoldsUpNoOtherJob(t *testing.T) {
+	opts := testOptions(t)
+	opts.Broker.Listen = freeAddr(t)
+	p := startPlane(t, opts)
+	h := p.host("server-a", hold)
+	broken := p.create("server-a")
+	p.until(broken.ID, "the task is accepted", func(j job) bool { return j.task("server-a").Phase == "ACCEPTED" })
+	kv, err := p.broker.JS.KeyValue(t.Context(), protocol.JobsBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := kv.Get(t.Context(), broken.ID)
+	if err == nil {
+		_, err = kv.PutString(t.Context(), broken.ID, `{"id": 1`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+
+	p = startPlane(t, opts)
+	for _, task := range h.known() {
+		succeed(h, task)
+	}
+	p.host("server-b", succeed)
+	p.finished(p.create("server-b").ID)
+
+	if kv, err = p.broker.JS.KeyValue(t.Context(), protocol.JobsBucket); err == nil {
+		_, err = kv.Put(t.Context(), broken.ID, entry.Value())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Close()
+	p = startPlane(t, opts)
+	if got := p.finished(broken.ID).task("server-a"); got.Status != "SUCCESS" {
+		t.Errorf("task is %+v", got)
+	}
+}

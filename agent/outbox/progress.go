@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 	"time"
 
@@ -64,7 +63,7 @@ func (o *Outbox) sendProgress(ctx context.Context) error {
 		return nil
 	}
 	for task, s := range taken {
-		raw, err := json.Marshal(s)
+		raw, err := encode(s)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,5 +68,32 @@ func TestASecretAcrossChunksStaysOnTheHost(t *testing.T) {
 	got := h.received(task.ID(), 0)
 	if len(got) != len(output) || bytes.Contains(got, []byte(seed[:20])) || bytes.Contains(got, []byte(seed[len(seed)-20:])) {
 		t.Errorf("%d bytes have arrived, and of the seed too much", len(got))
+	}
+}
+
+// TestSecretsInMessagesStayOnTheHost: a message quotes what a program wrote, be it of a
+// verdict or of progress. The journal keeps it as it is.
+func TestSecretsInMessagesStayOnTheHost(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	b := newBed(t, h.conn).run()
+	task := b.admit("t1", false)
+	const said, sent = "it wrote: password=hunter2 user=me", "it wrote: password=*** user=me"
+	b.out.Progress(task.Sign(protocol.Status{Progress: true, Message: said}))
+	until(t, "the progress has arrived", func() bool {
+		return slices.ContainsFunc(all[protocol.Status](h, protocol.StatusStream), func(s protocol.Status) bool { return s.Progress })
+	})
+	if _, err := task.Say(protocol.Status{Status: protocol.Failed, Phase: protocol.Done, Message: said}); err != nil {
+		t.Fatal(err)
+	}
+	b.store.Touch(task)
+	b.closed("t1")
+	for _, s := range all[protocol.Status](h, protocol.StatusStream) {
+		if s.Message != "" && s.Message != sent {
+			t.Errorf("sent: %q", s.Message)
+		}
+	}
+	if kept := task.Latest().Message; kept != said {
+		t.Errorf("kept: %q", kept)
 	}
 }

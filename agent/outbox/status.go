@@ -11,6 +11,7 @@ import (
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/agent/journal"
+	"devserver-agent/executors/secret"
 	"devserver-agent/protocol"
 )
 
@@ -101,7 +102,7 @@ func (o *Outbox) sendStatus(ctx context.Context, t *journal.Task, rec journal.St
 		}
 		status.Envelope = envelope
 	}
-	data, err := json.Marshal(status)
+	data, err := encode(status)
 	if err != nil {
 		return err
 	}
@@ -109,4 +110,11 @@ func (o *Outbox) sendStatus(ctx context.Context, t *journal.Task, rec journal.St
 	// remembers of the ids.
 	id := fmt.Sprintf("%s.%d", rec.MsgID, round)
 	return o.opts.Publisher.Publish(ctx, protocol.StatusSubject(o.opts.ServerID), id, data)
+}
+
+// encode is a status as it leaves the host: a message may quote what a program wrote,
+// and its secrets stay here.
+func encode(status protocol.Status) ([]byte, error) {
+	status.Message = protocol.Clip(secret.Mask(status.Message))
+	return json.Marshal(status)
 }

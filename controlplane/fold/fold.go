@@ -174,7 +174,7 @@ func (f *folding) job(_ context.Context, msg jetstream.Msg, meta *jetstream.MsgM
 	}
 	record, err := jobs.Decode(msg.Data())
 	if err != nil {
-		f.log.Error("record of a job cannot be read; the job is left out", zap.String("job", id), zap.Error(err))
+		f.log.Error("a job is left out; its record stays as it is for a version that can read it", zap.String("job", id), zap.Error(err))
 		return
 	}
 	f.View.ApplyRecord(record, meta.Sequence.Stream)

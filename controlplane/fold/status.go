@@ -41,7 +41,8 @@ func (f *folding) status(ctx context.Context, msg jetstream.Msg, meta *jetstream
 
 // findJob gets the job of a status into the view, from its record or from the
 // task that the status carries. It is asked again until the broker answers:
-// dropping the status would drop a verdict.
+// dropping the status would drop a verdict. That of an unreadable record waits in
+// its stream for a version that can read it.
 func (f *folding) findJob(ctx context.Context, server string, s protocol.Status) bool {
 	for {
 		record, revision, err := f.lookUp(ctx, server, s)
@@ -50,6 +51,9 @@ func (f *folding) findJob(ctx context.Context, server string, s protocol.Status)
 			f.View.ApplyRecord(record, revision)
 			return true
 		case errors.Is(err, jobs.ErrNotFound):
+			return false
+		case errors.Is(err, jobs.ErrUnreadable):
+			f.log.Error("a status of a job that was left out", zap.String("server", server), zap.Error(err))
 			return false
 		}
 		f.log.Warn("cannot look up the job of a status; it is asked for again", zap.String("job", s.JobID), zap.Error(err))

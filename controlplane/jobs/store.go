@@ -18,6 +18,8 @@ import (
 var (
 	ErrNotFound = errors.New("no such job")
 	ErrExists   = errors.New("job exists")
+	// ErrUnreadable is of a record that no version up to this one wrote. It stays as it is.
+	ErrUnreadable = errors.New("the record of the job cannot be read")
 )
 
 // KeptDeleted is how long a deleted job is answered by its id, and Forgotten
@@ -58,7 +60,7 @@ func (s *Store) Create(ctx context.Context, r Record) (revision uint64, err erro
 	return revision, nil
 }
 
-// Get reads a job, or returns ErrNotFound.
+// Get reads a job, or returns ErrNotFound or ErrUnreadable.
 func (s *Store) Get(ctx context.Context, id string) (Record, uint64, error) {
 	if !protocol.ValidID(id) {
 		return Record{}, 0, ErrNotFound
@@ -71,14 +73,17 @@ func (s *Store) Get(ctx context.Context, id string) (Record, uint64, error) {
 		return Record{}, 0, fmt.Errorf("read job %s: %w", id, err)
 	}
 	r, err := Decode(entry.Value())
-	return r, entry.Revision(), err
+	if err != nil {
+		return Record{}, 0, fmt.Errorf("job %s: %w", id, err)
+	}
+	return r, entry.Revision(), nil
 }
 
-// Decode reads a record as it is stored.
+// Decode reads a record as it is stored, or returns ErrUnreadable.
 func Decode(value []byte) (Record, error) {
 	var r Record
 	if err := json.Unmarshal(value, &r); err != nil {
-		return Record{}, fmt.Errorf("read record of a job: %w", err)
+		return Record{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	return r, nil
 }

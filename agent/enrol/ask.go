@@ -6,12 +6,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -75,15 +72,10 @@ func (d Desk) Ask(ctx context.Context, token, server, keyFile string) (statement
 	return []byte(answer.Statement), nil
 }
 
-// client speaks TLS, except with this host itself: a token that somebody hears is his.
+// client speaks TLS, except with this host itself.
 func (d Desk) client() (*http.Client, error) {
-	u, err := url.Parse(d.URL)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("%.80q is no URL of a control plane", d.URL)
-	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())) {
-		return nil, errors.New("the control plane is asked over https only: whoever hears a token can use it")
+	if err := protocol.CheckTokenURL(d.URL); err != nil {
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}

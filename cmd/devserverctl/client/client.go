@@ -24,10 +24,10 @@ const (
 
 // Client is a control plane and the project to work in.
 type Client struct {
-	Server  string       // base URL, http or https
-	Project string       // project id
-	Token   string       // who asks; "" where nobody is asked who he is
-	HTTP    *http.Client // nil: http.DefaultClient
+	Server    string            // base URL, http or https; with a token, as protocol.CheckTokenURL has it
+	Project   string            // project id
+	Token     string            // who asks; "" where nobody is asked who he is
+	Transport http.RoundTripper // nil: http.DefaultTransport
 }
 
 // request is one call of the API. A nil body sends none.
@@ -67,20 +67,20 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
+	client := http.Client{Transport: c.Transport, CheckRedirect: stay}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, &Unreachable{Server: c.Server, Err: err}
 	}
-	if resp.StatusCode >= 400 {
+	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()
 		return nil, c.refusal(resp)
 	}
 	return resp, nil
 }
+
+// stay follows no redirect: the token would go along.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	var body io.Reader

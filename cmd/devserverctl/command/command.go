@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"devserver-agent/cmd/devserverctl/client"
+	"devserver-agent/protocol"
 )
 
 // Exit codes.
@@ -108,6 +109,9 @@ func (s *session) identify() error {
 		if len(words) != 1 {
 			return fmt.Errorf("--token-file: %s holds %d words and no token", s.tokenFile, len(words))
 		}
+		if err := protocol.CheckTokenURL(s.client.Server); err != nil {
+			return fmt.Errorf("--api: %w", err)
+		}
 		s.client.Token = words[0]
 	}
 	if s.caFile == "" {
@@ -122,7 +126,7 @@ func (s *session) identify() error {
 	if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text) {
 		return fmt.Errorf("--ca-file: %s holds no certificate (PEM)", s.caFile)
 	}
-	s.client.HTTP = &http.Client{Transport: transport}
+	s.client.Transport = transport
 	return nil
 }
 

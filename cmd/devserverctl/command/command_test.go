@@ -62,7 +62,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 // answers is a control plane that gives the answers in the folder api below
 // dir, by method and path: GET_jobs_J is the answer to GET .../jobs/J. The
 // number of a call may follow: GET_jobs_J.2 is the second answer. The file's
-// first line may be "HTTP 409". Every request is noted in the file requests.
+// first line may be "HTTP 409", or "HTTP 307 URL". Every request is noted in the file
+// requests.
 type answers struct {
 	dir string
 
@@ -84,8 +85,12 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	status := http.StatusOK
 	if line, rest, ok := bytes.Cut(text, []byte("\n")); ok && bytes.HasPrefix(line, []byte("HTTP ")) {
-		if _, err := fmt.Sscanf(string(line), "HTTP %d", &status); err != nil {
+		var to string
+		if n, _ := fmt.Sscanf(string(line), "HTTP %d %s", &status, &to); n == 0 {
 			status = http.StatusInternalServerError
+		}
+		if to != "" {
+			w.Header().Set("Location", to)
 		}
 		text = rest
 	}

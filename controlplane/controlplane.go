@@ -163,6 +163,10 @@ func (c *ControlPlane) NATS() string { return c.broker.Addr() }
 // Failed has an error when the control plane cannot go on.
 func (c *ControlPlane) Failed() <-chan error { return c.failed }
 
+// Reload has the embedded NATS read its configuration and certificates again. Users, and
+// the certificate of HTTP, are read again without it.
+func (c *ControlPlane) Reload() error { return c.broker.Reload() }
+
 // Close ends requests and then the connection to NATS, and the embedded server.
 func (c *ControlPlane) Close() {
 	if c.stop != nil {

@@ -69,6 +69,23 @@ func startEmbedded(opts Options, log *zap.Logger) (*server.Server, error) {
 	return s, nil
 }
 
+// Reload has an embedded server read its configuration again, and the certificates that
+// it names. Connections stay. One that cannot be used is an error, and the server goes on
+// as it was; without a configuration there is nothing to do.
+func (b *Broker) Reload() error {
+	if b.embedded == nil || b.opts.ConfigFile == "" {
+		return nil
+	}
+	o, err := configuredServer(b.opts)
+	if err == nil {
+		err = b.embedded.ReloadOptions(o)
+	}
+	if err != nil {
+		return fmt.Errorf("embedded NATS goes on with its former configuration: %w", err)
+	}
+	return nil
+}
+
 // openServer is one that asks nobody for credentials.
 func openServer(opts Options) (*server.Options, error) {
 	host, port, err := CheckLoopback(cmp.Or(opts.Listen, defaultListen))

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -69,4 +71,13 @@ func (d *daemon) runs() bool {
 	default:
 		return true
 	}
+}
+
+// says is nil when the daemon has printed text, in any of its lives.
+func (d *daemon) says(text string) error {
+	printed, err := os.ReadFile(d.log)
+	if err == nil && !strings.Contains(string(printed), text) {
+		err = fmt.Errorf("it does not say %q", text)
+	}
+	return err
 }

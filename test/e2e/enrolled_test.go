@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +12,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"devserver-agent/test/fakehost"
 )
@@ -100,6 +105,70 @@ func TestSystemAnEnrolledFleet(t *testing.T) {
 	// Enrolled anew, it comes back by itself and does what waited.
 	f.enrol(dir, f.hosts["srv-2"])
 	f.finished(waiting, nil)
+}
+
+// TestSystemTheBrokersCertificateIsMadeAnew while jobs go on: nothing is started again.
+func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	f, dir := enrolledFleet(t)
+	h := f.add("srv-1", fakehost.A2, fakehost.Options{})
+	h.logsIn(f, dir)
+	f.enrol(dir, h)
+	h.gateTool()
+	h.start()
+	id := f.query("srv-1")
+	running := func() error {
+		j, err := f.job(id)
+		if err == nil && j.Tasks[0].Phase != "RUNNING" {
+			err = fmt.Errorf("it is %s", j.Tasks[0].Phase)
+		}
+		return err
+	}
+	until(t, "the task runs", running)
+	before := f.brokerSerial(dir)
+	certificate := filepath.Join(dir, "brokers", "nats-1", "server.pem")
+	good, err := os.ReadFile(certificate)
+	f.must(err)
+
+	// One that cannot be read changes nothing.
+	f.must(os.WriteFile(certificate, []byte("none"), 0o600))
+	f.must(f.plane.cmd.Process.Signal(syscall.SIGHUP))
+	until(t, "the control plane says so", func() error { return f.plane.says("goes on with its former configuration") })
+	if got := f.brokerSerial(dir); got != before {
+		t.Errorf("the certificate is %s, it was %s", got, before)
+	}
+	f.must(os.WriteFile(certificate, good, 0o600))
+
+	f.mustCtl("fleet", "renew", "--fleet", dir)
+	f.must(f.plane.cmd.Process.Signal(syscall.SIGHUP))
+	until(t, "the broker shows another certificate", func() error {
+		if f.brokerSerial(dir) == before {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	f.must(running())
+	h.openTool()
+	f.finished(id, nil)
+	h.kill()
+	h.start()
+	f.finished(f.query("srv-1"), nil)
+}
+
+// brokerSerial is the number of the certificate that the fleet's authority made for the
+// broker and the broker shows.
+func (f *fleet) brokerSerial(dir string) string {
+	f.t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	f.must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	conn, err := nats.Connect("tls://"+f.nats, nats.Secure(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}), nats.UserCredentials(filepath.Join(dir, "controlplane.creds")))
+	f.must(err)
+	defer conn.Close()
+	state, err := conn.TLSConnectionState()
+	f.must(err)
+	return state.PeerCertificates[0].SerialNumber.String()
 }
 
 // TestSystemTheAuditLogIsKeptElsewhere: what a host wrote is at the control plane, and

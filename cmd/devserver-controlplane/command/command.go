@@ -45,6 +45,8 @@ names one. All that it must remember is in the data folder and the streams of th
 broker: it may be stopped and started at any time, and several may run on one broker
 with the same --signing-key.
 
+SIGHUP has the embedded NATS read --nats-config and its certificates again.
+
 As a service it takes its options from OPTIONS in /etc/default/devserver-controlplane.
 It exits with 0, or with 1 after an error.`,
 		Args:          cobra.NoArgs,
@@ -116,6 +118,9 @@ func run(ctx context.Context, opts controlplane.Options) error {
 	if err := checkDurations(opts); err != nil {
 		return err
 	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
 	c, err := controlplane.Start(ctx, opts)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -124,12 +129,20 @@ func run(ctx context.Context, opts controlplane.Options) error {
 		return err
 	}
 	defer c.Close()
-	select {
-	case <-ctx.Done():
-		opts.Log.Info("stopping")
-		return nil
-	case err := <-c.Failed():
-		return err
+	for {
+		select {
+		case <-ctx.Done():
+			opts.Log.Info("stopping")
+			return nil
+		case err := <-c.Failed():
+			return err
+		case <-again:
+			if err := c.Reload(); err != nil {
+				opts.Log.Error("SIGHUP changed nothing", zap.Error(err))
+			} else {
+				opts.Log.Info("configuration was read again")
+			}
+		}
 	}
 }
 

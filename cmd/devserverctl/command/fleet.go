@@ -77,17 +77,20 @@ func printFleet(out io.Writer, f *fleet.Fleet, dir string) error {
 	return table.Flush()
 }
 
-// inFleet is a command on the folder of a fleet.
-func inFleet(cmd *cobra.Command, run func(cmd *cobra.Command, f *fleet.Fleet, servers []string) error) *cobra.Command {
+// inFleet is a command on the folder of a fleet; it names one server or more, unless it
+// says otherwise.
+func inFleet(cmd *cobra.Command, run func(cmd *cobra.Command, f *fleet.Fleet, names []string) error) *cobra.Command {
 	var dir string
-	cmd.Args = args(cobra.MinimumNArgs(1))
+	if cmd.Args == nil {
+		cmd.Args = args(cobra.MinimumNArgs(1))
+	}
 	cmd.Flags().StringVar(&dir, "fleet", "fleet", "the folder that fleet init made")
-	cmd.RunE = func(cmd *cobra.Command, servers []string) error {
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		f, err := fleet.Open(dir)
 		if err != nil {
 			return usage(err)
 		}
-		return run(cmd, f, servers)
+		return run(cmd, f, names)
 	}
 	return cmd
 }
@@ -176,6 +179,30 @@ agent has accepted it still brings to its end on its host, and nobody hears of i
 			return fmt.Errorf("revoked here, and the brokers do not know it: %w. Call it again with --broker-url, or copy their configuration to them and restart them", err)
 		}
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the brokers know it")
+		return err
+	})
+}
+
+func (s *session) fleetRenewCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "renew [BROKER...]", Short: "Make the certificates of brokers anew",
+		Long: `Make the certificates of brokers and leaf nodes anew, of those that are named or of
+all. They are good for five years; the former ones stay good until they end, so
+brokers are given the new ones in any order, and no agent notices.`,
+		Args: args(cobra.ArbitraryArgs),
+	}
+	return inFleet(cmd, func(cmd *cobra.Command, f *fleet.Fleet, names []string) error {
+		renewed, err := f.Renew(names...)
+		if err != nil {
+			return usage(err)
+		}
+		out := cmd.OutOrStdout()
+		for _, b := range renewed {
+			if files := f.Path("brokers", b.Name); files != f.ConfigDir() {
+				fmt.Fprintf(out, "%s: copy %s/server.pem and server.key to %s on %s\n", b.Name, files, f.ConfigDir(), b.Host)
+			}
+		}
+		_, err = fmt.Fprintln(out, "then have each broker read them: nats-server --signal reload, or systemctl reload devserver-controlplane where it is in the control plane")
 		return err
 	})
 }

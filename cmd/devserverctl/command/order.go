@@ -63,7 +63,7 @@ func (s *session) fleetCommand() *cobra.Command {
 	fleet.AddCommand(stop,
 		s.fleetOrder("resume", "End a stop", s.client.ResumeFleet),
 		s.fleetOrder("status", "Show whether the fleet is stopped, since when and why", s.client.Fleet),
-		s.fleetInitCommand(), s.fleetEnrolCommand(), s.fleetTokenCommand(), s.fleetRevokeCommand())
+		s.fleetInitCommand(), s.fleetEnrolCommand(), s.fleetTokenCommand(), s.fleetRevokeCommand(), s.fleetRenewCommand())
 	return fleet
 }
 

@@ -8,15 +8,17 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
-// How long certificates are valid. Clients' and brokers' are made anew by the same
-// command; the authority is what hosts have to be given again.
+// How long certificates are valid. Renew makes those of brokers anew, Enrol those of
+// agents; the authority is what hosts have to be given again.
 const (
 	authorityYears = 20
 	memberYears    = 5
@@ -64,6 +66,31 @@ func (f *Fleet) certify(dir, name, host string) error {
 		err = write(filepath.Join(dir, caFile), text)
 	}
 	return err
+}
+
+// Renew makes the certificates of the named brokers and leaf nodes anew, or those of all.
+// The former ones stay good until they end. Who dies in the middle leaves a certificate
+// whose key does not fit; Renew can be called again.
+func (f *Fleet) Renew(names ...string) ([]Broker, error) {
+	all := slices.Concat(f.register.Brokers, f.register.Leaves)
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(b Broker) bool { return b.Name == name }) {
+			return nil, fmt.Errorf("%.80q %w", name, ErrNoBroker)
+		}
+	}
+	if len(names) > 0 {
+		all = slices.DeleteFunc(all, func(b Broker) bool { return !slices.Contains(names, b.Name) })
+	}
+	for _, b := range all {
+		if err := f.certifyBroker(b); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (f *Fleet) certifyBroker(b Broker) error {
+	return f.certify(f.Path("brokers", b.Name), "server", b.Host)
 }
 
 func (f *Fleet) ca() (*x509.Certificate, *ecdsa.PrivateKey, error) {

@@ -64,6 +64,7 @@ var (
 	ErrServerID = errors.New("is not a server id (letters, digits and -, at most 64)")
 	ErrEnrolled = errors.New("is enrolled already; revoke it first, or ask for another user of it")
 	ErrUnknown  = errors.New("is not enrolled")
+	ErrNoBroker = errors.New("is no broker or leaf node of this fleet")
 )
 
 // Open reads the fleet in dir.

@@ -2,10 +2,12 @@ package fleet_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -214,5 +216,40 @@ func TestConfigurationsAreValid(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRenewMakesCertificatesOfTheSameAuthority(t *testing.T) {
+	o := fleet.Options{Brokers: []fleet.Broker{{Name: "nats-1", Host: "broker.example"}}, Leaves: []fleet.Broker{{Name: "leaf-1", Host: "10.0.0.7"}}}
+	f := newFleet(t, o)
+	roots := x509.NewCertPool()
+	text, err := os.ReadFile(f.CA())
+	must(t, err)
+	roots.AppendCertsFromPEM(text)
+	serials := func() (all []string) {
+		for _, b := range slices.Concat(o.Brokers, o.Leaves) {
+			pair, err := tls.LoadX509KeyPair(f.Path("brokers", b.Name, "server.pem"), f.Path("brokers", b.Name, "server.key"))
+			must(t, err)
+			_, err = pair.Leaf.Verify(x509.VerifyOptions{DNSName: b.Host, Roots: roots})
+			must(t, err)
+			all = append(all, pair.Leaf.SerialNumber.String())
+		}
+		return all
+	}
+	first := serials()
+	renewed, err := f.Renew("leaf-1")
+	must(t, err)
+	second := serials()
+	if len(renewed) != 1 || second[0] != first[0] || second[1] == first[1] {
+		t.Errorf("%v: %v became %v", renewed, first, second)
+	}
+	renewed, err = f.Renew()
+	must(t, err)
+	third := serials()
+	if len(renewed) != 2 || third[0] == second[0] || third[1] == second[1] {
+		t.Errorf("%v: %v became %v", renewed, second, third)
+	}
+	if _, err := f.Renew("nats-1", "nobody"); !errors.Is(err, fleet.ErrNoBroker) || !slices.Equal(serials(), third) {
+		t.Errorf("%v, and something was renewed", err)
 	}
 }

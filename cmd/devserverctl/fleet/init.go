@@ -173,7 +173,7 @@ func Init(dir string, o Options) (*Fleet, error) {
 		return nil, err
 	}
 	for _, b := range slices.Concat(o.Brokers, o.Leaves) {
-		if err := f.certify(f.Path("brokers", b.Name), "server", b.Host); err != nil {
+		if err := f.certifyBroker(b); err != nil {
 			return nil, err
 		}
 	}

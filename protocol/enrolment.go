@@ -1,11 +1,5 @@
 package protocol
 
-import (
-	"fmt"
-	"net"
-	"net/url"
-)
-
 // EnrolmentsBucket has who enrolled with a one-time token, by the token's id.
 const EnrolmentsBucket = "DEVSERVER_ENROLMENTS"
 
@@ -28,18 +22,4 @@ type Enrolment struct {
 type Enrolled struct {
 	ServerID  string `json:"server_id"`
 	Statement string `json:"statement"` // the user's JWT
-}
-
-// CheckTokenURL accepts a control plane's base URL that a token may be sent to: https, or
-// http to this host itself. Whoever hears a token can use it.
-func CheckTokenURL(address string) error {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("%.80q is no URL of a control plane", address)
-	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()) {
-		return nil
-	}
-	return fmt.Errorf("%.80q: a token is sent over https only, because whoever hears it can use it", address)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"devserver-agent/executors/web"
 	"devserver-agent/protocol"
 )
 
@@ -74,7 +75,7 @@ func (d Desk) Ask(ctx context.Context, token, server, keyFile string) (statement
 
 // client speaks TLS, except with this host itself.
 func (d Desk) client() (*http.Client, error) {
-	if err := protocol.CheckTokenURL(d.URL); err != nil {
+	if err := web.CheckTokenURL(d.URL); err != nil {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()

@@ -1,4 +1,4 @@
-// Package web is how executors reach web servers that somebody else names: a
+// Package web is how web servers are reached that somebody else names: a
 // repository, whatever that redirects to, a URL in a job's parameters.
 package web
 

@@ -100,7 +100,7 @@ var allowed = []rule{
 	{"controlplane", []string{"controlplane", "protocol"}},
 	{"cmd/devserver-agent", []string{"cmd/devserver-agent", "agent", "executors", "protocol"}},
 	{"cmd/devserver-controlplane", []string{"cmd/devserver-controlplane", "controlplane", "protocol"}},
-	{"cmd/devserverctl", []string{"cmd/devserverctl", "executors/hdk/repository", "protocol"}},
+	{"cmd/devserverctl", []string{"cmd/devserverctl", "executors/hdk/repository", "executors/web", "protocol"}},
 	{"docs/gen", []string{"protocol"}},
 	{"packaging/gen", []string{"agent", "cmd"}},
 	{"docs/example-executor", []string{"executors", "protocol"}},

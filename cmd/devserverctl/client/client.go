@@ -24,7 +24,7 @@ const (
 
 // Client is a control plane and the project to work in.
 type Client struct {
-	Server    string            // base URL, http or https; with a token, as protocol.CheckTokenURL has it
+	Server    string            // base URL, http or https; with a token, as web.CheckTokenURL has it
 	Project   string            // project id
 	Token     string            // who asks; "" where nobody is asked who he is
 	Transport http.RoundTripper // nil: http.DefaultTransport

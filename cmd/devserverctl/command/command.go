@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"devserver-agent/cmd/devserverctl/client"
-	"devserver-agent/protocol"
+	"devserver-agent/executors/web"
 )
 
 // Exit codes.
@@ -109,7 +109,7 @@ func (s *session) identify() error {
 		if len(words) != 1 {
 			return fmt.Errorf("--token-file: %s holds %d words and no token", s.tokenFile, len(words))
 		}
-		if err := protocol.CheckTokenURL(s.client.Server); err != nil {
+		if err := web.CheckTokenURL(s.client.Server); err != nil {
 			return fmt.Errorf("--api: %w", err)
 		}
 		s.client.Token = words[0]

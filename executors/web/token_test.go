@@ -1,9 +1,9 @@
-package protocol_test
+package web_test
 
 import (
 	"testing"
 
-	"devserver-agent/protocol"
+	"devserver-agent/executors/web"
 )
 
 func TestTokensAreSentWhereNobodyHearsThem(t *testing.T) {
@@ -13,7 +13,7 @@ func TestTokensAreSentWhereNobodyHearsThem(t *testing.T) {
 		"http://control.example.org": false, "http://10.0.0.5:8090": false, "http://127.0.0.1.example.org": false,
 		"http://localhost.example.org": false, "ftp://127.0.0.1": false, "127.0.0.1:8090": false, "https://": false, "": false, "https://a\x00b": false,
 	} {
-		if err := protocol.CheckTokenURL(address); ok != (err == nil) {
+		if err := web.CheckTokenURL(address); ok != (err == nil) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}

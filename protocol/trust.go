@@ -29,7 +29,7 @@ type Trusted struct {
 
 // ParseTrusted reads a key as Key.String writes it, followed by what bounds it, in
 // any order: only=HDK_QUERY+cancel from=2026-12-01 until=2027-12-01. A day begins at
-// midnight UTC, and RFC 3339 times are read too.
+// midnight UTC, and RFC 3339 times are read too. Each bound is given once.
 func ParseTrusted(text string) (t Trusted, err error) {
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
@@ -38,8 +38,13 @@ func ParseTrusted(text string) (t Trusted, err error) {
 	if t.Key, err = ParseKey(fields[0]); err != nil {
 		return Trusted{}, err
 	}
+	seen := map[string]bool{}
 	for _, field := range fields[1:] {
 		name, value, _ := strings.Cut(field, "=")
+		if seen[name] {
+			return Trusted{}, fmt.Errorf("%.40s= is given twice", name)
+		}
+		seen[name] = true
 		switch name {
 		case "only":
 			t.Only, err = parseOnly(value)
@@ -72,7 +77,7 @@ func parseOnly(list string) ([]string, error) {
 
 func parseDay(text string) (time.Time, error) {
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if at, err := time.Parse(layout, text); err == nil {
+		if at, err := time.Parse(layout, text); err == nil && !at.IsZero() {
 			return at, nil
 		}
 	}

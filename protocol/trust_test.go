@@ -80,7 +80,10 @@ func TestParseTrustedRefuses(t *testing.T) {
 		key + " from=tomorrow":    "no day",
 		key + " until=2026-13-01": "no day",
 		key + " role=admin":       "is none of",
-		key + " from=2026-02-01 until=2026-02-01": "before it begins",
+		key + " from=2026-02-01 until=2026-02-01":  "before it begins",
+		key + " until=2027-01-01 until=2030-01-01": "until= is given twice",
+		key + " only=HDK_QUERY only=cancel":        "only= is given twice",
+		key + " until=0001-01-01":                  "no day", // which is no bound
 	} {
 		if got, err := ParseTrusted(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v", text, got, err)

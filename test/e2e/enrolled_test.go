@@ -107,13 +107,17 @@ func TestSystemAnEnrolledFleet(t *testing.T) {
 	f.finished(waiting, nil)
 }
 
-// TestSystemTheBrokersCertificateIsMadeAnew while jobs go on: nothing is started again.
+// TestSystemTheBrokersCertificateIsMadeAnew while jobs go on: nothing is started again,
+// and who was revoked stays so, also by a configuration of before.
 func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	f, dir := enrolledFleet(t)
-	h := f.add("srv-1", fakehost.A2, fakehost.Options{})
-	h.logsIn(f, dir)
-	f.enrol(dir, h)
+	for _, server := range []string{"srv-1", "srv-2"} {
+		h := f.add(server, fakehost.A2, fakehost.Options{})
+		h.logsIn(f, dir)
+		f.enrol(dir, h)
+	}
+	h := f.hosts["srv-1"]
 	h.gateTool()
 	h.start()
 	id := f.query("srv-1")
@@ -125,27 +129,33 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 		return err
 	}
 	until(t, "the task runs", running)
-	before := f.brokerSerial(dir)
-	certificate := filepath.Join(dir, "brokers", "nats-1", "server.pem")
-	good, err := os.ReadFile(certificate)
+	first, err := f.brokersCertificate(dir, "srv-2")
 	f.must(err)
+	broker := func(file string) string { return filepath.Join(dir, "brokers", "nats-1", file) }
+	former, err := os.ReadFile(broker("nats-server.conf"))
+	f.must(err)
+	f.mustCtl("fleet", "revoke", "srv-2", "--fleet", dir)
+	f.must(os.WriteFile(broker("nats-server.conf"), former, 0o600))
 
-	// One that cannot be read changes nothing.
-	f.must(os.WriteFile(certificate, []byte("none"), 0o600))
+	// A certificate that cannot be read changes nothing.
+	good, err := os.ReadFile(broker("server.pem"))
+	f.must(err)
+	f.must(os.WriteFile(broker("server.pem"), []byte("none"), 0o600))
 	f.must(f.plane.cmd.Process.Signal(syscall.SIGHUP))
 	until(t, "the control plane says so", func() error { return f.plane.says("goes on with its former configuration") })
-	if got := f.brokerSerial(dir); got != before {
-		t.Errorf("the certificate is %s, it was %s", got, before)
+	if got, err := f.brokersCertificate(dir, "srv-1"); err != nil || got != first {
+		t.Errorf("the certificate is %s, it was %s: %v", got, first, err)
 	}
-	f.must(os.WriteFile(certificate, good, 0o600))
+	f.must(os.WriteFile(broker("server.pem"), good, 0o600))
 
 	f.mustCtl("fleet", "renew", "--fleet", dir)
 	f.must(f.plane.cmd.Process.Signal(syscall.SIGHUP))
 	until(t, "the broker shows another certificate", func() error {
-		if f.brokerSerial(dir) == before {
-			return errors.New("it does not")
+		got, err := f.brokersCertificate(dir, "srv-1")
+		if err == nil && got == first {
+			err = errors.New("it does not")
 		}
-		return nil
+		return err
 	})
 	f.must(running())
 	h.openTool()
@@ -153,22 +163,31 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 	h.kill()
 	h.start()
 	f.finished(f.query("srv-1"), nil)
+	if _, err := f.brokersCertificate(dir, "srv-2"); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("a revoked host logs in: %v", err)
+	}
+	f.mustCtl("fleet", "revoke", "srv-1", "--fleet", dir)
+	if _, err := f.brokersCertificate(dir, "srv-1"); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("a host that is revoked afterwards logs in: %v", err)
+	}
 }
 
-// brokerSerial is the number of the certificate that the fleet's authority made for the
-// broker and the broker shows.
-func (f *fleet) brokerSerial(dir string) string {
-	f.t.Helper()
+// brokersCertificate logs in as a host and tells the number of the certificate that the
+// fleet's authority made for the broker.
+func (f *fleet) brokersCertificate(dir, server string) (serial string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	f.must(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(text)
-	conn, err := nats.Connect("tls://"+f.nats, nats.Secure(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}), nats.UserCredentials(filepath.Join(dir, "controlplane.creds")))
-	f.must(err)
+	conn, err := nats.Connect("tls://"+f.nats, nats.Secure(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}),
+		nats.UserCredentials(f.hosts[server].path("agent.creds")), nats.CustomInboxPrefix("_INBOX."+server))
+	if err != nil {
+		return "", err
+	}
 	defer conn.Close()
 	state, err := conn.TLSConnectionState()
 	f.must(err)
-	return state.PeerCertificates[0].SerialNumber.String()
+	return state.PeerCertificates[0].SerialNumber.String(), nil
 }
 
 // TestSystemTheAuditLogIsKeptElsewhere: what a host wrote is at the control plane, and

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -78,16 +79,39 @@ func (e engine) run(ctx context.Context, run Run, out io.Writer) (int, error) {
 			return 0, err
 		}
 	}
+	out = &together{to: out}
+	stopping, enough := context.WithCancel(firm)
+	defer enough()
+	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
-		if err := e.stop(firm, run.Name, int(grace/time.Second)-5); err != nil {
+		defer close(stopped)
+		if err := e.stop(stopping, run.Name, int(grace/time.Second)-5); err != nil && stopping.Err() == nil {
 			fmt.Fprintln(out, err)
 		}
 	})
-	defer unhook()
 	if err := e.logs(firm, run.Name, true, "all", out); err != nil {
 		fmt.Fprintf(out, "[its output is not read any more: %v]\n", err)
 	}
-	return e.wait(firm, run.Name)
+	code, err := e.wait(firm, run.Name)
+	if !unhook() {
+		if err == nil {
+			enough() // it has ended, whatever the engine says to the stop
+		}
+		<-stopped
+	}
+	return code, err
+}
+
+// together is a writer for several goroutines.
+type together struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (t *together) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.to.Write(p)
 }
 
 // made is the container of this name, which is made if it is not there.

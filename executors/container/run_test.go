@@ -3,14 +3,12 @@ package container
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -131,44 +129,54 @@ func FuzzDemultiplex(f *testing.F) {
 	})
 }
 
-// Told to stop while the engine starts the container, the program does not leave it
-// alone: whether it was started is not known then.
-func TestToldToStopWhileTheEngineStarts(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	var asked []string
+// engineOf answers as a container engine does that has one container, n.
+func engineOf(t *testing.T, answers map[string]http.HandlerFunc) (socket string) {
+	t.Helper()
 	mux := http.NewServeMux()
-	answer := func(pattern, body string, status int, do func()) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			asked = append(asked, path.Base(r.URL.Path))
-			do()
-			w.WriteHeader(status)
-			fmt.Fprint(w, body)
-		})
+	for what, answer := range answers {
+		method, name, _ := strings.Cut(what, " ")
+		mux.HandleFunc(method+" /v1.40/containers/n/"+name, answer)
 	}
-	answer("GET /v1.40/containers/n/json", `{"State":{"Status":"created"}}`, http.StatusOK, func() {})
-	answer("POST /v1.40/containers/n/start", "", http.StatusNoContent, stop)
-	answer("POST /v1.40/containers/n/stop", "", http.StatusNoContent, func() {})
-	answer("GET /v1.40/containers/n/logs", "", http.StatusOK, func() {})
-	answer("POST /v1.40/containers/n/wait", `{"StatusCode":143}`, http.StatusOK, func() {})
-	socket := filepath.Join(t.TempDir(), "engine.sock")
+	socket = filepath.Join(t.TempDir(), "engine.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One request after the other: what was asked is looked at by the test alone.
-	var turn sync.Mutex
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		turn.Lock()
-		defer turn.Unlock()
-		mux.ServeHTTP(w, r)
-	})}
+	server := &http.Server{Handler: mux}
 	go func() { _ = server.Serve(listener) }() // it ends with Close
 	t.Cleanup(func() { server.Close() })
-	var out bytes.Buffer
-	code := Main(ctx, "run", strings.NewReader(fmt.Sprintf(`{"name":"n","image":"i","sockets":[%q]}`, socket)), &out)
-	turn.Lock()
-	defer turn.Unlock()
-	if code != 143 || !slices.Contains(asked, "stop") {
-		t.Errorf("it ends with %d and asked for %v: %s", code, asked, out.String())
+	return socket
+}
+
+// Told to stop while the engine starts the container, the program does not leave it
+// alone: whether it was started is not known then. What the engine says to that late is
+// waited for, or it would be written when nobody expects it.
+func TestToldToStopWhileTheEngineStarts(t *testing.T) {
+	for _, end := range []string{`{"StatusCode":143}`, `no JSON`} {
+		ctx, stop := context.WithCancel(t.Context())
+		told, ended := make(chan struct{}), make(chan struct{})
+		socket := engineOf(t, map[string]http.HandlerFunc{
+			"GET json": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"State":{"Status":"created"}}`) },
+			"POST start": func(w http.ResponseWriter, _ *http.Request) {
+				stop()
+				w.WriteHeader(http.StatusNoContent)
+			},
+			"GET logs": func(w http.ResponseWriter, _ *http.Request) {},
+			"POST stop": func(w http.ResponseWriter, _ *http.Request) {
+				close(told)
+				<-ended
+				w.WriteHeader(http.StatusInternalServerError)
+			},
+			"POST wait": func(w http.ResponseWriter, _ *http.Request) {
+				<-told // so it hangs if nobody stops the container
+				fmt.Fprint(w, end)
+				close(ended)
+			},
+		})
+		var out bytes.Buffer
+		code := Main(ctx, "run", strings.NewReader(fmt.Sprintf(`{"name":"n","image":"i","sockets":[%q]}`, socket)), &out)
+		if want := map[bool]int{true: 143, false: exitEngine}[json.Valid([]byte(end))]; code != want {
+			t.Errorf("it ends with %d: %s", code, out.String())
+		}
 	}
 }

@@ -70,8 +70,9 @@ func startEmbedded(opts Options, log *zap.Logger) (*server.Server, error) {
 }
 
 // Reload has an embedded server read its configuration again, and the certificates that
-// it names. Connections stay. One that cannot be used is an error, and the server goes on
-// as it was; without a configuration there is nothing to do.
+// it names. Connections stay; who is logging in just then is cut and comes again. A
+// configuration that cannot be used is an error, and the server goes on as it was; without
+// one there is nothing to do.
 func (b *Broker) Reload() error {
 	if b.embedded == nil || b.opts.ConfigFile == "" {
 		return nil

@@ -165,6 +165,7 @@ func logger(level, format string) (*zap.Logger, error) {
 	config := zap.NewProductionConfig()
 	config.Level = zap.NewAtomicLevelAt(parsed)
 	config.Sampling = nil
+	config.DisableStacktrace = true // an error says what happened and what to do
 	config.EncoderConfig.EncodeTime = zapcore.ISO8601TimeEncoder
 	switch format {
 	case "json":

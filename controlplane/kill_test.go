@@ -76,8 +76,8 @@ func TestKilledAgainAndAgainEveryJobEndsOnce(t *testing.T) {
 	done := make(chan string, 100)
 	for _, id := range ids {
 		newHost(t, "nats://"+bus, id, protocol.KeyOf(key), func(h *host, task protocol.Task) {
+			done <- task.TaskID // before the verdict, by which the job may be FINISHED
 			succeed(h, task)
-			done <- task.TaskID
 		})
 	}
 	p := &plane{&ControlPlane{addr: textAddr(web)}, t, Options{}}

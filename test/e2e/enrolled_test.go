@@ -58,17 +58,22 @@ func (f *fleet) enrol(dir string, h *npuHost, more ...string) {
 	}
 }
 
+// addEnrolled adds a host that has its credentials; its agent is not started yet.
+func (f *fleet) addEnrolled(dir, server string) *npuHost {
+	f.t.Helper()
+	h := f.add(server, fakehost.A2, fakehost.Options{})
+	h.logsIn(f, dir)
+	f.enrol(dir, h)
+	return h
+}
+
 // TestSystemAnEnrolledFleet runs jobs over TLS with enrolled agents, through kills, a
 // revocation and an enrolment anew.
 func TestSystemAnEnrolledFleet(t *testing.T) {
 	t.Parallel()
 	f, dir := enrolledFleet(t)
-	for _, server := range []string{"srv-1", "srv-2"} {
-		h := f.add(server, fakehost.A2, fakehost.Options{})
-		h.logsIn(f, dir)
-		f.enrol(dir, h)
-		h.start()
-	}
+	f.addEnrolled(dir, "srv-1").start()
+	f.addEnrolled(dir, "srv-2").start()
 	f.finished(f.query("srv-1", "srv-2"), nil)
 
 	gated := f.hosts["srv-1"]
@@ -112,12 +117,8 @@ func TestSystemAnEnrolledFleet(t *testing.T) {
 func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	f, dir := enrolledFleet(t)
-	for _, server := range []string{"srv-1", "srv-2"} {
-		h := f.add(server, fakehost.A2, fakehost.Options{})
-		h.logsIn(f, dir)
-		f.enrol(dir, h)
-	}
-	h := f.hosts["srv-1"]
+	h := f.addEnrolled(dir, "srv-1")
+	f.addEnrolled(dir, "srv-2")
 	h.gateTool()
 	h.start()
 	id := f.query("srv-1")
@@ -195,9 +196,7 @@ func (f *fleet) brokersCertificate(dir, server string) (serial string, err error
 func TestSystemTheAuditLogIsKeptElsewhere(t *testing.T) {
 	t.Parallel()
 	f, dir := enrolledFleet(t)
-	h := f.add("srv-1", fakehost.A2, fakehost.Options{})
-	h.logsIn(f, dir)
-	f.enrol(dir, h)
+	h := f.addEnrolled(dir, "srv-1")
 	h.start()
 	f.finished(f.query("srv-1"), nil)
 	same := func() error {

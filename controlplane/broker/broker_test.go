@@ -42,6 +42,12 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 	}
 }
 
+func TestWithoutAConfigurationNothingIsReadAgain(t *testing.T) {
+	if err := openBroker(t).Reload(); !errors.Is(err, ErrNoConfig) {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestStreamsAreThoseOfTheContract(t *testing.T) {
 	b := openBroker(t)
 	epoch, err := b.Ensure(t.Context())

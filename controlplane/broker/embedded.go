@@ -25,6 +25,9 @@ const (
 // nobody is asked for credentials.
 var ErrNotLoopback = errors.New("is not a loopback address, and no authentication is configured: anybody who can reach it could give orders to the fleet; listen on 127.0.0.1")
 
+// ErrNoConfig is returned by Reload when there is nothing to read again.
+var ErrNoConfig = errors.New("no embedded NATS was given a configuration (--nats-config); other options are read at the start only")
+
 // CheckLoopback accepts an address only this host can connect to.
 func CheckLoopback(addr string) (host string, port int, err error) {
 	host, portText, err := net.SplitHostPort(addr)
@@ -72,10 +75,10 @@ func startEmbedded(opts Options, log *zap.Logger) (*server.Server, error) {
 // Reload has an embedded server read its configuration again, and the certificates that
 // it names. Connections stay; who is logging in just then is cut and comes again. A
 // configuration that cannot be used is an error, and the server goes on as it was; without
-// one there is nothing to do.
+// one it is ErrNoConfig.
 func (b *Broker) Reload() error {
 	if b.embedded == nil || b.opts.ConfigFile == "" {
-		return nil
+		return ErrNoConfig
 	}
 	o, err := configuredServer(b.opts)
 	if err == nil {

@@ -1,5 +1,6 @@
 // Package web is how web servers are reached that somebody else names: a
-// repository, whatever that redirects to, a URL in a job's parameters.
+// repository, whatever that redirects to, a URL in a job's parameters; and which of them
+// may be given a token.
 package web
 
 import (

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 )
 
@@ -176,12 +175,8 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 // brokersCertificate logs in as a host and tells the number of the certificate that the
 // fleet's authority made for the broker.
 func (f *fleet) brokersCertificate(dir, server string) (serial string, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	f.must(err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(text)
-	conn, err := nats.Connect("tls://"+f.nats, nats.Secure(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}),
-		nats.UserCredentials(f.hosts[server].path("agent.creds")), nats.CustomInboxPrefix("_INBOX."+server))
+	conn, err := nats.Connect("tls://"+f.nats, nats.RootCAs(filepath.Join(dir, "ca.pem")),
+		nats.UserCredentials(f.hosts[server].path("agent.creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(server)))
 	if err != nil {
 		return "", err
 	}

@@ -140,7 +140,7 @@ func run(ctx context.Context, opts controlplane.Options) error {
 			if err := c.Reload(); err != nil {
 				opts.Log.Error("SIGHUP changed nothing", zap.Error(err))
 			} else {
-				opts.Log.Info("configuration was read again")
+				opts.Log.Info("--nats-config and its certificates were read again")
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func (c *Client) refusal(resp *http.Response) error {
 	if json.Unmarshal(text, &said) != nil || said.Message == "" {
 		said.Message = "the control plane answered " + resp.Status
 		if to := resp.Header.Get("Location"); to != "" {
-			said.Message += " and names " + to + ", which is not followed: if you trust it, give it as --api"
+			said.Message += " and names " + to + ", which is not followed: if you trust it, give its address as --api"
 		}
 	}
 	r := &Refusal{Status: resp.StatusCode, Code: said.Code, Message: said.Message, RequestID: resp.Header.Get("X-Request-Id")}

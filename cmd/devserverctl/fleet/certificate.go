@@ -69,8 +69,7 @@ func (f *Fleet) certify(dir, name, host string) error {
 }
 
 // Renew makes the certificates of the named brokers and leaf nodes anew, or those of all.
-// The former ones stay good until they end. Who dies in the middle leaves a certificate
-// whose key does not fit; Renew can be called again.
+// The former ones stay good until they end.
 func (f *Fleet) Renew(names ...string) ([]Broker, error) {
 	all := slices.Concat(f.register.Brokers, f.register.Leaves)
 	for _, name := range names {

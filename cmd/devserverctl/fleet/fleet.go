@@ -12,7 +12,8 @@
 // where the certificates' authority would be kept, not on a broker. A file is
 // written whole or not at all. Who dies in the middle of Init leaves a folder that
 // Open refuses and Init begins anew; in the middle of Enrol, a key in the register of
-// which nobody has the credentials; in the middle of Revoke, a statement that revokes
+// which nobody has the credentials; in the middle of Renew, a certificate whose key does
+// not fit, and Renew can be called again; in the middle of Revoke, a statement that revokes
 // more than the register says, and Revoke can be called again.
 package fleet
 

@@ -52,8 +52,17 @@ type Options struct {
 	Survey executors.Executor
 	// Adopt takes over the state of another machine, after a planned swap of
 	// the board.
-	Adopt bool
-	Log   *zap.Logger
+	Adopt    bool
+	Timeouts Timeouts
+	Log      *zap.Logger
+}
+
+// Timeouts say how long an agent waits for others. Zero means the default; only tests set
+// them.
+type Timeouts struct {
+	Query  time.Duration // for a program that only reads; default executors.QueryTimeout
+	Answer time.Duration // for the broker's answer to what was published; default 10 s
+	Broker time.Duration // for a broker, before the service is ready without one; default 10 s
 }
 
 const (
@@ -173,7 +182,7 @@ func (a *Agent) keepAudit() (err error) {
 
 func (a *Agent) assemble() {
 	c := a.opts.Config
-	tools := step.Tools{Root: c.Host.Root, Paths: c.ToolPaths(), Play: a.opts.Play}
+	tools := step.Tools{Root: c.Host.Root, Paths: c.ToolPaths(), Play: a.opts.Play, QueryTimeout: a.opts.Timeouts.Query}
 	restarter := power.Restarter{Command: power.Command(c.Host.RebootCommand, c.Host.Root), Delay: c.Host.RebootDelay.Std(), Tools: tools}
 	a.engine = engine.New(engine.Options{
 		Store: a.store, Queue: a.queue, Registry: a.opts.Registry,
@@ -191,8 +200,9 @@ func (a *Agent) assemble() {
 	a.inbox = inbox.New(inbox.Options{
 		ServerID: c.ServerID, Keyring: c.Keyring(), Registry: a.opts.Registry, Store: a.store, Fetcher: link{a},
 		CanRestart: restarter.Available(),
-		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.notice, SawEpoch: a.outbox.SawEpoch,
-		Log: a.opts.Log.Named("inbox"),
+		Accepted:   a.engine.Submit, Cancelled: a.engine.Cancel, Notice: a.notice,
+		SawEpoch: func(epoch string) { a.outbox.SawEpoch(epoch); a.facts.sawEpoch(epoch) },
+		Log:      a.opts.Log.Named("inbox"),
 	})
 }
 
@@ -255,9 +265,10 @@ func (a *Agent) connect() error {
 	conn, err := broker.Connect(broker.Options{
 		ServerID: c.ServerID, Version: a.opts.Version, Servers: c.NATS.Servers, CredentialsFile: c.NATS.CredentialsFile,
 		CAFile: c.NATS.CAFile, CertFile: c.NATS.CertFile, KeyFile: c.NATS.KeyFile, TLSFirst: c.NATS.TLSFirst, MaxDelay: c.NATS.Spread.Std(),
-		Log:       a.opts.Log.Named("broker"),
-		OnPush:    func(raw []byte, stored time.Time) { a.report(a.inbox.Receive(raw, stored)) },
-		OnConnect: func() { a.inbox.Connected(); a.outbox.Wake(); a.facts.due() },
+		AnswerTimeout: a.opts.Timeouts.Answer,
+		Log:           a.opts.Log.Named("broker"),
+		OnPush:        func(raw []byte, stored time.Time) { a.report(a.inbox.Receive(raw, stored)) },
+		OnConnect:     func() { a.inbox.Connected(); a.outbox.Wake(); a.facts.due() },
 	})
 	if err != nil {
 		return err

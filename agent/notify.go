@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -22,7 +23,7 @@ func (a *Agent) announce(ctx context.Context) {
 	}
 	select {
 	case <-a.asked:
-	case <-time.After(askedWithin):
+	case <-time.After(cmp.Or(a.opts.Timeouts.Broker, askedWithin)):
 	case <-ctx.Done():
 	}
 	a.notify(daemon.SdNotifyReady)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,14 +13,15 @@ import (
 	"devserver-agent/protocol"
 )
 
-// reporter tells the broker what this host is, on every connect and on change,
-// and that it is alive.
+// reporter tells the broker what this host is, on every connect, on change and when the
+// broker forgot, and that it is alive.
 type reporter struct {
 	agent *Agent
 	wake  chan struct{}
 	ended chan struct{}  // a task did, which may have changed the host
 	last  protocol.Facts // as collected last, for the time a task has the host alone
 	sent  string         // digest of what the broker has
+	epoch atomic.Value   // string: of the broker, as seen last
 }
 
 func newReporter(a *Agent) *reporter {
@@ -33,6 +35,16 @@ const lookEvery = 5
 
 // due has the facts told now, changed or not.
 func (r *reporter) due() { fire(r.wake) }
+
+// sawEpoch publishes the facts again when the epoch changes: the broker lost its streams.
+func (r *reporter) sawEpoch(epoch string) {
+	if epoch == "" {
+		return
+	}
+	if former := r.epoch.Swap(epoch); former != nil && former != epoch {
+		r.due()
+	}
+}
 
 // taskEnded has the facts looked at when the host is free again.
 func (r *reporter) taskEnded() { fire(r.ended) }

@@ -69,6 +69,20 @@ func (h *host) fetch() {
 	}
 }
 
+// poll has the host read its mailbox again and again, as agents do. In a cluster a push
+// may miss a host that has just subscribed at another server.
+func (h *host) poll() {
+	tick := time.NewTicker(50 * time.Millisecond)
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		for !h.conn.IsClosed() {
+			<-tick.C
+			h.fetch()
+		}
+	})
+	h.t.Cleanup(func() { h.conn.Close(); polling.Wait(); tick.Stop() })
+}
+
 func (h *host) merge(data []byte) {
 	var box protocol.Mailbox
 	if err := json.Unmarshal(data, &box); err != nil {

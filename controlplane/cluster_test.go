@@ -2,11 +2,12 @@ package controlplane
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,12 +15,12 @@ import (
 
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 // startNATS is a NATS server that is not the control plane's own.
 func startNATS(t testing.TB, opts *server.Options, mapped bool) *server.Server {
 	t.Helper()
-	opts.Host, opts.JetStream, opts.NoSigs, opts.SyncAlways = "127.0.0.1", true, true, true
 	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -39,12 +40,11 @@ func startNATS(t testing.TB, opts *server.Options, mapped bool) *server.Server {
 }
 
 func TestABrokerWithoutTheMappingIsRefusedWithTheLinesItNeeds(t *testing.T) {
-	s := startNATS(t, &server.Options{Port: -1, StoreDir: t.TempDir()}, false)
+	t.Parallel()
+	s := startNATS(t, brokertest.Options(t.TempDir()), false)
 	opts := testOptions(t)
-	opts.Broker = broker.Options{URL: s.ClientURL()}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	c, err := Start(ctx, opts)
+	opts.Broker = broker.Options{URL: s.ClientURL(), ProbeTimeout: 300 * time.Millisecond}
+	c, err := Start(t.Context(), opts)
 	if err == nil {
 		c.Close()
 		t.Fatal("it started")
@@ -54,9 +54,10 @@ func TestABrokerWithoutTheMappingIsRefusedWithTheLinesItNeeds(t *testing.T) {
 	}
 }
 
-// mute is an address in front of a server. Its first client is heard until it
-// asks for something of JetStream, and never answered again.
-func mute(t *testing.T, s *server.Server) (addr string) {
+// front is an address in front of a server. It passes on what clients, counted from 0,
+// and the server say to each other; a client of whose words pass disapproves is cut off,
+// and the server never hears them.
+func front(t *testing.T, s *server.Server, pass func(client int, said []byte) bool) (addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,7 +65,7 @@ func mute(t *testing.T, s *server.Server) (addr string) {
 	}
 	t.Cleanup(func() { listener.Close() })
 	go func() {
-		for first := true; ; first = false {
+		for n := 0; ; n++ {
 			client, err := listener.Accept()
 			if err != nil {
 				return
@@ -74,20 +75,20 @@ func mute(t *testing.T, s *server.Server) (addr string) {
 				t.Error(err)
 				return
 			}
-			go relay(client, served, false)
-			go relay(served, client, first)
+			go relay(client, served, func([]byte) bool { return true })
+			go relay(served, client, func(said []byte) bool { return pass(n, said) })
 		}
 	}()
 	return listener.Addr().String()
 }
 
-func relay(to, from net.Conn, untilJetStream bool) {
+func relay(to, from net.Conn, pass func([]byte) bool) {
 	defer from.Close()
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		if err != nil || untilJetStream && bytes.Contains(buffer[:n], []byte("$JS.API")) {
+		if err != nil || !pass(buffer[:n]) {
 			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
@@ -97,21 +98,55 @@ func relay(to, from net.Conn, untilJetStream bool) {
 }
 
 func TestABrokerThatGoesAwayDuringTheStartIsWaitedFor(t *testing.T) {
-	s := startNATS(t, &server.Options{Port: -1, StoreDir: t.TempDir()}, true)
+	t.Parallel()
+	s := startNATS(t, brokertest.Options(t.TempDir()), true)
 	opts := testOptions(t)
-	opts.Broker = broker.Options{URL: "nats://" + mute(t, s)}
+	opts.Broker = broker.Options{URL: "nats://" + front(t, s, func(client int, said []byte) bool {
+		return client > 0 || !bytes.Contains(said, []byte("$JS.API"))
+	})}
 	p := startPlane(t, opts)
 	p.host("server-a", succeed)
 	p.finished(p.create("server-a").ID)
 }
 
-func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
-	store, addr := t.TempDir(), freeAddr(t)
-	var port int
-	if _, err := fmt.Sscanf(addr[strings.LastIndex(addr, ":")+1:], "%d", &port); err != nil {
-		t.Fatal(err)
+// A broker that dies takes the answers with it that it still owes; who has asked for a
+// job is told so at once, and may ask again.
+func TestWhoWaitsForABrokerThatDiesIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startNATS(t, brokertest.Options(t.TempDir()), true)
+	var dying atomic.Bool
+	opts := testOptions(t)
+	opts.Broker = broker.Options{URL: "nats://" + front(t, s, func(_ int, said []byte) bool {
+		return !dying.Load() || !bytes.Contains(said, []byte("$KV."+protocol.JobsBucket))
+	})}
+	p := startPlane(t, opts)
+	dying.Store(true)
+	began := time.Now()
+	status, data := p.call("POST", "/jobs", query("server-a"), "X-Client-Token", "once")
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the answer took %s", took)
 	}
-	first := startNATS(t, &server.Options{Port: port, StoreDir: store}, true)
+	if status != 503 || !contains(string(data), "NATS does not answer", "send it again", "disconnected") {
+		t.Errorf("answered %d %s", status, data)
+	}
+	dying.Store(false)
+	eventually(t, "POST is taken", func() error {
+		if status, data := p.call("POST", "/jobs", query("server-a"), "X-Client-Token", "once"); status != 200 {
+			return errorf("%d %s", status, data)
+		}
+		return nil
+	})
+}
+
+func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
+	t.Parallel()
+	store, addr := t.TempDir(), freeAddr(t)
+	onAddr := func() *server.Options {
+		o, at := brokertest.Options(store), netip.MustParseAddrPort(addr)
+		o.Host, o.Port = at.Addr().String(), int(at.Port())
+		return o
+	}
+	first := startNATS(t, onAddr(), true)
 	opts := testOptions(t)
 	opts.Broker = broker.Options{URL: "nats://" + addr}
 	p := startPlane(t, opts)
@@ -128,7 +163,7 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	startNATS(t, &server.Options{Port: port, StoreDir: store}, true)
+	startNATS(t, onAddr(), true)
 	close(release)
 	p.finished(created.ID)
 	eventually(t, "POST is taken again", func() error {
@@ -143,23 +178,14 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 func startCluster(t testing.TB) []*server.Server {
 	t.Helper()
 	var routes []*url.URL
-	var ports []int
 	for range 3 {
-		addr := freeAddr(t)
-		u, err := url.Parse("nats://" + addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var port int
-		if _, err := fmt.Sscanf(u.Port(), "%d", &port); err != nil {
-			t.Fatal(err)
-		}
-		routes, ports = append(routes, u), append(ports, port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: freeAddr(t)})
 	}
 	var all []*server.Server
 	for i := range 3 {
-		opts := &server.Options{ServerName: fmt.Sprintf("n%d", i), Port: -1, StoreDir: t.TempDir(), Routes: routes}
-		opts.Cluster.Name, opts.Cluster.Host, opts.Cluster.Port = "c", "127.0.0.1", ports[i]
+		opts, at := brokertest.Options(t.TempDir()), netip.MustParseAddrPort(routes[i].Host)
+		opts.ServerName, opts.Routes = fmt.Sprintf("n%d", i), routes
+		opts.Cluster.Name, opts.Cluster.Host, opts.Cluster.Port = "c", at.Addr().String(), int(at.Port())
 		all = append(all, startNATS(t, opts, true))
 	}
 	eventually(t, "the cluster has a leader that knows all servers", func() error {
@@ -181,6 +207,7 @@ func startCluster(t testing.TB) []*server.Server {
 }
 
 func TestTwoReplicasOnAClusterOfThreeFinishAJobThoughAServerDies(t *testing.T) {
+	t.Parallel()
 	all := startCluster(t)
 	var urls []string
 	for _, s := range all {
@@ -201,8 +228,8 @@ func TestTwoReplicasOnAClusterOfThreeFinishAJobThoughAServerDies(t *testing.T) {
 		t.Fatalf("streams have %d copies", got)
 	}
 	release := make(chan struct{})
-	newHost(t, strings.Join(urls, ","), "server-a", first.trust(), func(h *host, task protocol.Task) { <-release; succeed(h, task) })
-	newHost(t, strings.Join(urls, ","), "server-b", first.trust(), succeed)
+	newHost(t, strings.Join(urls, ","), "server-a", first.trust(), func(h *host, task protocol.Task) { <-release; succeed(h, task) }).poll()
+	newHost(t, strings.Join(urls, ","), "server-b", first.trust(), succeed).poll()
 	created := first.create("server-a", "server-b")
 	second.get(created.ID) // known to the other at once
 	second.until(created.ID, "both replicas see the first end", func(j job) bool { return j.task("server-b").Status == "SUCCESS" })

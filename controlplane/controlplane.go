@@ -57,9 +57,13 @@ type Options struct {
 	Expires      time.Duration // how long a job may be accepted
 	EpochGrace   time.Duration // after streams were made anew, until absence means something; zero: 30 min
 	WatchEvery   time.Duration // between looks at the streams; zero: 2 s
+	RetryEvery   time.Duration // between attempts to read streams that cannot be read; zero: 1 s
 	JudgeEvery   time.Duration // between looks for overdue tasks
 	AuditAfter   time.Duration // between a verdict and the look at its output
 	NumericTimes bool          // create_at and update_at as numbers
+	// ReaderHeartbeat is how often the broker shows to those who read its streams that it
+	// is there (package fold); zero: 5 s, at most 30 s.
+	ReaderHeartbeat time.Duration
 
 	Log *zap.Logger // nil: silent
 }
@@ -129,6 +133,9 @@ func (o Options) withDefaults() Options {
 	if o.WatchEvery == 0 {
 		o.WatchEvery = 2 * time.Second
 	}
+	if o.RetryEvery == 0 {
+		o.RetryEvery = time.Second
+	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -184,7 +191,7 @@ const drainRequests = 5 * time.Second
 func (c *ControlPlane) serve(life context.Context, listener net.Listener) {
 	c.server = &http.Server{
 		Handler: api.New(api.Options{
-			Backend: c.backend, Connected: c.broker.Conn.IsConnected,
+			Backend: c.backend, Connected: c.broker.Conn.IsConnected, WhileConnected: c.broker.WhileConnected,
 			NumericTimes: c.opts.NumericTimes, Guard: c.guard, Enrol: c.enrol(), Templates: c.templates, Expires: c.opts.Expires, Log: c.log,
 		}),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -19,6 +19,7 @@ func contains(text string, parts ...string) bool {
 }
 
 func TestAClientTokenMakesOneJob(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	var first, again, other job
 	p.into(&first, "POST", "/jobs", query("server-a"), "X-Client-Token", "token-1")
@@ -52,6 +53,7 @@ func TestAClientTokenMakesOneJob(t *testing.T) {
 }
 
 func TestAServerWithAllItsTasksOpenTakesNoMore(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	var last job
 	for range protocol.MaxOpenTasks {
@@ -78,6 +80,7 @@ func TestAServerWithAllItsTasksOpenTakesNoMore(t *testing.T) {
 }
 
 func TestWhatDoesNotFitIsRefusedWithASentence(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", succeed)
 	h.facts("lite-a", protocol.ItemType{Type: "DISK_WIPE", Params: []protocol.Param{{Name: "disk", Required: true, Pattern: "[a-z]+"}}})
@@ -129,6 +132,7 @@ func TestWhatDoesNotFitIsRefusedWithASentence(t *testing.T) {
 }
 
 func TestAJobOfAThousandServersFits(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	var ids []string
 	for i := range protocol.MaxJobServers {
@@ -143,6 +147,7 @@ func TestAJobOfAThousandServersFits(t *testing.T) {
 }
 
 func TestABrowserPageCannotSendJobs(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	status, _ := p.call("POST", "/jobs", query("server-a"), "Origin", "http://evil.example", "Sec-Fetch-Site", "cross-site")
 	if status != http.StatusForbidden {

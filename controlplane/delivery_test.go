@@ -7,6 +7,7 @@ import (
 )
 
 func TestAJobGoesFromPostToFinished(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	hosts := []string{"server-a", "server-b", "server-c"}
 	for _, id := range hosts {
@@ -26,6 +27,7 @@ func TestAJobGoesFromPostToFinished(t *testing.T) {
 }
 
 func TestAHostThatComesLaterFindsItsTask(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	created := p.create("server-late")
 	if got := created.task("server-late"); got.Status != "PROCESSING" || got.Message == "" {
@@ -36,6 +38,7 @@ func TestAHostThatComesLaterFindsItsTask(t *testing.T) {
 }
 
 func TestAnAcceptedTaskNamesItsInstallationInTheMailbox(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", hold)
 	created := p.create("server-a").task("server-a")
@@ -48,6 +51,7 @@ func TestAnAcceptedTaskNamesItsInstallationInTheMailbox(t *testing.T) {
 }
 
 func TestAFailedTaskIsCountedAndItsJobFinished(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	p.host("server-a", succeed)
 	p.host("server-b", func(h *host, task protocol.Task) {

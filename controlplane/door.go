@@ -44,8 +44,12 @@ func (c *ControlPlane) enrol() func(context.Context, protocol.Enrolment) (protoc
 	if c.desk == nil {
 		return nil
 	}
-	return func(ctx context.Context, asked protocol.Enrolment) (protocol.Enrolled, error) {
-		return c.desk.Enrol(ctx, c.broker.JS, asked)
+	return func(ctx context.Context, asked protocol.Enrolment) (given protocol.Enrolled, err error) {
+		err = c.broker.WhileConnected(ctx, func(ctx context.Context) (err error) {
+			given, err = c.desk.Enrol(ctx, c.broker.JS, asked)
+			return err
+		})
+		return given, err
 	}
 }
 

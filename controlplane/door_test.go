@@ -106,6 +106,7 @@ func (p *plane) ask(method, path, token string, body any) (status int, code stri
 }
 
 func TestAnAddressForOthersTakesUsersAndTLS(t *testing.T) {
+	t.Parallel()
 	certFile, keyFile := writeCertificate(t, t.TempDir(), 1)
 	users := filepath.Join(t.TempDir(), "users.yaml")
 	addUser(t, users, "viewer", access.Reader, false)
@@ -128,6 +129,7 @@ func TestAnAddressForOthersTakesUsersAndTLS(t *testing.T) {
 }
 
 func TestTheAPIAsksWhoSomebodyIs(t *testing.T) {
+	t.Parallel()
 	p, users := guarded(t)
 	viewer := addUser(t, users, "viewer2", access.Reader, false).Token
 	ops := addUser(t, users, "ops", access.Operator, false).Token
@@ -161,6 +163,7 @@ func TestTheAPIAsksWhoSomebodyIs(t *testing.T) {
 
 // TestHuaweisSDKSigns runs the SDK with keys of a file of users, over TLS.
 func TestHuaweisSDKSigns(t *testing.T) {
+	t.Parallel()
 	p, users := guarded(t)
 	keys := addUser(t, users, "ci", access.Operator, true)
 	p.host("server-a", succeed).facts("lite-a")
@@ -197,6 +200,7 @@ func TestHuaweisSDKSigns(t *testing.T) {
 
 // TestACertificateIsReadAgain: the next connection has the new one.
 func TestACertificateIsReadAgain(t *testing.T) {
+	t.Parallel()
 	p, _ := guarded(t)
 	serial := func() int64 { _, _, serial := p.ask("GET", "/healthz", "", nil); return serial }
 	if got := serial(); got != 1 {
@@ -212,6 +216,7 @@ func TestACertificateIsReadAgain(t *testing.T) {
 }
 
 func TestTLSOfTheAPIIsNotOld(t *testing.T) {
+	t.Parallel()
 	p, _ := guarded(t)
 	for what, c := range map[string]struct {
 		config *tls.Config

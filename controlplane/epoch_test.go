@@ -3,15 +3,48 @@ package controlplane
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
-func (p *plane) deleteStream(name string) {
-	p.t.Helper()
-	if err := p.broker.JS.DeleteStream(p.t.Context(), name); err != nil {
-		p.t.Fatal(err)
+// forgetful is a control plane and a way to have its broker lose streams. Meanwhile
+// nothing of what the control plane says gets through: a server that is asked for a stream
+// while it is about to delete it makes one that cannot be written to.
+func forgetful(t *testing.T) (p *plane, lose func(streams ...string)) {
+	t.Helper()
+	s := startNATS(t, brokertest.Options(t.TempDir()), true)
+	var losing sync.RWMutex
+	opts := testOptions(t)
+	opts.Broker = broker.Options{URL: "nats://" + front(t, s, func(int, []byte) bool {
+		losing.RLock()
+		defer losing.RUnlock()
+		return true
+	})}
+	conn, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startPlane(t, opts), func(streams ...string) {
+		t.Helper()
+		losing.Lock()
+		defer losing.Unlock()
+		for _, name := range streams {
+			if err := js.DeleteStream(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 
@@ -27,6 +60,7 @@ func (p *plane) newEpoch(before string) {
 }
 
 func TestDeletedStreamsAreAnotherEpochAndNoJobIsLost(t *testing.T) {
+	t.Parallel()
 	for _, deleted := range [][]string{
 		{protocol.MailboxStream},
 		{protocol.StatusStream},
@@ -35,7 +69,8 @@ func TestDeletedStreamsAreAnotherEpochAndNoJobIsLost(t *testing.T) {
 		{"KV_" + protocol.JobsBucket, protocol.StatusStream, protocol.MailboxStream},
 	} {
 		t.Run(deleted[0]+" and so on", func(t *testing.T) {
-			p := startPlane(t, testOptions(t))
+			t.Parallel()
+			p, lose := forgetful(t)
 			release := make(chan struct{})
 			h := p.host("server-a", func(h *host, task protocol.Task) {
 				<-release
@@ -46,9 +81,7 @@ func TestDeletedStreamsAreAnotherEpochAndNoJobIsLost(t *testing.T) {
 			p.until(created.ID, "the task is accepted", func(j job) bool { return j.task("server-a").Phase == "ACCEPTED" })
 			eventually(t, "a server without tasks has seen its mailbox or none", func() error { quiet.fetch(); return nil })
 			before := p.current.Load().epoch.ID
-			for _, name := range deleted {
-				p.deleteStream(name)
-			}
+			lose(deleted...)
 			p.newEpoch(before)
 			eventually(t, "the host is told of the epoch", func() error {
 				h.fetch()
@@ -69,6 +102,7 @@ func TestDeletedStreamsAreAnotherEpochAndNoJobIsLost(t *testing.T) {
 }
 
 func TestAForgottenStoreIsRebuiltFromWhatHostsSend(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.Broker.Listen = freeAddr(t)
 	p := startPlane(t, opts)
@@ -106,6 +140,7 @@ func TestAForgottenStoreIsRebuiltFromWhatHostsSend(t *testing.T) {
 }
 
 func TestARestartInTheMiddleLosesNothing(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.Broker.Listen = freeAddr(t)
 	p := startPlane(t, opts)
@@ -128,7 +163,8 @@ func TestARestartInTheMiddleLosesNothing(t *testing.T) {
 }
 
 func TestAFinishedJobNeedsNoStatusStream(t *testing.T) {
-	p := startPlane(t, testOptions(t))
+	t.Parallel()
+	p, lose := forgetful(t)
 	p.host("server-a", succeed)
 	created := p.create("server-a")
 	p.finished(created.ID)
@@ -140,7 +176,7 @@ func TestAFinishedJobNeedsNoStatusStream(t *testing.T) {
 		return err
 	})
 	before := p.current.Load().epoch.ID
-	p.deleteStream(protocol.StatusStream)
+	lose(protocol.StatusStream)
 	p.newEpoch(before)
 	if j := p.finished(created.ID); j.task("server-a").Message == "" {
 		t.Errorf("job is %+v", j)

@@ -90,7 +90,7 @@ func (c *ControlPlane) fold(ctx context.Context, epoch broker.Epoch, greet bool)
 	g := &generation{epoch: epoch, cancel: cancel}
 	defer context.AfterFunc(ctx, cancel)()
 	err = fold.Run(life, fold.Options{
-		Conn: c.broker.Conn, JS: c.broker.JS, View: p.view, Store: p.store, Log: c.log,
+		Conn: c.broker.Conn, JS: c.broker.JS, View: p.view, Store: p.store, Heartbeat: c.opts.ReaderHeartbeat, Log: c.log,
 		Trust:   protocol.Keyring{Keys: append([]protocol.Trusted{{Key: protocol.KeyOf(c.key)}}, c.opts.FormerKeys...)},
 		Mailbox: seed(p.writer, p.view, epoch.ID),
 	})
@@ -134,7 +134,7 @@ func (c *ControlPlane) live(ctx context.Context, g *generation) {
 		if !errors.Is(err, broker.ErrForgot) {
 			return // ctx has ended
 		}
-		c.log.Warn("the broker forgot: streams are made anew and hosts say again what they have", zap.Error(err))
+		c.log.Warn("broker lost its streams; recreating them, agents will republish if mailboxes or statuses were lost", zap.Error(err))
 		c.current.Store(nil)
 		g.end()
 		if g = c.again(ctx); g == nil {
@@ -145,8 +145,8 @@ func (c *ControlPlane) live(ctx context.Context, g *generation) {
 	}
 }
 
-// first makes the first generation. A broker that goes away in the middle is
-// waited for, as one is that was not there to begin with.
+// first makes the first generation. A broker that goes away or forgets in the middle
+// is waited for, as one is that was not there to begin with.
 func (c *ControlPlane) first(ctx context.Context) (*generation, error) {
 	for {
 		epoch, err := c.broker.Ensure(ctx)
@@ -157,7 +157,8 @@ func (c *ControlPlane) first(ctx context.Context) (*generation, error) {
 		if err == nil {
 			g, err = c.fold(ctx, epoch, false)
 		}
-		if err == nil || !broker.Away(err) || !c.pause(ctx, err) {
+		passes := broker.Away(err) || broker.Forgot(err)
+		if err == nil || !passes || !c.pause(ctx, err) {
 			return g, err
 		}
 	}
@@ -184,11 +185,11 @@ func (c *ControlPlane) pause(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	c.log.Warn("streams cannot be read; it is tried again every second", zap.Error(err))
+	c.log.Warn("streams cannot be read; it is tried again", zap.Duration("in", c.opts.RetryEvery), zap.Error(err))
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(time.Second):
+	case <-time.After(c.opts.RetryEvery):
 		return true
 	}
 }

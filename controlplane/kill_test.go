@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/zap"
 
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/controlplane/signing"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 // childEnv makes the test binary a control plane that can be killed:
@@ -39,7 +39,8 @@ func serveChild(args []string) {
 	}
 	c, err := Start(context.Background(), Options{
 		DataDir: args[0], Listen: args[1], Broker: bus,
-		WatchEvery: 50 * time.Millisecond, Log: zap.NewNop(),
+		WatchEvery: 50 * time.Millisecond, RetryEvery: 50 * time.Millisecond, JudgeEvery: 50 * time.Millisecond,
+		Log: zap.NewNop(),
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -63,6 +64,7 @@ func startChild(t *testing.T, dir, http, nats string) *exec.Cmd {
 // TestKilledAgainAndAgainEveryJobEndsOnce kills the control plane and the NATS
 // inside it at random moments while jobs are created and done.
 func TestKilledAgainAndAgainEveryJobEndsOnce(t *testing.T) {
+	t.Parallel()
 	dir, web, bus := t.TempDir(), freeAddr(t), freeAddr(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -110,7 +112,8 @@ func TestKilledAgainAndAgainEveryJobEndsOnce(t *testing.T) {
 // TestKilledInTheMiddleOfARolloutNeverHandsOutTooMuch kills one of two replicas
 // at random moments, and at last lets as many servers fail as may.
 func TestKilledInTheMiddleOfARolloutNeverHandsOutTooMuch(t *testing.T) {
-	bus := startNATS(t, &server.Options{Port: -1, StoreDir: t.TempDir()}, true).ClientURL()
+	t.Parallel()
+	bus := startNATS(t, brokertest.Options(t.TempDir()), true).ClientURL()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -16,6 +16,7 @@ func (p *plane) tell(id, what string) job {
 }
 
 func TestAPausedJobHandsOutNothingNew(t *testing.T) {
+	t.Parallel()
 	p, other := twoPlanes(t)
 	release := make(chan struct{})
 	ids := fleetOf(6)
@@ -69,6 +70,7 @@ func TestAPausedJobHandsOutNothingNew(t *testing.T) {
 }
 
 func TestAPauseTakesBackWhatNobodyAccepted(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	created := p.create("server-a")
 	listed := func(want int) {
@@ -90,6 +92,7 @@ func TestAPauseTakesBackWhatNobodyAccepted(t *testing.T) {
 }
 
 func TestACancelledJobEndsAndStaysInTheList(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-00", hold)
 	waiting := p.host("server-02", hold)
@@ -137,6 +140,7 @@ type fleet struct {
 }
 
 func TestAStoppedFleetStaysStoppedAndNothingIsHandedOut(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.Broker.Listen = freeAddr(t)
 	p := startPlane(t, opts)
@@ -198,6 +202,7 @@ func TestAStoppedFleetStaysStoppedAndNothingIsHandedOut(t *testing.T) {
 }
 
 func TestOneReplicaStopsTheFleetForAll(t *testing.T) {
+	t.Parallel()
 	p, other := twoPlanes(t)
 	var out fleet
 	p.into(&out, "POST", "/stop", map[string]any{"reason": "wait"})
@@ -219,6 +224,7 @@ func TestOneReplicaStopsTheFleetForAll(t *testing.T) {
 }
 
 func TestSilentServersCanBeListedAlone(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.SilentAfter = 200 * time.Millisecond
 	p := startPlane(t, opts)

@@ -21,6 +21,7 @@ func outputPath(j job, server string) string {
 }
 
 func TestOutputIsAssembledByOffsets(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	p.host("server-a", func(h *host, task protocol.Task) {
 		h.print(task, 0, 6, "world\n")
@@ -53,6 +54,7 @@ func TestOutputIsAssembledByOffsets(t *testing.T) {
 // A consumer that is left behind goes after a minute, and a stream may have only
 // so many: who looks often enough would keep everybody from reading.
 func TestReadersLeaveNothingAtTheBroker(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	p.host("server-a", func(h *host, task protocol.Task) {
 		h.print(task, 0, 0, "all\n")
@@ -74,6 +76,7 @@ func TestReadersLeaveNothingAtTheBroker(t *testing.T) {
 }
 
 func TestMissingOutputIsAskedForAndNamedUntilThen(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", func(h *host, task protocol.Task) {
 		h.print(task, 0, 0, "begin")
@@ -103,6 +106,7 @@ func TestMissingOutputIsAskedForAndNamedUntilThen(t *testing.T) {
 }
 
 func TestOutputIsFollowedAsEvents(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	step := make(chan struct{})
 	p.host("server-a", func(h *host, task protocol.Task) {
@@ -152,6 +156,7 @@ func TestOutputIsFollowedAsEvents(t *testing.T) {
 }
 
 func TestAJobIsFollowedAsEvents(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	j := p.create("server-a")
 	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+p.Addr()+"/v1/"+project+"/dev-servers/jobs/"+j.ID+"/events", nil)

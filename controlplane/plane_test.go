@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap/zaptest"
 
 	"devserver-agent/controlplane/broker"
@@ -27,12 +31,13 @@ type plane struct {
 	opts Options
 }
 
-// testOptions are quick ones on a store of their own.
+// testOptions are quick ones on a store of their own, which outlives the control plane
+// but no power cut.
 func testOptions(t testing.TB) Options {
 	t.Helper()
 	return Options{
-		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Broker: broker.Options{Listen: "127.0.0.1:0"},
-		WatchEvery: 50 * time.Millisecond,
+		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Broker: broker.Options{Listen: "127.0.0.1:0", SyncInterval: time.Hour},
+		WatchEvery: 50 * time.Millisecond, RetryEvery: 50 * time.Millisecond, ReaderHeartbeat: 500 * time.Millisecond,
 		JudgeEvery: 50 * time.Millisecond, HaltGrace: 300 * time.Millisecond, AuditAfter: 50 * time.Millisecond,
 		Log: zaptest.NewLogger(t),
 	}
@@ -218,39 +223,56 @@ func eventually(t testing.TB, what string, check func() error) {
 // statements are what a server's mailbox in the broker says, by payload type.
 func (p *plane) statements(server string) map[string]int {
 	p.t.Helper()
-	stream, err := p.broker.JS.Stream(p.t.Context(), protocol.MailboxStream)
+	counts, err := p.readMailbox(server)
 	if err != nil {
 		p.t.Fatal(err)
-	}
-	counts := map[string]int{}
-	msg, err := stream.GetLastMsgForSubject(p.t.Context(), protocol.MailboxSubject(server))
-	if err != nil {
-		return counts
-	}
-	var box protocol.Mailbox
-	if err := json.Unmarshal(msg.Data, &box); err != nil {
-		p.t.Fatal(err)
-	}
-	for _, s := range box.Statements {
-		counts[s.PayloadType]++
 	}
 	return counts
 }
 
+func (p *plane) readMailbox(server string) (counts map[string]int, err error) {
+	stream, err := p.broker.JS.Stream(p.t.Context(), protocol.MailboxStream)
+	if err != nil {
+		return nil, err
+	}
+	counts = map[string]int{}
+	msg, err := stream.GetLastMsgForSubject(p.t.Context(), protocol.MailboxSubject(server))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return counts, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var box protocol.Mailbox
+	if err := json.Unmarshal(msg.Data, &box); err != nil {
+		return nil, err
+	}
+	for _, s := range box.Statements {
+		counts[s.PayloadType]++
+	}
+	return counts, nil
+}
+
+// mailboxEmpties waits for it, also while a cluster chooses who leads its streams.
 func (p *plane) mailboxEmpties(server string) {
 	p.t.Helper()
 	eventually(p.t, "the mailbox of "+server+" says nothing", func() error {
-		if left := p.statements(server); len(left) > 0 {
-			return fmt.Errorf("it has %v", left)
+		left, err := p.readMailbox(server)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("it has %v", left)
 		}
-		return nil
+		return err
 	})
 }
 
-// freeAddr is a loopback address nobody listens on now.
+var addresses atomic.Uint32 // that freeAddr has given
+
+// freeAddr is a loopback address nobody listens on. Each has an IP of its own, so that
+// nobody else takes the port while a server is down.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	n := addresses.Add(1)
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, n/250, 1+n%250))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 )
 
 func TestADeletedJobIsAnsweredForThirtyDaysAndThenForgotten(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	p := startPlane(t, opts)
 	ago := func(d time.Duration) int64 { return time.Now().Add(-d).UnixMilli() }

@@ -24,6 +24,7 @@ func sdkClient(t *testing.T, p *plane) *modelarts.ModelArtsClient {
 }
 
 func TestHuaweisSDKCreatesListsGetsAndDeletes(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	p.host("server-a", succeed).facts("lite-a")
 	client := sdkClient(t, p)
@@ -76,6 +77,7 @@ func TestHuaweisSDKCreatesListsGetsAndDeletes(t *testing.T) {
 }
 
 func TestHuaweisSDKReadsTemplatesAndErrors(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	client := sdkClient(t, p)
 	listed, err := client.ListDevServerJobTemplates(&model.ListDevServerJobTemplatesRequest{})

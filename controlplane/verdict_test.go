@@ -8,6 +8,7 @@ import (
 )
 
 func TestADeletedJobEndsEverywhere(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	cancelled := make(chan struct{})
 	h := p.host("server-a", hold)
@@ -60,6 +61,7 @@ func TestADeletedJobEndsEverywhere(t *testing.T) {
 }
 
 func TestASilentHostIsNamedAndThenLost(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.SilentAfter, opts.LostAfter = 100*time.Millisecond, 1500*time.Millisecond
 	p := startPlane(t, opts)
@@ -88,6 +90,7 @@ func TestASilentHostIsNamedAndThenLost(t *testing.T) {
 }
 
 func TestAnOperatorGivesAHostUp(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	if status, _ := p.call("POST", "/server-a/lost", nil); status != 404 {
 		t.Errorf("an unknown server: %d", status)
@@ -109,6 +112,7 @@ func TestAnOperatorGivesAHostUp(t *testing.T) {
 }
 
 func TestAHeartbeatKeepsAHostFromBeingLost(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.SilentAfter, opts.LostAfter = 50*time.Millisecond, 300*time.Millisecond
 	p := startPlane(t, opts)
@@ -126,6 +130,7 @@ func TestAHeartbeatKeepsAHostFromBeingLost(t *testing.T) {
 }
 
 func TestTwoHostsUnderOneIDGetNoNewTasks(t *testing.T) {
+	t.Parallel()
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", hold)
 	for _, boot := range []string{"boot-1", "boot-2", "boot-1", "boot-2"} {
@@ -143,6 +148,7 @@ func TestTwoHostsUnderOneIDGetNoNewTasks(t *testing.T) {
 // TestAnUnreadableRecordHoldsUpNoOtherJob: neither at the start nor when a host speaks of
 // it, and it is there again once it can be read.
 func TestAnUnreadableRecordHoldsUpNoOtherJob(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t)
 	opts.Broker.Listen = freeAddr(t)
 	p := startPlane(t, opts)

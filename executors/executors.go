@@ -136,11 +136,15 @@ type Command struct {
 	// Step names the action; unique in its item and part of the compatibility
 	// contract: another version of the executor uses the same name for the same
 	// action. Letters, digits and hyphens, at most 64.
-	Step    string
-	Argv    []string      // argv[0] as for Query
-	Env     []string      // NAME=value, beside what every program gets
-	Dir     string        // its working folder; "": an empty one of the step's own
-	Input   []byte        // what it reads on standard input, kept with the step; nil: nothing
+	Step  string
+	Argv  []string // argv[0] as for Query
+	Env   []string // NAME=value, beside what every program gets
+	Dir   string   // its working folder; "": an empty one of the step's own
+	Input []byte   // what it reads on standard input, kept with the step; nil: nothing
+	// Temp gives every attempt a folder for temporary files of its own, as TMPDIR, on
+	// the disk of the state directory and for root only. What is left there is deleted
+	// when the task is closed, or at once where the attempt was cut.
+	Temp    bool
 	Timeout time.Duration // counted from the program's start; 0: until the item's deadline
 	Kill    Kill
 	Grace   time.Duration // between TERM and KILL; 0: 10 s

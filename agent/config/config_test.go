@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,9 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 const testKey = "ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA="
 
@@ -69,7 +67,7 @@ func TestLoad(t *testing.T) {
 	if got := c.Keyring(); len(got.Keys) != 1 || got.Keys[0].String() != testKey || got.AllowUnsigned {
 		t.Errorf("keyring is %+v", got)
 	}
-	golden(t, "testdata/full.dump", []byte(c.String()))
+	golden.Compare(t, "testdata/full.dump", c.String())
 }
 
 func TestLoadFromEnvironmentAlone(t *testing.T) {
@@ -260,7 +258,7 @@ func TestPrintedConfigurationLoadsAgain(t *testing.T) {
 }
 
 func TestSample(t *testing.T) {
-	golden(t, "testdata/sample.yaml", Sample())
+	golden.Compare(t, "testdata/sample.yaml", Sample())
 	env := []string{"DEVSERVER_AGENT_SERVER_ID=a"}
 	want := Default()
 	want.ServerID = "a"
@@ -276,7 +274,7 @@ func TestSample(t *testing.T) {
 	}
 }
 
-func TestReference(t *testing.T) { golden(t, "../../docs/configuration.md", Reference()) }
+func TestReference(t *testing.T) { golden.Compare(t, "../../docs/configuration.md", Reference()) }
 
 func TestEveryKeyIsExplained(t *testing.T) {
 	rules := regexp.MustCompile(`^(id|text|path|secret|key|publickey|broker|repository|address|type|oneof=.+)?$`)
@@ -361,25 +359,6 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("printed:\n%s\nread again:\n%s", c, again)
 		}
 	})
-}
-
-func golden(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got; go test -update writes it):\n%s", path, diff)
-	}
 }
 
 func must(text []byte, err error) []byte {

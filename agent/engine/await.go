@@ -17,7 +17,6 @@ import (
 const (
 	defaultGrace = 10 * time.Second
 	killGrace    = 10 * time.Second // what hangs in the kernel longer is given up
-	trimEvery    = time.Second
 	// signalAgain is the pause after a signal that found nobody: the program is
 	// just about to start, or just ending.
 	signalAgain = 100 * time.Millisecond
@@ -38,8 +37,8 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	stop, punched := newStopper(ctx, cmd, a), int64(0)
 	defer stop.timer.Stop()
 	watcher := h.eavesdrop(cmd, recorded.StartRecord)
-	trim := time.NewTicker(trimEvery)
-	defer trim.Stop()
+	look := time.NewTicker(h.run.engine.opts.Look)
+	defer look.Stop()
 	for {
 		select {
 		case got := <-ended:
@@ -48,7 +47,7 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 				return end, fmt.Errorf("read its output: %w", err)
 			}
 			return h.ended(end, stop.reason, got, a)
-		case <-trim.C:
+		case <-look.C:
 			err := watcher.upTo(h.run.task.OutputSize(h.item))
 			if err != nil {
 				h.run.log.Sugar().Warnf("step %s: %v", cmd.Step, err)

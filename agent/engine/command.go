@@ -21,9 +21,6 @@ import (
 // started.
 const maxAttempts = 8
 
-// readyRetry is the time between two looks whether a step can be started.
-const readyRetry = 5 * time.Second
-
 // Command implements executors.Host.
 func (h *host) Command(ctx context.Context, cmd executors.Command) (executors.Exit, error) {
 	if h.fault != nil {
@@ -81,6 +78,12 @@ func (h *host) carryOut(ctx context.Context, cmd executors.Command, attempt *jou
 	}
 	log.Info("a step ended", zap.String("outcome", string(end.Outcome)), zap.Int("code", end.Code), zap.Duration("took", time.Duration(end.TookMS)*time.Millisecond))
 	failpoint.Hit(failpoint.StepEnded)
+	if end.Outcome == journal.Interrupted {
+		// Before the record: on a full disk it needs the space that they take.
+		if err := step.DiscardTemp(h.run.attempt(attempt.StartRecord).Dir); err != nil {
+			log.Warn("deleting temporary files failed; they are kept until the task is closed", zap.Error(err))
+		}
+	}
 	if err := h.record(h.run.task.PutEnd(end)); err != nil {
 		return executors.Exit{}, err
 	}
@@ -151,7 +154,7 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 	a := h.run.attempt(start)
 	spec := step.Spec{
 		Argv: append([]string{path}, cmd.Argv[1:]...), Env: append(opts.Tools.Environ(), cmd.Env...),
-		Input: cmd.Input, Dir: cmd.Dir, Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
+		Input: cmd.Input, Dir: cmd.Dir, Temp: cmd.Temp, Output: task.OutputPath(h.item), Boot: opts.Boot, Kill: cmd.Kill,
 	}
 	if cmd.Kill != executors.KillNever {
 		spec.Limits = opts.Limits
@@ -182,15 +185,16 @@ func (h *host) start(ctx context.Context, cmd executors.Command) (*journal.Attem
 
 // awaitReady waits until a step can be started on the host.
 func (h *host) awaitReady(ctx context.Context) error {
+	retry := h.run.engine.opts.Retry
 	for {
 		err := h.run.engine.opts.Surroundings.Ready(ctx)
 		if err == nil || ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		h.run.log.Warn("a step waits; it is tried again", zap.Duration("in", readyRetry), zap.Error(err))
+		h.run.log.Warn("a step waits; it is tried again", zap.Duration("in", retry), zap.Error(err))
 		h.Progress(0, fmt.Sprintf("Step %s waits to be started: %v.", h.run.step, err))
 		select {
-		case <-time.After(readyRetry):
+		case <-time.After(retry):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -31,8 +31,8 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Options are the parts an Engine works with. All but Progress, Survey, Now and
-// Log are needed.
+// Options are the parts an Engine works with. All but Progress, Survey, Now, the
+// times and Log are needed.
 type Options struct {
 	Store        *journal.Store
 	Queue        *queue.Queue
@@ -50,7 +50,12 @@ type Options struct {
 	Survey executors.Executor
 	// Now is the time by which tasks expire; nil: the host's clock.
 	Now func() time.Time
-	Log *zap.Logger
+	// Retry is the time between two attempts to go on where the host cannot now: its disk
+	// is full, or its service manager starts nothing; zero: 5 s.
+	Retry time.Duration
+	// Look is the time between two looks at the output of a program that runs; zero: 1 s.
+	Look time.Duration
+	Log  *zap.Logger
 }
 
 // Power restarts the host.
@@ -66,10 +71,6 @@ type Power interface {
 	// CallOff takes back a restart that was asked for and has not begun.
 	CallOff(ctx context.Context) error
 }
-
-// diskRetry is the time between two attempts to go on with a task on a full
-// disk.
-const diskRetry = 5 * time.Second
 
 // Engine runs the tasks of one host.
 type Engine struct {
@@ -94,6 +95,12 @@ func New(opts Options) *Engine {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Retry == 0 {
+		opts.Retry = 5 * time.Second
+	}
+	if opts.Look == 0 {
+		opts.Look = time.Second
 	}
 	return &Engine{opts: opts, cancels: map[string]context.CancelCauseFunc{}, fatal: make(chan error, 1)}
 }
@@ -182,9 +189,9 @@ func (e *Engine) finish(ctx context.Context, r *run) {
 
 // pause waits for somebody to make room on the disk; false if the agent stops.
 func (e *Engine) pause() bool {
-	e.opts.Log.Warn("the disk of the state directory is full; trying again", zap.Duration("in", diskRetry))
+	e.opts.Log.Warn("the disk of the state directory is full; trying again", zap.Duration("in", e.opts.Retry))
 	select {
-	case <-time.After(diskRetry):
+	case <-time.After(e.opts.Retry):
 		return true
 	case <-e.life.Done():
 		return false

@@ -94,6 +94,7 @@ func (b *bed) run() *bed {
 	opts := engine.Options{
 		Store: b.store, Queue: b.queue, Registry: executors.NewRegistry(b.types),
 		Surroundings: step.Process{Shim: []string{b.self, "step"}}, Boot: b.boot,
+		Retry: 50 * time.Millisecond, Look: 50 * time.Millisecond,
 		Progress: func(s protocol.Status) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -83,10 +84,18 @@ func (h *host) record(err error) error {
 	return err
 }
 
-// Scratch implements executors.Host.
+// Scratch implements executors.Host. A task's folder that was deleted stays so.
 func (h *host) Scratch() (string, error) {
-	dir := filepath.Join(h.run.task.Dir(), "scratch", strconv.Itoa(h.item))
-	return dir, h.record(h.run.engine.opts.Store.Write(func() error { return os.MkdirAll(dir, 0o700) }))
+	all := filepath.Join(h.run.task.Dir(), "scratch")
+	own := filepath.Join(all, strconv.Itoa(h.item))
+	return own, h.record(h.run.engine.opts.Store.Write(func() error {
+		for _, dir := range []string{all, own} {
+			if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // Progress implements executors.Host.

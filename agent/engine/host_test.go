@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"devserver-agent/agent/engine"
 	"devserver-agent/agent/journal"
@@ -94,6 +96,54 @@ func TestAnExecutorReadsItsHost(t *testing.T) {
 	}
 	if n := len(task.Starts()); n > 0 {
 		t.Errorf("a query was recorded as %d starts", n)
+	}
+}
+
+// Somebody deletes the state directory while the agent works. A folder of the task that
+// came back without its log would make it a task that the next agent knows and never runs.
+func TestATaskThatWasDeletedDoesNotComeBackInPart(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(context.Context, *bed, executors.Host) error{
+		"for a step": func(ctx context.Context, b *bed, host executors.Host) error {
+			_, err := host.Command(ctx, b.command("flash", "ok"))
+			return err
+		},
+		"for scratch": func(_ context.Context, _ *bed, host executors.Host) error {
+			_, err := host.Scratch()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, map[string]executors.Executor{})
+			acted := make(chan error, 1)
+			b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+				err := os.RemoveAll(b.dir)
+				if err == nil {
+					err = act(ctx, b, host)
+				}
+				acted <- err
+				return executors.Result{}, err
+			}}
+			b.run()
+			b.submit("t1", "ONE")
+			ended := make(chan error, 1)
+			go func() { ended <- errors.Join(<-acted, b.engine.Wait()) }()
+			select {
+			case err := <-ended: // the agent ends, and the next one begins without a state
+				if !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("it ended with %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("the agent goes on as if nothing was")
+			}
+			b.stop()
+			b.stop = nil
+			if _, err := os.Lstat(b.dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the folder is back: %v", err)
+			}
+			b.wantCount("flash", 0)
+		})
 	}
 }
 

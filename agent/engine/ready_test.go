@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"devserver-agent/agent/engine"
 	"devserver-agent/agent/step"
@@ -60,7 +61,7 @@ func TestATaskThatIsCancelledDoesNotWaitForTheServiceManager(t *testing.T) {
 	b.types["ONE"] = script{execute: b.steps(b.command("first", "ok"))}
 	manager := &away{}
 	manager.questions.Store(1 << 30)
-	b.change = func(o *engine.Options) { o.Surroundings = manager }
+	b.change = func(o *engine.Options) { o.Surroundings, o.Retry = manager, time.Hour }
 	b.run()
 	task := b.submit("t1", "ONE")
 	b.until("it waits", func() bool {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -149,6 +151,46 @@ func TestASecondAttemptAfterAnInterruptionIsNamedInTheVerdict(t *testing.T) {
 		t.Errorf("verdict counts %d attempts, want 2", verdict.Attempts)
 	}
 	b.wantCount("flash", 2)
+}
+
+// A program that was cut left temporary files. The next attempt must not trip over them,
+// nor be without room for its own; and no replay may delete those of one that runs.
+func TestEveryAttemptHasTemporaryFilesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	folders := filepath.Join(t.TempDir(), "folders")
+	told := func() []string {
+		said, err := os.ReadFile(folders)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(said))
+	}
+	b.types["ONE"] = script{execute: b.retry(executors.Command{
+		Step: "install", Temp: true, Kill: executors.KillTree,
+		Argv: []string{"/bin/sh", "-c", `mkdir "$TMPDIR/unpacked" && echo "$TMPDIR" >>"$1" && until [ -e "$2" ]; do sleep 0.02; done`, "sh", folders, b.gate("install")},
+	})}
+	b.run()
+	task := b.submit("t1", "ONE")
+	b.until("the first attempt has temporary files", func() bool { return len(told()) == 1 })
+	b.halt()
+	b.killStep(task, "install")
+	b.boot = "boot-2"
+	b.run()
+	b.until("the second attempt has temporary files", func() bool { return len(told()) == 2 })
+	b.restart()
+	first, second := told()[0], told()[1]
+	if _, err := os.Stat(first); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what the first attempt left is still there: %v", err)
+	}
+	if info, err := os.Stat(second); err != nil || info.Mode() != fs.ModeDir|0o700 {
+		t.Errorf("the folder is %v: %v", info, err)
+	}
+	b.openGate("install")
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "", "attempt 2")
+	if _, err := os.Stat(filepath.Join(second, "unpacked")); err != nil {
+		t.Errorf("a replay took the temporary files of a program that ran: %v", err)
+	}
 }
 
 func TestAnExecutorThatDoesNotRepeatIsInterrupted(t *testing.T) {

@@ -50,7 +50,12 @@ func (s *Store) admit(a Admission) (*Task, error) {
 	s.folders.Lock()
 	defer s.folders.Unlock()
 	if _, err := os.Lstat(s.folder(a.ID)); !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(ErrKnown, err)
+		if err != nil || !stray(s.folder(a.ID)) {
+			return nil, errors.Join(ErrKnown, err)
+		}
+		if err := os.RemoveAll(s.folder(a.ID)); err != nil {
+			return nil, err
+		}
 	}
 	// By the clock, so that it is beyond those of tasks that ended, which nobody reads
 	// at a start; and beyond that of each open task, whatever the clock says.

@@ -14,6 +14,7 @@ import (
 )
 
 func TestAnAcceptedTaskIsThereAfterACrash(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	want := order(t, "task-1")
 	accepted, err := s.Admit(want)
@@ -34,6 +35,7 @@ func TestAnAcceptedTaskIsThereAfterACrash(t *testing.T) {
 }
 
 func TestTasksComeBackInTheOrderTheyWereAccepted(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	var want []string
 	for i := range 5 {
@@ -55,6 +57,7 @@ func TestTasksComeBackInTheOrderTheyWereAccepted(t *testing.T) {
 // A task that ended before a restart and is brought back after it was accepted before
 // those that came in between.
 func TestATaskThatIsBroughtBackKeepsItsPlace(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	for _, id := range []string{"first", "second"} {
 		finish(t, s, admit(t, s, id))
@@ -76,6 +79,7 @@ func TestATaskThatIsBroughtBackKeepsItsPlace(t *testing.T) {
 // A second admission must change nothing of the first one: not its folder and
 // not the mark that brings it back after a restart.
 func TestAKnownTaskIsNotAdmittedAgain(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	finish(t, s, admit(t, s, "finished"))
 	say(t, admit(t, s, "running"), protocol.Processing, protocol.Running)
@@ -97,7 +101,41 @@ func TestAKnownTaskIsNotAdmittedAgain(t *testing.T) {
 	}
 }
 
+// Somebody deleted a task, and what was still at work for it made itself a folder.
+func TestAFolderWithNothingThatWasAdmittedIsNoTask(t *testing.T) {
+	t.Parallel()
+	for name, marked := range map[string]bool{"without its mark": false, "with its mark": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, options(t.TempDir()))
+			must(t, os.MkdirAll(filepath.Join(s.folder("task-1"), "scratch", "0"), 0o700))
+			if marked {
+				put(t, s.mark("task-1"), nil)
+			}
+			if _, err := ReadTask(s.Dir(), "task-1"); !errors.Is(err, ErrUnknown) {
+				t.Errorf("ReadTask gave %v, want ErrUnknown", err)
+			}
+			if err := s.Reopen("task-1"); !errors.Is(err, ErrUnknown) {
+				t.Errorf("Reopen gave %v, want ErrUnknown", err)
+			}
+			s = crash(t, s)
+			if s.Open("task-1") != nil {
+				t.Error("it is open")
+			}
+			admit(t, s, "task-1")
+			s = crash(t, s)
+			if task := s.Open("task-1"); task == nil || task.Damage() != nil {
+				t.Errorf("the task of that name is %v after the restart", task)
+			}
+			if _, err := os.Stat(filepath.Join(s.folder("task-1"), "scratch")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("what was there before is still there: %v", err)
+			}
+		})
+	}
+}
+
 func TestOneOfManyAdmissionsOfATaskWins(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	a := order(t, "task-1")
 	var wg sync.WaitGroup
@@ -122,6 +160,7 @@ func TestOneOfManyAdmissionsOfATaskWins(t *testing.T) {
 }
 
 func TestIDsThatAreNoFolderNamesAreRefused(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	a := order(t, "task-1")
 	for _, id := range []string{"", ".", "..", "../x", "a/b", "a b", ">"} {
@@ -136,6 +175,7 @@ func TestIDsThatAreNoFolderNamesAreRefused(t *testing.T) {
 }
 
 func TestWhatAnAdmissionLeftHalfWayIsClearedAtTheNextStart(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	a := order(t, "task-1")
 	must(t, os.WriteFile(s.mark("task-1"), nil, 0o600))
@@ -156,6 +196,7 @@ func TestWhatAnAdmissionLeftHalfWayIsClearedAtTheNextStart(t *testing.T) {
 }
 
 func TestStatusesAreNumberedSignedAndBounded(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	for n := 2; n < protocol.MaxStatuses; n++ {
@@ -191,6 +232,7 @@ func TestStatusesAreNumberedSignedAndBounded(t *testing.T) {
 }
 
 func TestACancelIsRecordedOnceAndNotAfterTheVerdict(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	for i, want := range []bool{true, false} {

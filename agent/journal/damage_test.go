@@ -69,6 +69,7 @@ func forgotWhatWasSent(t *testing.T, s *Store, path string) {
 }
 
 func TestADamagedLogEndsItsTaskAndNoOther(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*testing.T, *Store, string){
 		"its first record is spoilt":                  spoil(0),
 		"its second record is spoilt":                 spoil(1),
@@ -133,6 +134,7 @@ func encodeAll(t *testing.T, records ...Record) []byte {
 }
 
 func TestADamagedLogIsKeptForThoseWhoLookIntoIt(t *testing.T) {
+	t.Parallel()
 	var spoilt []byte
 	s, task := damaged(t, func(t *testing.T, s *Store, path string) {
 		spoil(2)(t, s, path)
@@ -147,6 +149,7 @@ func TestADamagedLogIsKeptForThoseWhoLookIntoIt(t *testing.T) {
 }
 
 func TestADamagedTaskTakesNothingButItsVerdict(t *testing.T) {
+	t.Parallel()
 	_, task := damaged(t, spoil(2))
 	if _, err := task.Say(protocol.Status{Status: protocol.Processing, Phase: protocol.Running}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Say gave %v, want ErrDamaged", err)
@@ -160,6 +163,7 @@ func TestADamagedTaskTakesNothingButItsVerdict(t *testing.T) {
 }
 
 func TestAVerdictThatCanStillBeReadStands(t *testing.T) {
+	t.Parallel()
 	s, task := damaged(t, func(t *testing.T, s *Store, path string) {
 		s = open(t, s.opts)
 		say(t, s.Open("task-1"), protocol.Success, protocol.Done)
@@ -177,6 +181,7 @@ func TestAVerdictThatCanStillBeReadStands(t *testing.T) {
 // A finished task whose log is damaged is asked for again by a new broker: it
 // gets a verdict there and then, for nobody runs it.
 func TestADamagedLogOfAFinishedTaskStillAnswers(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	finish(t, s, admit(t, s, "task-1"))
 	put(t, logOf(s, "task-1"), nil)
@@ -187,6 +192,7 @@ func TestADamagedLogOfAFinishedTaskStillAnswers(t *testing.T) {
 }
 
 func TestATombstoneThatIsDamagedStaysATombstone(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	envelope, err := protocol.Seal(nil, protocol.Cancel{TaskID: "task-1", ServerID: "server-1", ExpiresAt: 1_700_600_000_000, Reason: "deleted"})
 	must(t, err)
@@ -201,6 +207,7 @@ func TestATombstoneThatIsDamagedStaysATombstone(t *testing.T) {
 }
 
 func TestAnEnvelopeThatCannotBeReadDoesNotHoldUpTheVerdict(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	put(t, filepath.Join(task.Dir(), "envelope"), []byte(`{"payload`))
@@ -210,6 +217,7 @@ func TestAnEnvelopeThatCannotBeReadDoesNotHoldUpTheVerdict(t *testing.T) {
 }
 
 func TestAMarkWithoutAFolderIsNoTask(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	put(t, s.mark("task-1"), nil)
 	s = crash(t, s)
@@ -223,6 +231,7 @@ func TestAMarkWithoutAFolderIsNoTask(t *testing.T) {
 }
 
 func TestAMissingLogIsDamageToReaders(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	must(t, os.Remove(logOf(s, admit(t, s, "task-1").ID())))
 	if _, err := ReadTask(s.Dir(), "task-1"); !errors.Is(err, ErrDamaged) {

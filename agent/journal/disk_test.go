@@ -161,6 +161,7 @@ func TestADamagedLogOnAFullDiskStopsNobody(t *testing.T) {
 // The reserve is made again by whoever asks whether the disk is full, which may
 // be at the moment that it is given up for a record.
 func TestTheReserveIsNotTakenBackFromTheWriteItWasGivenUpFor(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	var tries int
 	err := s.Write(func() error {
@@ -182,6 +183,7 @@ func TestTheReserveIsNotTakenBackFromTheWriteItWasGivenUpFor(t *testing.T) {
 }
 
 func TestAReserveWithoutBlocksIsNone(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	must(t, os.Truncate(s.reserve.path, 0))
 	must(t, os.Truncate(s.reserve.path, reserveSize))

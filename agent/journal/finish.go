@@ -145,7 +145,7 @@ func (s *Store) forgettable(id string, now time.Time, keep time.Duration) (bool,
 		return false, nil
 	}
 	view, err := ReadTask(s.opts.Dir, id)
-	if err != nil && !errors.Is(err, ErrDamaged) {
+	if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnknown) {
 		return false, err
 	}
 	newest, expires := view.Latest().At, view.Accept.ExpiresAt

@@ -17,6 +17,7 @@ import (
 const month = 30 * 24 * time.Hour
 
 func TestAFinishedTaskShrinksToWhatIsStillAskedFor(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	say(t, task, protocol.Processing, protocol.Running)
@@ -51,6 +52,7 @@ func TestAFinishedTaskShrinksToWhatIsStillAskedFor(t *testing.T) {
 }
 
 func TestATaskIsNotFinishedBeforeItsTime(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	if err := s.Finish(task); err == nil {
@@ -77,6 +79,7 @@ func TestATaskIsNotFinishedBeforeItsTime(t *testing.T) {
 // Dying in the middle of Finish leaves the mark, so the next start has the task
 // again and finishes it.
 func TestAFinishThatWasCutIsDoneAgain(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	say(t, task, protocol.Success, protocol.Done)
@@ -97,6 +100,7 @@ func TestAFinishThatWasCutIsDoneAgain(t *testing.T) {
 // Whoever says everything again must not be overtaken by whoever had just seen
 // that all was said.
 func TestATaskThatIsToBeSaidAgainIsNotFinished(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	say(t, task, protocol.Success, protocol.Done)
@@ -109,6 +113,7 @@ func TestATaskThatIsToBeSaidAgainIsNotFinished(t *testing.T) {
 }
 
 func TestAFinishedTaskComesBackToSayItAgain(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	old := admit(t, s, "task-1")
 	finish(t, s, old)
@@ -131,6 +136,7 @@ func TestAFinishedTaskComesBackToSayItAgain(t *testing.T) {
 }
 
 func TestStatusesAreRepeatedWithoutTheOutput(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	must(t, task.SetCursor(func(c *Cursor) { c.SetSent(1, 500) }))
@@ -145,6 +151,7 @@ func TestStatusesAreRepeatedWithoutTheOutput(t *testing.T) {
 }
 
 func TestOutputIsRewoundWithinItsBounds(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	must(t, task.SetCursor(func(c *Cursor) { c.SetSent(1, 500) }))
@@ -167,6 +174,7 @@ func TestOutputIsRewoundWithinItsBounds(t *testing.T) {
 }
 
 func TestACursorThatCannotBeReadBeginsAgain(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	task := admit(t, s, "task-1")
 	deliver(t, task)
@@ -201,6 +209,7 @@ func ended(t *testing.T, s *Store, id string, at, expires time.Time) {
 }
 
 func TestATaskIsForgottenWhenItsResultsAreOldAndItCannotComeBack(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	day := 24 * time.Hour
 	for _, c := range []struct {
@@ -230,6 +239,7 @@ func TestATaskIsForgottenWhenItsResultsAreOldAndItCannotComeBack(t *testing.T) {
 }
 
 func TestAnOpenTaskIsNeverForgotten(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	admit(t, s, "task-1")
 	if n, err := s.Forget(time.Now().Add(10*365*24*time.Hour), month); n != 0 || err != nil {
@@ -238,6 +248,7 @@ func TestAnOpenTaskIsNeverForgotten(t *testing.T) {
 }
 
 func TestATaskThatCannotBeReadDoesNotKeepOthersFromBeingForgotten(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 5 {
@@ -255,6 +266,7 @@ func TestATaskThatCannotBeReadDoesNotKeepOthersFromBeingForgotten(t *testing.T) 
 }
 
 func TestADamagedFinishedTaskIsKeptAsLongAsItCouldComeBack(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	ended(t, s, "task-1", old, old.Add(month))
@@ -268,9 +280,21 @@ func TestADamagedFinishedTaskIsKeptAsLongAsItCouldComeBack(t *testing.T) {
 	}
 }
 
+func TestAFolderThatIsNoTaskIsForgottenToo(t *testing.T) {
+	t.Parallel()
+	s := open(t, options(t.TempDir()))
+	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	must(t, os.MkdirAll(s.folder("task-1"), 0o700))
+	must(t, os.Chtimes(s.folder("task-1"), old, old))
+	if n, err := s.Forget(old.Add(3*month), month); n != 1 || err != nil {
+		t.Errorf("Forget gave %d, %v", n, err)
+	}
+}
+
 // Readers see a task whole or not at all, and a task that somebody brings back
 // meanwhile stays.
 func TestForgettingRacesWithReadingAndReopening(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 40 {

@@ -1,21 +1,18 @@
 package journal
 
 import (
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files and the fuzz seeds anew")
 
 // What differs from run to run.
 var changing = []struct {
@@ -48,21 +45,41 @@ func TestAStateDirectoryLooksAsItAlwaysDid(t *testing.T) {
 	spoil(1)(t, s, logOf(s, "spoilt"))
 	s = crash(t, s)
 
-	got := listing(t, s.Dir())
-	golden := filepath.Join("testdata", "state.golden")
-	if *update {
-		put(t, golden, []byte(got))
-		log := realLog(t)
-		ends := bounds(log)
-		writeSeed(t, "FuzzParse", "every-kind-of-record", log)
-		writeSeed(t, "FuzzParse", "lost-newline", append(append([]byte{}, log[:ends[3]-1]...), log[ends[3]:]...))
-		writeSeed(t, "FuzzParse", "torn-end", log[:ends[4]+30])
-		writeSeed(t, "FuzzOpenTask", "every-kind-of-record", log)
-		writeSeed(t, "FuzzOpenTask", "two-accepts", append(append([]byte{}, log[:ends[1]]...), log...))
+	golden.Compare(t, filepath.Join("testdata", "state.golden"), listing(t, s.Dir()))
+}
+
+// Fuzzing begins with logs as they are today, whole and damaged.
+func TestFuzzSeedsAreLogsAsTheyAreWritten(t *testing.T) {
+	log := constant(t, realLog(t))
+	ends := bounds(log)
+	for name, data := range map[string][]byte{
+		"FuzzParse/every-kind-of-record":    log,
+		"FuzzParse/lost-newline":            slices.Concat(log[:ends[3]-1], log[ends[3]:]),
+		"FuzzParse/torn-end":                log[:ends[4]+30],
+		"FuzzOpenTask/every-kind-of-record": log,
+		"FuzzOpenTask/two-accepts":          slices.Concat(log[:ends[1]], log),
+	} {
+		golden.Compare(t, filepath.Join("testdata", "fuzz", filepath.FromSlash(name)), fmt.Sprintf("go test fuzz v1\n[]byte(%q)\n", data))
 	}
-	if diff := cmp.Diff(string(get(t, golden)), got); diff != "" {
-		t.Errorf("state directory (-golden +now):\n%s", diff)
+}
+
+// constant is a log with times and ids that do not change from run to run.
+func constant(t *testing.T, log []byte) []byte {
+	t.Helper()
+	records, _, err := parse(log)
+	must(t, err)
+	for i := range records {
+		r := &records[i]
+		r.At, r.Uptime, r.Spent = order(t, "task-1").Accept.Task.IssuedAt+int64(i), 3_600_000+int64(i), int64(i)
+		if r.Accept != nil {
+			r.Accept.Order = r.At * 1000
+		}
+		if r.Status != nil {
+			r.Status.MsgID = fmt.Sprintf("%032x", i)
+			r.Status.Status.At, r.Status.Status.InstallationID = r.At, strings.Repeat("0", 32)
+		}
 	}
+	return encodeAll(t, records...)
 }
 
 // listing is every name under a folder, with its mode and what is in it.

@@ -56,6 +56,7 @@ type machine struct {
 }
 
 func TestTheStoreIsWhatItsModelSaysThroughAnyCrash(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		dir := inMemory(t)
 		defer os.RemoveAll(dir)

@@ -40,6 +40,7 @@ func read(t *testing.T, task *Task, offset int64, limit int) (int64, string) {
 }
 
 func TestOutputIsReadFromAnyOffset(t *testing.T) {
+	t.Parallel()
 	task := admit(t, open(t, options(t.TempDir())), "task-1")
 	if at, got := read(t, task, 0, 10); at != 0 || got != "" {
 		t.Errorf("before there is any: %q at %d", got, at)
@@ -57,6 +58,7 @@ func TestOutputIsReadFromAnyOffset(t *testing.T) {
 }
 
 func TestAnOutputOverItsLimitKeepsItsHeadAndTail(t *testing.T) {
+	t.Parallel()
 	task := admit(t, open(t, options(t.TempDir())), "task-1")
 	const head, tail = protocol.OutputHead / mib, protocol.OutputTail / mib
 	path := grow(t, task, 0, 64*mib)
@@ -108,6 +110,7 @@ func TestAnOutputOverItsLimitKeepsItsHeadAndTail(t *testing.T) {
 // Offsets never go back: what the broker has stays where it is, and what is
 // missing is named.
 func TestAnOutputThatLostBytesGoesOnWhereTheBrokerIs(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		has  int

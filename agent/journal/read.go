@@ -62,12 +62,15 @@ func ReadTask(stateDir, id string) (View, error) {
 }
 
 // readLog reads the log of a task's folder. err is fs.ErrNotExist if there is
-// no such folder; a folder without a log is damage.
+// no such folder, or nothing that was admitted; a folder without a log is damage.
 func readLog(dir string) (records []Record, damage, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, "log"))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(dir); err != nil {
 			return nil, nil, err
+		}
+		if stray(dir) {
+			return nil, nil, fmt.Errorf("%s: no task: %w", dir, fs.ErrNotExist)
 		}
 		return nil, fmt.Errorf("%w: its log is missing", ErrDamaged), nil
 	}
@@ -76,6 +79,18 @@ func readLog(dir string) (records []Record, damage, err error) {
 	}
 	records, _, damage = parse(data)
 	return records, damage, nil
+}
+
+// stray reports whether a folder has nothing of what Admit puts into each before it has
+// its name: somebody deleted a task, and a program that was still at work for it made a
+// folder for itself. To know that one would be to know a task and never run it.
+func stray(dir string) bool {
+	for _, name := range []string{"log", "output"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }
 
 // ReadAll reads every task of a state directory, newest first. Damaged ones are

@@ -3,8 +3,6 @@ package journal
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -50,6 +48,7 @@ func wholeLines(ends []int, upTo int) int {
 }
 
 func TestALogReadsAsItWasWritten(t *testing.T) {
+	t.Parallel()
 	log := realLog(t)
 	records, good, err := parse(log)
 	if err != nil || good != int64(len(log)) || len(records) != 8 {
@@ -64,6 +63,7 @@ func TestALogReadsAsItWasWritten(t *testing.T) {
 }
 
 func TestALogCutAnywhereLosesOnlyItsTornRecord(t *testing.T) {
+	t.Parallel()
 	log := realLog(t)
 	ends := bounds(log)
 	whole, _, err := parse(log)
@@ -87,6 +87,7 @@ func TestALogCutAnywhereLosesOnlyItsTornRecord(t *testing.T) {
 }
 
 func TestAChangedByteIsNoticedAndLosesNothingBefore(t *testing.T) {
+	t.Parallel()
 	log := realLog(t)
 	ends := bounds(log)
 	last := len(ends) - 1
@@ -116,6 +117,7 @@ func TestAChangedByteIsNoticedAndLosesNothingBefore(t *testing.T) {
 }
 
 func TestDamageIsToldFromATornEnd(t *testing.T) {
+	t.Parallel()
 	log := realLog(t)
 	ends := bounds(log)
 	line := func(n int) []byte {
@@ -214,6 +216,7 @@ func FuzzOpenTask(f *testing.F) {
 // The seeds in testdata hold what the fuzzers found worth keeping; they must
 // stay what go test reads.
 func TestSeedsAreThere(t *testing.T) {
+	t.Parallel()
 	for _, target := range []string{"FuzzParse", "FuzzOpenTask"} {
 		seeds, err := filepath.Glob(filepath.Join("testdata", "fuzz", target, "*"))
 		must(t, err)
@@ -226,11 +229,4 @@ func TestSeedsAreThere(t *testing.T) {
 			}
 		}
 	}
-}
-
-func writeSeed(t *testing.T, target, name string, data []byte) {
-	t.Helper()
-	dir := filepath.Join("testdata", "fuzz", target)
-	must(t, os.MkdirAll(dir, 0o755))
-	put(t, filepath.Join(dir, name), fmt.Appendf(nil, "go test fuzz v1\n[]byte(%q)\n", data))
 }

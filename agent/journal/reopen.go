@@ -71,7 +71,7 @@ func (s *Store) reopen(id string) (*Task, error) {
 	if !protocol.ValidID(id) {
 		return nil, ErrUnknown
 	}
-	if _, err := os.Lstat(s.folder(id)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(s.folder(id)); errors.Is(err, fs.ErrNotExist) || err == nil && stray(s.folder(id)) {
 		return nil, ErrUnknown
 	}
 	if err := s.putMark(id); err != nil {

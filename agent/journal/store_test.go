@@ -124,6 +124,7 @@ func must(t testing.TB, err error) {
 }
 
 func TestAnInstallationIsBornOnceAndStays(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, options(dir))
 	born := s.Installation()
@@ -136,6 +137,7 @@ func TestAnInstallationIsBornOnceAndStays(t *testing.T) {
 }
 
 func TestASecondDaemonIsKeptOut(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := open(t, options(dir))
 	admit(t, first, "task-1")
@@ -151,6 +153,7 @@ func TestASecondDaemonIsKeptOut(t *testing.T) {
 }
 
 func TestTheStateOfAnotherMachineIsRefusedUntilAdopted(t *testing.T) {
+	t.Parallel()
 	opts := options(t.TempDir())
 	born := open(t, opts)
 	admit(t, born, "task-1")
@@ -171,6 +174,7 @@ func TestTheStateOfAnotherMachineIsRefusedUntilAdopted(t *testing.T) {
 }
 
 func TestAnUnknownMachineIsNotCompared(t *testing.T) {
+	t.Parallel()
 	opts := options(t.TempDir())
 	must(t, open(t, opts).Close())
 	opts.Machine = ""
@@ -178,6 +182,7 @@ func TestAnUnknownMachineIsNotCompared(t *testing.T) {
 }
 
 func TestANewerSchemaIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
 	opts := options(t.TempDir())
 	must(t, open(t, opts).Close())
 	path := filepath.Join(opts.Dir, "installation.json")
@@ -192,6 +197,7 @@ func TestANewerSchemaIsRefusedAndLeftAlone(t *testing.T) {
 }
 
 func TestADamagedInstallationIsNamed(t *testing.T) {
+	t.Parallel()
 	for name, content := range map[string]string{"empty": "", "torn": `{"schema":1,"insta`, "without id": `{"schema":1}`} {
 		t.Run(name, func(t *testing.T) {
 			opts := options(t.TempDir())
@@ -205,6 +211,7 @@ func TestADamagedInstallationIsNamed(t *testing.T) {
 }
 
 func TestTheEpochIsRemembered(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	if epoch, err := s.Epoch(); err != nil || epoch != "" {
 		t.Fatalf("epoch before the first is %q, %v", epoch, err)
@@ -216,6 +223,7 @@ func TestTheEpochIsRemembered(t *testing.T) {
 }
 
 func TestListenersHearEveryTransition(t *testing.T) {
+	t.Parallel()
 	s := open(t, options(t.TempDir()))
 	var heard []string
 	s.Listen(func(task *Task) { heard = append(heard, string(task.Latest().Phase)) })
@@ -233,6 +241,7 @@ func TestListenersHearEveryTransition(t *testing.T) {
 // Who listens to records hears each once while the agent lives, and all of an open task
 // again after a crash.
 func TestEveryRecordOfAnOpenTaskIsTold(t *testing.T) {
+	t.Parallel()
 	var told []string
 	listen := func(task string, rec Record) { told = append(told, fmt.Sprintf("%s %d", task, rec.N)) }
 	hears := func(want ...string) {
@@ -258,6 +267,7 @@ func TestEveryRecordOfAnOpenTaskIsTold(t *testing.T) {
 }
 
 func TestSpentTimeGoesOnInABootAndStandsStillBetweenBoots(t *testing.T) {
+	t.Parallel()
 	opts := options(t.TempDir())
 	s := open(t, opts)
 	task := admit(t, s, "task-1")

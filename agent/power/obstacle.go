@@ -1,6 +1,7 @@
 package power
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,11 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// clearTime is how long somebody may stand against a restart.
-	clearTime = 30 * time.Minute
-	lookAgain = 2 * time.Second
-)
+// clearTime is how long somebody may stand against a restart.
+const clearTime = 30 * time.Minute
 
 // Clear waits until nothing on the host stands against a restart: a package manager
 // at work, and whoever asked logind to block it, such as a step that must not be
@@ -25,7 +23,7 @@ const (
 func (r Restarter) Clear(ctx context.Context, tell func(obstacle string)) error {
 	limit := time.NewTimer(clearTime)
 	defer limit.Stop()
-	tick := time.NewTicker(lookAgain)
+	tick := time.NewTicker(cmp.Or(r.Look, 2*time.Second))
 	defer tick.Stop()
 	told := ""
 	for {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -44,7 +45,7 @@ func packageManager(t *testing.T, root, lock string) (pid int, end func()) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), lockEnv+"="+path)
+	cmd.Env = append(os.Environ(), lockEnv+"="+path, "GORACE=atexit_sleep_ms=0") // or it takes a second to end
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +74,7 @@ func TestARestartWaitsForAPackageManager(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
 			pid, end := packageManager(t, root, lock)
-			r := power.Restarter{Command: []string{"/bin/true"}, Tools: step.Tools{Root: root}}
+			r := power.Restarter{Command: []string{"/bin/true"}, Look: 10 * time.Millisecond, Tools: step.Tools{Root: root}}
 			told := make(chan string, 8)
 			clear := make(chan error, 1)
 			go func() { clear <- r.Clear(t.Context(), func(obstacle string) { told <- obstacle }) }()
@@ -98,7 +99,7 @@ func TestACancelEndsTheWaitForAPackageManager(t *testing.T) {
 	_, end := packageManager(t, root, "var/lib/dpkg/lock")
 	defer end()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	r := power.Restarter{Command: []string{"/bin/true"}, Tools: step.Tools{Root: root}}
+	r := power.Restarter{Command: []string{"/bin/true"}, Look: time.Hour, Tools: step.Tools{Root: root}}
 	if err := r.Clear(ctx, func(string) { cancel(executors.ErrCancelled) }); !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("error is %v", err)
 	}

@@ -30,6 +30,9 @@ type Restarter struct {
 	// Delay is the time between the announcement and the restart. logind tells
 	// those who are logged in.
 	Delay time.Duration
+	// Look is the time between two looks whether anything stands against a restart;
+	// zero: 2 s.
+	Look  time.Duration
 	Tools step.Tools
 }
 

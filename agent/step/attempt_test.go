@@ -17,6 +17,7 @@ import (
 )
 
 func TestAnAttemptThatNobodyStartedIsAbandonedForGood(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo ran > $D/runs`).prepare()
 	tr.want(ErrAbandoned)
 	<-tr.start() // of an agent that is dead by now
@@ -27,6 +28,7 @@ func TestAnAttemptThatNobodyStartedIsAbandonedForGood(t *testing.T) {
 }
 
 func TestAnAttemptWithoutAFolderIsAbandoned(t *testing.T) {
+	t.Parallel()
 	tr := try(t, "")
 	tr.want(ErrAbandoned)
 	if exit, err := tr.wait(nil); !errors.Is(err, ErrAbandoned) {
@@ -35,6 +37,7 @@ func TestAnAttemptWithoutAFolderIsAbandoned(t *testing.T) {
 }
 
 func TestWhatTheFilesSayIsTheState(t *testing.T) {
+	t.Parallel()
 	self, err := inspect(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +80,7 @@ func TestWhatTheFilesSayIsTheState(t *testing.T) {
 }
 
 func TestAnAttemptThatRunsIsAttachedToAgain(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo x > $D/up; read x < $D/gate; exit 5`)
 	open := tr.gate("gate")
 	tr.asked()
@@ -113,6 +117,7 @@ func (tr *trial) asked() {
 }
 
 func TestAProgramThatLostItsShimIsWaitedForAndInterrupted(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo x > $D/up; read x < $D/gate; echo done > $D/done`)
 	open := tr.gate("gate")
 	gone := tr.prepare().start()
@@ -137,6 +142,7 @@ func TestAProgramThatLostItsShimIsWaitedForAndInterrupted(t *testing.T) {
 }
 
 func TestAShimThatIsKilledBeforeItCouldStartIsAbandoned(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo ran > $D/runs`).prepare()
 	// Whoever looks holds the lock for a moment; here it lasts.
 	lock, err := os.OpenFile(filepath.Join(tr.Dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
@@ -169,6 +175,7 @@ func TestAShimThatIsKilledBeforeItCouldStartIsAbandoned(t *testing.T) {
 }
 
 func TestHowLongAnAttemptRunsIsKnownOnlyInItsBoot(t *testing.T) {
+	t.Parallel()
 	tr := try(t, "exit 0")
 	if _, ok := tr.RunningFor(); ok {
 		t.Error("before its start it runs")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"devserver-agent/executors"
 )
@@ -18,6 +19,8 @@ type Tools struct {
 	// Play answers a query in place of the program, on a host that is simulated;
 	// nil: the program is run.
 	Play func(ctx context.Context, argv []string) (executors.Reply, error)
+	// QueryTimeout ends a query before executors.QueryTimeout does; 0: it does not.
+	QueryTimeout time.Duration
 }
 
 // places are where a program is looked for, below Root. The driver's own tools
@@ -53,6 +56,11 @@ func (t Tools) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	path, err := t.Find(argv[0])
 	if err != nil {
 		return executors.Reply{}, err
+	}
+	if t.QueryTimeout > 0 {
+		bounded, cancel := context.WithTimeoutCause(ctx, t.QueryTimeout, executors.ErrTimeout)
+		defer cancel()
+		ctx = bounded
 	}
 	return Query(ctx, path, argv, t.Environ())
 }

@@ -37,6 +37,7 @@ func startFamily(t *testing.T, kill executors.Kill) (tr *trial, gone <-chan stru
 // A tree is ended when all of it has ended, not when the program has that was
 // polite enough to.
 func TestKillingATreeLeavesNothing(t *testing.T) {
+	t.Parallel()
 	tr, gone, program, child, stranger := startFamily(t, executors.KillTree)
 	if n, err := tr.Signal(unix.SIGTERM); n != 3 || err != nil {
 		t.Errorf("TERM reached %d, %v; want 3", n, err)
@@ -59,6 +60,7 @@ func TestKillingATreeLeavesNothing(t *testing.T) {
 }
 
 func TestOneWhoIsOnlyAskedIsNotWaitedForWithItsChildren(t *testing.T) {
+	t.Parallel()
 	tr, gone, _, _, stranger := startFamily(t, executors.KillTermOnly)
 	if _, err := tr.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -72,6 +74,7 @@ func TestOneWhoIsOnlyAskedIsNotWaitedForWithItsChildren(t *testing.T) {
 }
 
 func TestATreeThatLostItsShimIsKilledWhole(t *testing.T) {
+	t.Parallel()
 	tr, gone, program, child, stranger := startFamily(t, executors.KillTree)
 	tr.kill(tr.shim())
 	<-gone
@@ -86,6 +89,7 @@ func TestATreeThatLostItsShimIsKilledWhole(t *testing.T) {
 }
 
 func TestAForkThatRunsAwayIsCaught(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `
 export n=0
 export SELF='trap "" TERM; n=$((n+1)); export n; echo $n > $D/runs; sh -c "$SELF" & exit 0'
@@ -144,6 +148,7 @@ func TestSignalsReachNobodyElse(t *testing.T) {
 }
 
 func TestNobodyIsSignalledBeforeTheStart(t *testing.T) {
+	t.Parallel()
 	tr := try(t, "").prepare()
 	if n, err := tr.Signal(unix.SIGKILL); n != 0 || err != nil {
 		t.Errorf("it reached %d, %v", n, err)
@@ -218,6 +223,7 @@ func TestInspectKnowsThisProcess(t *testing.T) {
 }
 
 func TestAWaitThatIsCalledOffLeavesTheProgram(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo $$ > $D/program; read x < $D/gate`)
 	tr.gate("gate")
 	gone := tr.prepare().start()

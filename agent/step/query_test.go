@@ -66,6 +66,7 @@ func TestAQueryThatHangsEndsAtItsDeadline(t *testing.T) {
 		"its stranger is left": "echo begun; setsid sleep 5 & wait",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			reply, err, took := ask(t, 300*time.Millisecond, script)
 			if !errors.Is(err, executors.ErrTimeout) {
 				t.Errorf("got %v, want ErrTimeout", err)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestAProgramsEndIsRecorded(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, script string
 		want         Exit
@@ -38,6 +39,7 @@ func TestAProgramsEndIsRecorded(t *testing.T) {
 }
 
 func TestAProgramThatCannotBeExecutedHasAnEnd(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	plain, nobody, garbage := filepath.Join(folder, "plain"), filepath.Join(folder, "nobody"), filepath.Join(folder, "garbage")
 	for path, c := range map[string]struct {
@@ -71,6 +73,7 @@ func TestAProgramThatCannotBeExecutedHasAnEnd(t *testing.T) {
 }
 
 func TestOutputIsAppendedInTheOrderOfWriting(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `i=0; while [ $i -lt 200 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done`)
 	if err := os.WriteFile(tr.spec.Output, []byte("from before\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -105,6 +108,7 @@ func TestAProgramGetsASurroundingOfItsOwn(t *testing.T) {
 }
 
 func TestAnAttemptRunsOnceHoweverManyShimsAreStarted(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo ran >> $D/runs`).prepare()
 	var wg sync.WaitGroup
 	for range 6 {
@@ -119,6 +123,7 @@ func TestAnAttemptRunsOnceHoweverManyShimsAreStarted(t *testing.T) {
 }
 
 func TestAShimStopsWhereSomebodyWasBefore(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{exitFile, startedFile, abandonedFile} {
 		t.Run(name, func(t *testing.T) {
 			tr := try(t, `echo ran > $D/runs`).prepare()
@@ -135,6 +140,7 @@ func TestAShimStopsWhereSomebodyWasBefore(t *testing.T) {
 
 // Nothing runs of a spec that is torn or empty, and the shim says why.
 func TestASpecThatCannotBeRunIsAbandoned(t *testing.T) {
+	t.Parallel()
 	for name, spec := range map[string]string{"torn": `{"argv":["/bin/tr`, "without a program": `{"argv":[]}`, "empty": ""} {
 		t.Run(name, func(t *testing.T) {
 			tr := try(t, "").prepare()
@@ -152,6 +158,7 @@ func TestASpecThatCannotBeRunIsAbandoned(t *testing.T) {
 }
 
 func TestTheShimOutlivesPoliteSignals(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `trap "echo touched >> $D/touched" TERM HUP INT; echo x > $D/up; read x < $D/gate; exit 3`)
 	open := tr.gate("gate")
 	gone := tr.prepare().start()
@@ -174,6 +181,7 @@ func TestTheShimOutlivesPoliteSignals(t *testing.T) {
 // The shim is the parent of what its program leaves behind: none of it may stay
 // a zombie for as long as a long program runs.
 func TestWhatAProgramLeavesBehindIsCollected(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `i=0; while [ $i -lt 20 ]; do (sh -c 'exit 0' &) ; i=$((i+1)); done; echo x > $D/up; read x < $D/gate`)
 	open := tr.gate("gate")
 	gone := tr.prepare().start()
@@ -195,6 +203,7 @@ func TestWhatAProgramLeavesBehindIsCollected(t *testing.T) {
 // An installer starts daemons. They are no part of the action, which ends with
 // the program.
 func TestADaemonThatStaysDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `setsid sh -c 'echo $$ > $D/daemon; read x < $D/gate' > /dev/null 2>&1 & exit 4`)
 	tr.gate("gate")
 	if exit := tr.run(); exit.Code != 4 {
@@ -228,6 +237,7 @@ func TestTheRecordOfAnEndFitsIntoItsRoom(t *testing.T) {
 }
 
 func TestASecondShimWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
 	tr := try(t, `echo ran >> $D/runs; read x < $D/gate`)
 	tr.spec.Kill = executors.KillNever
 	open := tr.gate("gate")

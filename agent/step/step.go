@@ -3,6 +3,7 @@
 //
 // An attempt at an action is a folder:
 //
+//	tmp         the program's temporary files, if it asks for a folder for them
 //	input       what the program reads, if anything, written by the agent
 //	spec.json   what to run, written by the agent
 //	lock        held by the shim as long as it lives
@@ -15,7 +16,7 @@
 // The program is started by one small shim, "devserver-agent step DIR". What
 // happens when somebody dies after each write:
 //
-//	input, agent dies         -> nothing was prepared: the attempt is abandoned
+//	tmp, input, agent dies    -> nothing was prepared: the attempt is abandoned
 //	spec.json, agent dies     -> nobody runs it: the next agent finds the lock free and nothing started, and abandons the attempt
 //	lock taken, shim dies     -> the same
 //	started, shim dies        -> the program never ran or runs on alone: interrupted once nothing of it lives
@@ -35,6 +36,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"devserver-agent/executors"
 )
@@ -44,6 +46,7 @@ type Spec struct {
 	Argv   []string       `json:"argv"`
 	Env    []string       `json:"env"`
 	Dir    string         `json:"dir"`    // working folder; "" is the attempt's own
+	Temp   bool           `json:"-"`      // has Prepare make a folder for temporary files, TMPDIR in Env
 	Input  []byte         `json:"-"`      // what it reads on standard input, in a file of its own
 	Output string         `json:"output"` // file that standard output and error are appended to
 	Boot   string         `json:"boot"`   // id of the boot it was prepared in
@@ -89,6 +92,7 @@ var (
 const (
 	specFile      = "spec.json"
 	inputFile     = "input"
+	tempDir       = "tmp"
 	lockFile      = "lock"
 	startedFile   = "started"
 	exitFile      = "exit.json"
@@ -98,11 +102,19 @@ const (
 )
 
 // Prepare writes an attempt's folder, with the room on the disk that the record of
-// its end will take. Nothing is started yet.
+// its end will take. Nothing is started yet. dir is in a folder of its item, which is made
+// too; fs.ErrNotExist if that of all items is gone.
 func Prepare(dir string, spec Spec) error {
-	err := os.MkdirAll(dir, 0o700)
+	err := makeDir(dir)
 	if err == nil {
 		err = reserveExit(dir)
+	}
+	if err == nil && spec.Temp {
+		temp := filepath.Join(dir, tempDir)
+		spec.Env = append(slices.Clone(spec.Env), "TMPDIR="+temp)
+		if err = os.Mkdir(temp, 0o700); errors.Is(err, fs.ErrExist) {
+			err = nil // left by a first try on a full disk
+		}
 	}
 	if err == nil && len(spec.Input) > 0 {
 		err = os.WriteFile(filepath.Join(dir, inputFile), spec.Input, 0o600)
@@ -115,6 +127,10 @@ func Prepare(dir string, spec Spec) error {
 	}
 	return nil
 }
+
+// DiscardTemp deletes the temporary files of an attempt, if there are any. No process of
+// the attempt may be alive.
+func DiscardTemp(dir string) error { return os.RemoveAll(filepath.Join(dir, tempDir)) }
 
 // exitRoom is what the record of an end takes on the disk, in bytes.
 const exitRoom = 2048
@@ -181,6 +197,20 @@ func writeJSON(dir, name string, value any, flag int) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// makeDir makes an attempt's folder, in that of its item, for good: fsync(2) of what is in a
+// folder says nothing of the folder's own name. What is there already is synced too: who
+// made it may have died before that. The folder of all items must be there: a task that was
+// deleted must not come back as a folder in which nothing says what it is.
+func makeDir(path string) error {
+	item := filepath.Dir(path)
+	for _, dir := range []string{item, path} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return errors.Join(syncDir(item), syncDir(filepath.Dir(item)))
 }
 
 func syncDir(path string) error {

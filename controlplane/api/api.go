@@ -41,6 +41,9 @@ type Options struct {
 	Backend func() *Backend
 	// Connected tells whether the broker can be reached now.
 	Connected func() bool
+	// WhileConnected calls what waits for the broker's answers, with a context that also
+	// ends when the broker is lost; nil: requests end with their own context only.
+	WhileConnected func(context.Context, func(context.Context) error) error
 	// NumericTimes gives create_at and update_at as numbers. Huawei's Go SDK
 	// refuses those, so strings are the default.
 	NumericTimes bool
@@ -64,6 +67,9 @@ func New(opts Options) http.Handler {
 	a := &api{Options: opts, log: opts.Log}
 	if a.log == nil {
 		a.log = zap.NewNop()
+	}
+	if a.WhileConnected == nil {
+		a.WhileConnected = func(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
 	}
 	if a.Expires == 0 {
 		a.Expires = protocol.DefaultExpires
@@ -124,7 +130,11 @@ func (a *api) answer(need access.Role, handle func(*http.Request, *Backend) (any
 	return a.stream(need, func(w http.ResponseWriter, r *http.Request, b *Backend) error {
 		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 		defer cancel()
-		body, err := handle(r.WithContext(ctx), b)
+		var body any
+		err := a.WhileConnected(ctx, func(ctx context.Context) (err error) {
+			body, err = handle(r.WithContext(ctx), b)
+			return err
+		})
 		if err != nil {
 			return err
 		}

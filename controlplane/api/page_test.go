@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,9 +16,8 @@ import (
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // handler answers from what is in v.
 func handler(v *view.View, numeric bool) http.Handler {
@@ -165,19 +163,7 @@ func TestAnswersByDefault(t *testing.T) {
 			if err := json.Indent(&got, get(t, handler(v, false), path), "", "  "); err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", name+".golden.json")
-			if *update {
-				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Error(diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".golden.json"), got.Bytes())
 		})
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 // chain makes n lines whose text says what.
@@ -25,14 +25,7 @@ func chain(n int, what string) (lines []string) {
 }
 
 func TestAChainIsFollowed(t *testing.T) {
-	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	if _, err := b.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b := brokertest.Embedded(t)
 	good, other := chain(6, "BEGUN"), chain(6, "FORGED")
 	for name, c := range map[string]struct {
 		sent    [][]string // of the installation i1

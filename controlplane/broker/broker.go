@@ -11,6 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -31,6 +34,10 @@ type Options struct {
 	// ConfigFile is a configuration of nats-server, with accounts and TLS, as
 	// devserverctl fleet init writes it; DataDir and Listen are not used then.
 	ConfigFile string
+	// SyncInterval is how often acknowledged writes are synced to disk: a power cut loses
+	// those since the last time. Zero, as the contract has it: a write is synced before it
+	// is acknowledged. For tests. Not used with ConfigFile.
+	SyncInterval time.Duration
 
 	// How the control plane logs in; empty ones are not used. The last three are of a
 	// server that was given: to an embedded one there is no network.
@@ -38,6 +45,9 @@ type Options struct {
 
 	Replicas  int       // of each stream; 0: three in a cluster, else one
 	Retention Retention // zero: the defaults
+
+	// ProbeTimeout is how long CheckMapping asks for an answer; zero: 10 s.
+	ProbeTimeout time.Duration
 
 	Log *zap.Logger // nil: silent
 }
@@ -51,10 +61,11 @@ type Broker struct {
 	opts     Options
 	log      *zap.Logger
 	embedded *server.Server // nil when NATS was given
+	session  session
 }
 
-// Open starts or reaches NATS. A given server that does not answer is waited
-// for until ctx ends.
+// Open starts or reaches NATS. A given server that cannot be reached is waited
+// for until ctx ends; one that refuses this client is an error at once.
 func Open(ctx context.Context, opts Options) (*Broker, error) {
 	b := &Broker{opts: opts, log: opts.Log}
 	if b.log == nil {
@@ -65,9 +76,9 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		if b.embedded, err = startEmbedded(opts, b.log); err != nil {
 			return nil, err
 		}
-		b.Conn, err = nats.Connect("", append(append(connOptions(b.log), nats.InProcessServer(b.embedded)), credentials(opts)...)...)
+		b.Conn, err = nats.Connect("", append(append(b.connOptions(), nats.InProcessServer(b.embedded)), credentials(opts)...)...)
 	} else {
-		b.Conn, err = dial(ctx, opts, b.log)
+		b.Conn, err = b.dial(ctx)
 	}
 	if err != nil {
 		b.Close()
@@ -101,8 +112,35 @@ func (b *Broker) Close() {
 	}
 }
 
-func dial(ctx context.Context, opts Options, log *zap.Logger) (*nats.Conn, error) {
-	options := append(connOptions(log), credentials(opts)...)
+// Answers of a server without room or time for another client (client.go and errors.go of
+// nats-server 2.15). errors.Is finds them by their text: nats.go's type for a server's
+// answer compares itself so.
+var (
+	errFull = errors.New("nats: maximum connections exceeded")
+	errSlow = errors.New("nats: authentication timeout")
+)
+
+// passing reports whether connecting is worth retrying: the server is unreachable, went
+// down meanwhile, or is overloaded. A client that was refused is not retried.
+func passing(err error) bool {
+	for _, reason := range []error{
+		nats.ErrNoServers, nats.ErrTimeout, nats.ErrMaxAccountConnectionsExceeded, errFull, errSlow, io.EOF, io.ErrUnexpectedEOF,
+	} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	var address *net.AddrError
+	var network *net.OpError
+	if errors.As(err, &address) || !errors.As(err, &network) {
+		return false
+	}
+	return slices.Contains([]string{"dial", "read", "write"}, network.Op) // TLS has names of its own for refusals
+}
+
+func (b *Broker) dial(ctx context.Context) (*nats.Conn, error) {
+	opts := b.opts
+	options := append(b.connOptions(), credentials(opts)...)
 	if opts.CAFile != "" {
 		options = append(options, nats.RootCAs(opts.CAFile))
 	}
@@ -114,10 +152,10 @@ func dial(ctx context.Context, opts Options, log *zap.Logger) (*nats.Conn, error
 		if err == nil {
 			return conn, nil
 		}
-		if !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
+		if !passing(err) {
 			return nil, err
 		}
-		log.Warn("NATS does not answer; it is asked again every second, and no job is taken until then",
+		b.log.Warn("NATS is unreachable, retrying every second; no jobs are accepted until it is connected",
 			zap.String("url", opts.URL), zap.Error(err))
 		select {
 		case <-ctx.Done():
@@ -134,7 +172,8 @@ func credentials(opts Options) []nats.Option {
 	return []nats.Option{nats.UserCredentials(opts.CredentialsFile)}
 }
 
-func connOptions(log *zap.Logger) []nats.Option {
+func (b *Broker) connOptions() []nats.Option {
+	log := b.log
 	return []nats.Option{
 		nats.Name("devserver-controlplane"),
 		nats.MaxReconnects(-1),
@@ -142,6 +181,7 @@ func connOptions(log *zap.Logger) []nats.Option {
 		nats.ReconnectBufSize(-1), // a publish that cannot be sent is an error, and is retried from the jobs
 		nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			b.session.lost()
 			if err != nil {
 				log.Warn("NATS connection lost", zap.Error(err))
 			}
@@ -160,6 +200,17 @@ func Away(err error) bool {
 		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrDisconnected,
 		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, context.DeadlineExceeded,
 	} {
+		if errors.Is(err, why) {
+			return true
+		}
+	}
+	return false
+}
+
+// Forgot reports whether an error says that streams or buckets are missing. Ensure
+// recreates them.
+func Forgot(err error) bool {
+	for _, why := range []error{ErrForgot, jetstream.ErrStreamNotFound, jetstream.ErrBucketNotFound} {
 		if errors.Is(err, why) {
 			return true
 		}

@@ -97,12 +97,13 @@ func openServer(opts Options) (*server.Options, error) {
 		port = server.RANDOM_PORT
 	}
 	return &server.Options{
-		ServerName: "devserver-controlplane",
-		Host:       host,
-		Port:       port,
-		JetStream:  true,
-		StoreDir:   filepath.Join(opts.DataDir, "nats"),
-		SyncAlways: true,
+		ServerName:   "devserver-controlplane",
+		Host:         host,
+		Port:         port,
+		JetStream:    true,
+		StoreDir:     filepath.Join(opts.DataDir, "nats"),
+		SyncAlways:   opts.SyncInterval == 0,
+		SyncInterval: opts.SyncInterval,
 		// The bounds of the streams keep the disk; the server's own guess from
 		// the free space at its first start must not refuse them.
 		JetStreamMaxStore: 1 << 50,

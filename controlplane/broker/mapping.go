@@ -1,22 +1,28 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"devserver-agent/protocol"
 )
 
-const probeTimeout = 10 * time.Second
-
 // CheckMapping asks for a mailbox the way agents do. The broker must answer,
-// also that there is none; otherwise the error says what to configure.
-func (b *Broker) CheckMapping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+// also that there is none; otherwise the error says what to configure. ErrForgot: the
+// mailbox stream is missing.
+func (b *Broker) CheckMapping(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, cmp.Or(b.opts.ProbeTimeout, 10*time.Second))
 	defer cancel()
 	for {
-		reply, err := b.Conn.RequestWithContext(ctx, protocol.FetchSubject("mapping-probe"), nil)
+		var reply *nats.Msg
+		err := b.WhileConnected(ctx, func(ctx context.Context) (err error) {
+			reply, err = b.Conn.RequestWithContext(ctx, protocol.FetchSubject("mapping-probe"), nil)
+			return err
+		})
 		if err == nil && (reply.Header.Get("Status") == "404" || len(reply.Data) > 0) {
 			return nil
 		}
@@ -25,6 +31,9 @@ func (b *Broker) CheckMapping(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			if _, gone := b.JS.Stream(parent, protocol.MailboxStream); Forgot(gone) {
+				return fmt.Errorf("%w: %w", ErrForgot, gone)
+			}
 			return b.explainMapping(err)
 		case <-time.After(100 * time.Millisecond): // a new stream answers after its leader is chosen
 		}

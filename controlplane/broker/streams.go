@@ -110,12 +110,12 @@ func streams(r Retention, replicas int) []jetstream.StreamConfig {
 	return all
 }
 
-// Ensure makes what is missing of the streams and the bucket, brings the others
-// to this version's settings, and tells the epoch.
+// Ensure creates missing streams and buckets, updates the settings of the others, and
+// returns the epoch. ErrForgot: a stream was deleted meanwhile.
 func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
 	replicas := b.replicas()
 	for _, config := range streams(b.opts.Retention, replicas) {
-		err := ask(ctx, func(ctx context.Context) error {
+		err := b.ask(ctx, func(ctx context.Context) error {
 			_, err := b.JS.CreateOrUpdateStream(ctx, config)
 			return err
 		})
@@ -126,7 +126,7 @@ func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
 	for bucket, description := range map[string]string{
 		protocol.JobsBucket: "jobs as they were asked", protocol.EnrolmentsBucket: "hosts that enrolled with a token",
 	} {
-		err := ask(ctx, func(ctx context.Context) error {
+		err := b.ask(ctx, func(ctx context.Context) error {
 			_, err := b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 				Bucket: bucket, Description: description, History: 1, Storage: jetstream.FileStorage, Replicas: replicas,
 			})
@@ -145,7 +145,7 @@ func (b *Broker) Ensure(ctx context.Context) (Epoch, error) {
 // ensureLogs makes the object store that agents send collected logs to.
 func (b *Broker) ensureLogs(ctx context.Context, replicas int) error {
 	kept := b.opts.Retention.withDefaults()
-	return ask(ctx, func(ctx context.Context) error {
+	return b.ask(ctx, func(ctx context.Context) error {
 		_, err := b.JS.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket: protocol.LogsBucket, Description: "logs collected from hosts",
 			TTL: kept.LogsAge, MaxBytes: kept.LogsBytes, Storage: jetstream.FileStorage, Replicas: replicas,
@@ -154,14 +154,13 @@ func (b *Broker) ensureLogs(ctx context.Context, replicas int) error {
 	})
 }
 
-// answerTimeout is how long a broker may take to make a stream. One that went
-// away after it was asked never answers.
+// answerTimeout is how long a broker may take to make a stream.
 const answerTimeout = 5 * time.Second
 
-func ask(ctx context.Context, fn func(context.Context) error) error {
+func (b *Broker) ask(ctx context.Context, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return fn(ctx)
+	return b.WhileConnected(ctx, fn)
 }
 
 func (b *Broker) replicas() int {
@@ -178,6 +177,7 @@ func (b *Broker) replicas() int {
 const (
 	noSuitablePeers       = 10005
 	insufficientResources = 10047
+	streamNotUpdated      = 10069
 )
 
 func explain(err error, replicas int) error {
@@ -188,6 +188,8 @@ func explain(err error, replicas int) error {
 	switch api.ErrorCode {
 	case noSuitablePeers:
 		return fmt.Errorf("%w: the cluster has no %d servers with JetStream to keep %d copies; start them, or ask for fewer with --replicas", err, replicas, replicas)
+	case streamNotUpdated:
+		return fmt.Errorf("%w: if the folder of the stream is missing, restart the NATS server and the control plane; nats-server removes it when a stream is created while one of the same name is being deleted", err)
 	case insufficientResources:
 		return fmt.Errorf("%w: JetStream's limit there is lower than what the streams may grow to; raise max_file_store, or lower --status-bytes, --output-bytes, --audit-bytes and --logs-bytes", err)
 	}

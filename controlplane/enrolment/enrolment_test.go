@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
-	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 func pair(t testing.TB, kind nkeys.PrefixByte) (nkeys.KeyPair, string) {
@@ -62,14 +62,7 @@ func token(t testing.TB, key nkeys.KeyPair, change func(*jwt.GenericClaims)) str
 }
 
 func TestATokenIsGoodForOneKey(t *testing.T) {
-	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	if _, err := b.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b := brokertest.Embedded(t)
 	file, key, account := keyFile(t, 0o600)
 	d, err := Open(file)
 	if err != nil {

@@ -8,8 +8,10 @@
 package fold
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,7 +26,7 @@ import (
 	"devserver-agent/protocol"
 )
 
-// Options of a Fold; all but Log are needed.
+// Options of a Fold; all but Heartbeat and Log are needed.
 type Options struct {
 	Conn    *nats.Conn
 	JS      jetstream.JetStream
@@ -32,11 +34,15 @@ type Options struct {
 	Store   *jobs.Store
 	Trust   protocol.Keyring // whose tasks a job may be rebuilt from
 	Mailbox func(server string, data []byte, sequence uint64)
-	Log     *zap.Logger // nil: silent
+	// Heartbeat is how often the broker shows to the reader of a stream that it is still
+	// there. After two that do not come, as when one server of a cluster died, the stream
+	// is read from another. Zero: 5 s; from 500 ms to 30 s.
+	Heartbeat time.Duration
+	Log       *zap.Logger // nil: silent
 }
 
 // Run reads all streams up to their ends at the time of the call and returns.
-// Reading goes on until ctx ends.
+// Reading goes on until ctx ends. broker.Forgot(err): a stream was deleted meanwhile.
 func Run(ctx context.Context, opts Options) error {
 	f := &folding{Options: opts, log: opts.Log}
 	if f.log == nil {
@@ -100,7 +106,7 @@ func (f *folding) follow(ctx context.Context, name string, take func(context.Con
 			reached = true
 			close(caughtUp)
 		}
-	}, jetstream.PullMaxBytes(pullBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+	}, jetstream.PullMaxBytes(pullBytes), jetstream.PullHeartbeat(cmp.Or(f.Heartbeat, 5*time.Second)), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		f.log.Debug("stream reader is disturbed", zap.String("stream", name), zap.Error(err))
 	}))
 	if err != nil {
@@ -110,10 +116,11 @@ func (f *folding) follow(ctx context.Context, name string, take func(context.Con
 	return f.waitFor(ctx, stream, caughtUp)
 }
 
-// waitFor waits until the messages are taken, or there are none left to take:
-// they may age out while they are waited for.
+// waitFor waits until the messages are taken, or none is left to take, since they may age
+// out. ErrForgot: the stream was deleted, so that no further message will come.
 func (f *folding) waitFor(ctx context.Context, stream jetstream.Stream, caughtUp <-chan struct{}) error {
-	if stream.CachedInfo().State.Msgs == 0 {
+	began := stream.CachedInfo()
+	if began.State.Msgs == 0 {
 		return nil
 	}
 	for {
@@ -124,7 +131,14 @@ func (f *folding) waitFor(ctx context.Context, stream jetstream.Stream, caughtUp
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
-		if info, err := stream.Info(ctx); err == nil && info.State.Msgs == 0 {
+		info, err := stream.Info(ctx)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return fmt.Errorf("%w: %s is missing", broker.ErrForgot, began.Config.Name)
+		case err != nil: // it does not answer, or ctx ends
+		case !info.Created.Equal(began.Created):
+			return fmt.Errorf("%w: %s was recreated", broker.ErrForgot, began.Config.Name)
+		case info.State.Msgs == 0:
 			return nil
 		}
 	}

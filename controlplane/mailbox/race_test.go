@@ -16,22 +16,10 @@ import (
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 const server = "server-a"
-
-func openBroker(t *testing.T) *broker.Broker {
-	t.Helper()
-	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	if _, err := b.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 var testKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 
@@ -115,7 +103,7 @@ func (h *history) last() map[string]bool {
 // TestReplicasThatKnowDifferentThingsLoseNoStatement lets two replicas write
 // one mailbox while each learns of jobs and verdicts at times of its own.
 func TestReplicasThatKnowDifferentThingsLoseNoStatement(t *testing.T) {
-	b := openBroker(t)
+	b := brokertest.Embedded(t)
 	var views [2]*view.View
 	for i := range views {
 		views[i], _ = startReplica(t, b)
@@ -173,7 +161,7 @@ func TestReplicasThatKnowDifferentThingsLoseNoStatement(t *testing.T) {
 }
 
 func TestAReplicaLeavesWhatItDoesNotKnow(t *testing.T) {
-	b := openBroker(t)
+	b := brokertest.Embedded(t)
 	one, _ := startReplica(t, b)
 	var seen history
 	seen.watch(t, b)
@@ -197,7 +185,7 @@ func TestAReplicaLeavesWhatItDoesNotKnow(t *testing.T) {
 }
 
 func TestMoreThanFitsWaits(t *testing.T) {
-	b := openBroker(t)
+	b := brokertest.Embedded(t)
 	v, _ := startReplica(t, b)
 	var seen history
 	seen.watch(t, b)

@@ -11,20 +11,14 @@ import (
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 )
 
 // deletedJob is a judge on a real stream and a job that was deleted before
 // anybody accepted it, as far as its view knows.
 func deletedJob(t *testing.T) (*broker.Broker, *Judge, *view.View, jobs.Record) {
 	t.Helper()
-	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	if _, err := b.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	b := brokertest.Embedded(t)
 	r, err := jobs.New(jobs.Request{
 		ProjectID: "p", Name: "q", Type: "ASCEND_SOFTWARE_QUERY", TemplateID: "t", UserName: "local",
 		Items: []protocol.Item{{Type: "HDK_QUERY"}}, Servers: []string{"server-a"},

@@ -3,7 +3,6 @@ package gen
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,12 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
-)
 
-var update = flag.Bool("update", false, "write the pages anew")
+	"devserver-agent/test/support/golden"
+)
 
 const protocolDir = "../../protocol"
 
@@ -40,19 +38,7 @@ func TestPagesAreTrue(t *testing.T) {
 	}
 	for name, got := range map[string][]byte{"asyncapi.yaml": asyncAPI, "codes.md": codes, "catalogue.md": Catalogue()} {
 		t.Run(name, func(t *testing.T) {
-			file := filepath.Join("..", name)
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("docs/%s is not what the code says; go test ./docs/gen -update writes it (-page +code):\n%s", name, diff)
-			}
+			golden.Compare(t, filepath.Join("..", name), got)
 		})
 	}
 }
@@ -104,8 +90,8 @@ func compile(t *testing.T, doc map[string]any) map[string]*jsonschema.Schema {
 	return compiled
 }
 
-// golden calls check for every golden message of the protocol.
-func golden(t *testing.T, check func(t *testing.T, schema *jsonschema.Schema, message map[string]any)) {
+// forEachGolden calls check for every golden message of the protocol.
+func forEachGolden(t *testing.T, check func(t *testing.T, schema *jsonschema.Schema, message map[string]any)) {
 	files, err := filepath.Glob(filepath.Join(protocolDir, "testdata", "*.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +125,7 @@ func golden(t *testing.T, check func(t *testing.T, schema *jsonschema.Schema, me
 }
 
 func TestGoldenMessagesMatchTheirSchemas(t *testing.T) {
-	golden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
+	forEachGolden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
 		if err := schema.Validate(message); err != nil {
 			t.Error(err)
 		}
@@ -147,7 +133,7 @@ func TestGoldenMessagesMatchTheirSchemas(t *testing.T) {
 }
 
 func TestAMessageWithoutARequiredFieldDoesNotMatch(t *testing.T) {
-	golden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
+	forEachGolden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
 		if schema.Ref != nil || len(schema.Required) == 0 {
 			t.Fatal("nothing is required")
 		}
@@ -162,7 +148,7 @@ func TestAMessageWithoutARequiredFieldDoesNotMatch(t *testing.T) {
 }
 
 func TestAFieldOfAnotherTypeDoesNotMatch(t *testing.T) {
-	golden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
+	forEachGolden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
 		for field := range message {
 			other := maps.Clone(message)
 			other[field] = []any{[]any{}}
@@ -174,7 +160,7 @@ func TestAFieldOfAnotherTypeDoesNotMatch(t *testing.T) {
 }
 
 func TestIDsThatAreNoneDoNotMatch(t *testing.T) {
-	golden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
+	forEachGolden(t, func(t *testing.T, schema *jsonschema.Schema, message map[string]any) {
 		for _, field := range []string{"task_id", "server_id"} {
 			if _, has := message[field]; !has {
 				continue

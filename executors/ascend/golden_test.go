@@ -2,17 +2,14 @@ package ascend
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"devserver-agent/test/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // reading is what the golden files hold: what was understood, or what was wrong.
 type reading struct {
@@ -21,10 +18,10 @@ type reading struct {
 	Says  map[string]any `json:"says,omitempty"` // the typed accessors
 }
 
-// golden reads every .txt of a folder of testdata and compares what was
+// testSamples reads every .txt of a folder of testdata and compares what was
 // understood with the .golden beside it. A name that begins with "wrong-" must
 // be refused, any other must not.
-func golden[T any](t *testing.T, folder string, parse func([]byte) (T, error), says func(T) map[string]any) {
+func testSamples[T any](t *testing.T, folder string, parse func([]byte) (T, error), says func(T) map[string]any) {
 	for name, data := range samples(t, folder) {
 		t.Run(strings.ReplaceAll(name, "-", " "), func(t *testing.T) {
 			var got reading
@@ -54,18 +51,7 @@ func compare(t *testing.T, file string, value any) {
 	if err := enc.Encode(value); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), text.String()); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
+	golden.Compare(t, file, text.String())
 }
 
 // samples are the .txt files of a folder of testdata by name.
@@ -86,11 +72,11 @@ func samples(t testing.TB, folder string) map[string][]byte {
 	return found
 }
 
-func TestCards(t *testing.T) { golden(t, "cards", ParseCards, nil) }
+func TestCards(t *testing.T) { testSamples(t, "cards", ParseCards, nil) }
 
 func TestBoard(t *testing.T) {
 	parse := func(data []byte) (Board, error) { return ParseBoard(data, 3) }
-	golden(t, "board", parse, func(b Board) map[string]any {
+	testSamples(t, "board", parse, func(b Board) map[string]any {
 		return map[string]any{
 			"driver": b.Driver(), "firmware": b.Firmware(), "compatibility": b.Compatibility(),
 			"product": b.Product(), "model": b.Model(), "manufacturer": b.Manufacturer(), "serial": b.Serial(),
@@ -99,10 +85,10 @@ func TestBoard(t *testing.T) {
 	})
 }
 
-func TestHealth(t *testing.T) { golden(t, "health", ParseHealth, nil) }
+func TestHealth(t *testing.T) { testSamples(t, "health", ParseHealth, nil) }
 
 func TestVersionInfo(t *testing.T) {
-	golden(t, "versioninfo", ParseVersionInfo, func(v VersionInfo) map[string]any {
+	testSamples(t, "versioninfo", ParseVersionInfo, func(v VersionInfo) map[string]any {
 		return map[string]any{
 			"package": v.Package(), "drivers": declared(v.Drivers()), "firmwares": declared(v.Firmwares()), "same": declared(v.Same()),
 		}
@@ -117,7 +103,7 @@ func declared(ranges []Range, err error) any {
 }
 
 func TestInstallInfo(t *testing.T) {
-	golden(t, "installinfo", ParseInstallInfo, func(i InstallInfo) map[string]any {
+	testSamples(t, "installinfo", ParseInstallInfo, func(i InstallInfo) map[string]any {
 		complete, told := i.DriverComplete()
 		return map[string]any{
 			"user": i.User(), "group": i.Group(), "for_all": i.ForAll(), "complete": complete, "told": told,
@@ -126,13 +112,13 @@ func TestInstallInfo(t *testing.T) {
 	})
 }
 
-func TestSummary(t *testing.T) { golden(t, "summary", ParseSummary, nil) }
+func TestSummary(t *testing.T) { testSamples(t, "summary", ParseSummary, nil) }
 
-func TestMapping(t *testing.T) { golden(t, "mapping", ParseMapping, nil) }
+func TestMapping(t *testing.T) { testSamples(t, "mapping", ParseMapping, nil) }
 
 func TestReadings(t *testing.T) {
 	parse := func(data []byte) ([]Reading, error) { return ParseReadings(data, 3) }
-	golden(t, "readings", parse, func(chips []Reading) map[string]any {
+	testSamples(t, "readings", parse, func(chips []Reading) map[string]any {
 		says := map[string]any{}
 		for key, names := range map[string][]string{
 			"temperature": {"NPU Temperature (C)", "Temperature(C)"}, "power": {"NPU Real-time Power(W)"}, "double bit": {"HBM Double Bit Error Count"},
@@ -152,18 +138,18 @@ func TestReadings(t *testing.T) {
 }
 
 func TestProcesses(t *testing.T) {
-	golden(t, "processes", func(data []byte) ([]Process, error) { return ParseProcesses(data, 3) }, nil)
+	testSamples(t, "processes", func(data []byte) ([]Process, error) { return ParseProcesses(data, 3) }, nil)
 }
 
-func TestTopology(t *testing.T) { golden(t, "topology", ParseTopology, nil) }
+func TestTopology(t *testing.T) { testSamples(t, "topology", ParseTopology, nil) }
 
-func TestHCCS(t *testing.T) { golden(t, "hccs", ParseHCCS, nil) }
+func TestHCCS(t *testing.T) { testSamples(t, "hccs", ParseHCCS, nil) }
 
 func TestPorts(t *testing.T) {
-	golden(t, "link", ParseLink, nil)
-	golden(t, "nethealth", ParseNetHealth, nil)
-	golden(t, "address", ParseAddress, nil)
-	golden(t, "port", ParsePort, nil)
+	testSamples(t, "link", ParseLink, nil)
+	testSamples(t, "nethealth", ParseNetHealth, nil)
+	testSamples(t, "address", ParseAddress, nil)
+	testSamples(t, "port", ParsePort, nil)
 }
 
 // What the tools of a fake host print is read as the tools' own words are.

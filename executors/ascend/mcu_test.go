@@ -2,10 +2,10 @@ package ascend
 
 import "testing"
 
-func TestMCUVersion(t *testing.T) { golden(t, "mcu", ParseMCUVersion, nil) }
+func TestMCUVersion(t *testing.T) { testSamples(t, "mcu", ParseMCUVersion, nil) }
 
 func TestMCUReply(t *testing.T) {
-	golden(t, "mcureply", func(out []byte) (MCUReply, error) { return ParseMCUReply(out), nil }, nil)
+	testSamples(t, "mcureply", func(out []byte) (MCUReply, error) { return ParseMCUReply(out), nil }, nil)
 }
 
 func FuzzMCUVersion(f *testing.F) {

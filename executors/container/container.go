@@ -16,6 +16,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,14 +37,21 @@ type Engine struct {
 	// Sockets are where the engine's socket may be, the first that is there counts;
 	// nil: the usual places of Docker and Podman.
 	Sockets []string
+	// StopTimeout is how long a container that is told to stop may take until the engine
+	// kills it, in whole seconds; 0: 25 s, and 20 s for the former container of a service.
+	StopTimeout time.Duration
 }
 
 // Common is the executor of COMMON: it runs a container to its end.
 type Common struct{ Engine Engine }
 
 const (
-	grace    = 30 * time.Second // between TERM and KILL
-	attempts = 4                // at a step that was cut
+	stopTimeout        = 25 * time.Second
+	serviceStopTimeout = 20 * time.Second
+	// stopMargin is how much longer the step may take that has the container stopped: to
+	// see its end and read the last of its output.
+	stopMargin = 5 * time.Second
+	attempts   = 4 // at a step that was cut
 )
 
 // Execute runs the container. It fails with CONTAINER_FAILED when it ends with
@@ -110,7 +118,7 @@ func (e Engine) step(ctx context.Context, host executors.Host, verb string, run 
 	var exit executors.Exit
 	for range attempts {
 		exit, err = host.Command(ctx, executors.Command{
-			Step: verb, Argv: append(slices.Clone(e.Program), verb), Input: input, Kill: executors.KillTree, Grace: grace,
+			Step: verb, Argv: append(slices.Clone(e.Program), verb), Input: input, Kill: executors.KillTree, Grace: cmp.Or(e.StopTimeout, stopTimeout) + stopMargin,
 		})
 		if !errors.Is(err, executors.ErrInterrupted) {
 			break
@@ -132,6 +140,7 @@ func (e Engine) order(ctx context.Context, host executors.Host, spec executors.S
 			return Run{}, executors.Fail(protocol.SpecInvalid, "%w. Nothing was started.", err)
 		}
 		run.Name, run.Sockets = "devserver-"+hex.EncodeToString(sum[:8]), e.Sockets
+		run.StopTimeout = int(e.StopTimeout / time.Second)
 		if err := run.mapNPUs(host.Files(), spec["npus"]); err != nil {
 			return Run{}, executors.Fail(protocol.SpecInvalid, "%w. Nothing was started.", err)
 		}

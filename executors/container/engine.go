@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 )
 
 // usualSockets are where Docker and Podman listen.
@@ -129,6 +130,12 @@ func (s state) started() bool {
 	return s.State.Status != "created" && s.State.Status != "configured" && s.State.Status != "initialized"
 }
 
+// ended reports whether it ran and does not run any more. One that is being stopped
+// runs, which Podman's word for Running does not say.
+func (s state) ended() bool {
+	return s.State.Status == "exited" || s.State.Status == "stopped" || s.State.Status == "dead"
+}
+
 func (e engine) inspect(ctx context.Context, name string) (s state, err error) {
 	return s, e.ask(ctx, http.MethodGet, "/containers/"+url.PathEscape(name)+"/json", nil, nil, &s)
 }
@@ -188,16 +195,42 @@ func (e engine) start(ctx context.Context, name string) error {
 	return e.ask(ctx, http.MethodPost, "/containers/"+url.PathEscape(name)+"/start", nil, nil, nil)
 }
 
-func (e engine) stop(ctx context.Context, name string, seconds int) error {
-	return e.ask(ctx, http.MethodPost, "/containers/"+url.PathEscape(name)+"/stop", url.Values{"t": {fmt.Sprint(seconds)}}, nil, nil)
-}
-
-func (e engine) remove(ctx context.Context, name string) error {
-	err := e.ask(ctx, http.MethodDelete, "/containers/"+url.PathEscape(name), url.Values{"force": {"true"}, "v": {"true"}}, nil, nil)
-	if answers(err, http.StatusNotFound) {
-		return nil
+// stop has the container end, and killed when that takes longer. One that ends by itself
+// meanwhile is stopped too: Podman 4.3.1 answers 500 then (oci_conmon_common.go).
+func (e engine) stop(ctx context.Context, name string, timeout time.Duration) error {
+	err := e.ask(ctx, http.MethodPost, "/containers/"+url.PathEscape(name)+"/stop", url.Values{"t": {fmt.Sprint(int(timeout / time.Second))}}, nil, nil)
+	if answers(err, http.StatusInternalServerError) {
+		if s, failed := e.inspect(ctx, name); failed == nil && s.ended() {
+			return nil
+		}
 	}
 	return err
+}
+
+// removals is how often the engine is asked to remove a container, with a pause between.
+const (
+	removals     = 10
+	removalPause = 500 * time.Millisecond
+)
+
+// remove returns when the container is not there. It is asked for again while the engine
+// refuses it for a reason that passes: the container ends in that moment (Podman 500), or
+// somebody else removes it (Docker 409).
+func (e engine) remove(ctx context.Context, name string) error {
+	for n := 1; ; n++ {
+		err := e.ask(ctx, http.MethodDelete, "/containers/"+url.PathEscape(name), url.Values{"force": {"true"}, "v": {"true"}}, nil, nil)
+		switch {
+		case err == nil, answers(err, http.StatusNotFound):
+			return nil
+		case n == removals || !answers(err, http.StatusInternalServerError) && !answers(err, http.StatusConflict):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(removalPause):
+		}
+	}
 }
 
 // wait returns the exit code when the container has ended.
@@ -207,7 +240,8 @@ func (e engine) wait(ctx context.Context, name string) (int, error) {
 	return end.StatusCode, err
 }
 
-// logs writes what the container printed; with follow, until it ends.
+// logs writes what the container printed; with follow, until the engine says that this
+// was all, which is to be taken with care (output.go).
 func (e engine) logs(ctx context.Context, name string, follow bool, tail string, to io.Writer) error {
 	query := url.Values{"stdout": {"true"}, "stderr": {"true"}, "follow": {fmt.Sprint(follow)}, "tail": {tail}}
 	answer, err := e.call(ctx, http.MethodGet, "/containers/"+url.PathEscape(name)+"/logs", query, nil)

@@ -68,47 +68,59 @@ func (e engine) run(ctx context.Context, run Run, out io.Writer) (int, error) {
 	}
 	// Told to stop, it stops the container and goes on to see its end. A start that
 	// was cut in the middle may have been obeyed, so it is not cut.
-	firm := context.WithoutCancel(ctx)
+	workCtx := context.WithoutCancel(ctx)
 	switch {
 	case s.started():
 		fmt.Fprintf(out, "[attached again to container %s, which is %s]\n", run.Name, s.State.Status)
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
 	default:
-		if err := e.start(firm, run.Name); err != nil {
+		if err := e.start(workCtx, run.Name); err != nil {
 			return 0, err
 		}
 	}
-	out = &together{to: out}
-	stopping, enough := context.WithCancel(firm)
-	defer enough()
+	out = &lockedWriter{to: out}
+	stopping, cancelStop := context.WithCancel(workCtx)
+	defer cancelStop()
+	following, endFollow := context.WithCancelCause(workCtx)
+	defer endFollow(nil)
 	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		if err := e.stop(stopping, run.Name, int(grace/time.Second)-5); err != nil && stopping.Err() == nil {
+		switch err := e.stop(stopping, run.Name, run.stopTimeout(stopTimeout)); {
+		case err == nil: // it has ended, and there is no time for a follow that has not
+			time.AfterFunc(followAfterStop, func() { endFollow(errEnded) })
+		case stopping.Err() == nil:
 			fmt.Fprintln(out, err)
 		}
 	})
-	if err := e.logs(firm, run.Name, true, "all", out); err != nil {
-		fmt.Fprintf(out, "[its output is not read any more: %v]\n", err)
+	seen := &printed{to: out}
+	if err := e.follow(following, run.Name, seen); err != nil {
+		fmt.Fprintf(out, "[its output is read on when it has ended: %v]\n", err)
 	}
-	code, err := e.wait(firm, run.Name)
+	code, err := e.wait(workCtx, run.Name)
 	if !unhook() {
 		if err == nil {
-			enough() // it has ended, whatever the engine says to the stop
+			cancelStop() // it has ended, whatever the engine says to the stop
 		}
 		<-stopped
 	}
-	return code, err
+	if err != nil {
+		return 0, err
+	}
+	if err := e.complete(ctx, run.Name, seen); err != nil {
+		fmt.Fprintf(out, "[its output may be missing here: %v]\n", err)
+	}
+	return code, nil
 }
 
-// together is a writer for several goroutines.
-type together struct {
+// lockedWriter is a writer for several goroutines.
+type lockedWriter struct {
 	mu sync.Mutex
 	to io.Writer
 }
 
-func (t *together) Write(p []byte) (int, error) {
+func (t *lockedWriter) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.to.Write(p)
@@ -170,7 +182,7 @@ func (r Run) labels() map[string]string {
 
 // digest tells services apart by what they run; the item that asks does not count.
 func (r Run) digest() string {
-	r.Name, r.Ready, r.Sockets = "", 0, nil
+	r.Name, r.Ready, r.StopTimeout, r.Sockets = "", 0, 0, nil
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return ""
@@ -197,23 +209,23 @@ func (e engine) deploy(ctx context.Context, run Run, out io.Writer) (int, error)
 	if _, err := e.made(ctx, run, name, out); err != nil {
 		return 0, err
 	}
-	firm := context.WithoutCancel(ctx) // what has begun is brought to a good end
+	workCtx := context.WithoutCancel(ctx) // what has begun is brought to a good end
 	for _, other := range others {
 		fmt.Fprintf(out, "stop %s\n", other)
-		if err := e.stop(firm, other, 20); err != nil {
+		if err := e.stop(workCtx, other, run.stopTimeout(serviceStopTimeout)); err != nil {
 			return 0, err
 		}
 	}
 	fmt.Fprintf(out, "start %s\n", name)
-	err = e.start(firm, name)
+	err = e.start(workCtx, name)
 	if err == nil {
 		err = e.staysUp(ctx, name, time.Duration(run.Ready)*time.Second)
 	}
 	if err != nil {
-		return e.giveUp(firm, name, others, err, out)
+		return e.giveUp(workCtx, name, others, err, out)
 	}
 	for _, other := range others {
-		if err := e.remove(firm, other); err != nil {
+		if err := e.remove(workCtx, other); err != nil {
 			return 0, err
 		}
 	}

@@ -20,11 +20,11 @@ import (
 	"time"
 
 	"devserver-agent/executors"
-	"devserver-agent/protocol"
 	"devserver-agent/test/hosttest"
+	"devserver-agent/test/support/parallel"
 )
 
-// TestMain is the test, or the program that the executors start.
+// TestMain is the test, the program that the executors start, or the keeper of Podman.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "container" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -32,25 +32,44 @@ func TestMain(m *testing.M) {
 		stop()
 		syscall.Exit(code)
 	}
+	if len(os.Args) == 3 && os.Args[1] == keeper {
+		if err := (engineOfTest{dir: os.Args[2]}).keep(os.Stdin); err != nil {
+			fmt.Fprintf(os.Stderr, "Podman of the test: %v\n", err)
+			syscall.Exit(1)
+		}
+		syscall.Exit(0)
+	}
+	parallel.Default("4")
 	code := m.Run()
-	if begun.dir != "" {
-		begun.end()
+	if err := begun.end(); err != nil && code == 0 {
+		code = 1
 	}
 	os.Exit(code)
 }
 
 // engineOfTest is a Podman of the test's own, with the image localhost/tiny:1: a
-// busybox made from a tar.
+// busybox made from a tar. A process of its own, the keeper, runs it and removes it when
+// the test has ended, were it by a panic.
 type engineOfTest struct {
-	dir     string
-	service *exec.Cmd
+	dir    string
+	keeper *exec.Cmd
+	hold   io.Closer // the keeper's input
 }
+
+const keeper = "keep-podman"
 
 func (p engineOfTest) socket() string { return filepath.Join(p.dir, "podman.sock") }
 
 // configuration keeps limits that a container on this machine may have, which is
-// perhaps one itself.
-const configuration = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n"
+// perhaps one itself; and what Podman would share with that of the machine.
+const configuration = `[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+lock_type = "file"
+tmp_dir = "%s/tmp"
+`
 
 func (p engineOfTest) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("podman", append([]string{
@@ -67,23 +86,21 @@ var podman = sync.OnceValues(func() (p engineOfTest, err error) {
 	if p.dir, err = os.MkdirTemp("", "podman-*"); err != nil {
 		return p, err
 	}
-	defer func() { begun = p }()
-	if err := os.WriteFile(filepath.Join(p.dir, "containers.conf"), []byte(configuration), 0o600); err != nil {
+	self, err := os.Executable()
+	if err != nil {
 		return p, err
 	}
-	if out, err := exec.Command("sh", "-c", fmt.Sprintf(`set -e; mkdir -p %[1]s/image/bin; cp "$(command -v busybox)" %[1]s/image/bin/
-		for tool in sh echo sleep cat env ls true; do ln -s busybox %[1]s/image/bin/$tool; done; tar -C %[1]s/image -cf %[1]s/image.tar .`, p.dir)).CombinedOutput(); err != nil {
-		return p, fmt.Errorf("make an image (scripts/test installs busybox): %w: %s", err, out)
+	p.keeper = exec.Command(self, keeper, p.dir)
+	p.keeper.Stderr = os.Stderr
+	p.keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt ends the test, not the keeper
+	if p.hold, err = p.keeper.StdinPipe(); err == nil {
+		err = p.keeper.Start()
 	}
-	if out, err := p.command("import", filepath.Join(p.dir, "image.tar"), "localhost/tiny:1").CombinedOutput(); err != nil {
-		return p, fmt.Errorf("import the image (scripts/test installs podman): %w: %s", err, out)
-	}
-	p.service = p.command("system", "service", "--time=0", "unix://"+p.socket())
-	p.service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := p.service.Start(); err != nil {
+	if err != nil {
 		return p, err
 	}
-	tick := time.NewTicker(50 * time.Millisecond)
+	begun = p
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		e, err := find([]string{p.socket()})
@@ -96,15 +113,73 @@ var podman = sync.OnceValues(func() (p engineOfTest, err error) {
 	}
 })
 
-func (p engineOfTest) end() {
-	out, err := p.command("rm", "--all", "--force", "--time", "0").CombinedOutput()
-	if p.service != nil && p.service.Process != nil {
-		err = errors.Join(err, syscall.Kill(-p.service.Process.Pid, syscall.SIGKILL))
-		_ = p.service.Wait() // it was killed
+// end returns when the keeper has removed it all.
+func (p engineOfTest) end() error {
+	if p.keeper == nil {
+		return nil
 	}
-	if err = errors.Join(err, os.RemoveAll(p.dir)); err != nil {
-		fmt.Fprintf(os.Stderr, "end podman: %v: %s\n", err, out)
+	return errors.Join(p.hold.Close(), p.keeper.Wait())
+}
+
+// keep runs Podman until its input ends.
+func (p engineOfTest) keep(until io.Reader) error {
+	err := p.prepare()
+	service := p.command("system", "service", "--time=0", "unix://"+p.socket())
+	if err == nil {
+		err = service.Start()
 	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "Podman of the test: %v\n", err)
+	}
+	_, _ = io.Copy(io.Discard, until)
+	if out, failed := p.command("rm", "--all", "--force", "--time", "0").CombinedOutput(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("remove the containers: %w: %s", failed, out))
+	}
+	if service.Process != nil {
+		err = errors.Join(err, service.Process.Kill())
+		_ = service.Wait() // it was killed
+	}
+	// Who cleans up after a container makes the folders anew.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		left := p.processes()
+		if len(left) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			err = errors.Join(err, fmt.Errorf("processes are left: %q", left))
+			break
+		}
+	}
+	return errors.Join(err, os.RemoveAll(p.dir))
+}
+
+// prepare makes the image.
+func (p engineOfTest) prepare() error {
+	if err := os.WriteFile(filepath.Join(p.dir, "containers.conf"), fmt.Appendf(nil, configuration, p.dir), 0o600); err != nil {
+		return err
+	}
+	if out, err := exec.Command("sh", "-c", fmt.Sprintf(`set -e; mkdir -p %[1]s/image/bin; cp "$(command -v busybox)" %[1]s/image/bin/
+		for tool in sh echo sleep cat env ls true seq; do ln -s busybox %[1]s/image/bin/$tool; done; tar -C %[1]s/image -cf %[1]s/image.tar .; rm -r %[1]s/image`, p.dir)).CombinedOutput(); err != nil {
+		return fmt.Errorf("make an image (scripts/test installs busybox): %w: %s", err, out)
+	}
+	if out, err := p.command("import", filepath.Join(p.dir, "image.tar"), "localhost/tiny:1").CombinedOutput(); err != nil {
+		return fmt.Errorf("import the image (scripts/test installs podman): %w: %s", err, out)
+	}
+	return os.Remove(filepath.Join(p.dir, "image.tar"))
+}
+
+// processes are the command lines that name the engine's folder, but for the own.
+func (p engineOfTest) processes() (found []string) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is well-formed
+	for _, name := range lines {
+		line, err := os.ReadFile(name)
+		if err == nil && bytes.Contains(line, []byte(p.dir)) && name != fmt.Sprintf("/proc/%d/cmdline", os.Getpid()) {
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
+		}
+	}
+	return found
 }
 
 // rig is a host whose engine is the test's Podman.
@@ -130,7 +205,7 @@ func newRig(t *testing.T) *rig {
 	program := filepath.Join(scratch, "agent")
 	self, err := os.Executable()
 	if err == nil {
-		err = copyFile(program, self)
+		err = os.Symlink(self, program)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -139,21 +214,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, host, Engine{Program: []string{program, "container"}, Sockets: []string{p.socket()}}, api, t.TempDir()}
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return &rig{t, host, Engine{Program: []string{program, "container"}, Sockets: []string{p.socket()}, StopTimeout: time.Second}, api, t.TempDir()}
 }
 
 func (r *rig) spec(command string, more ...string) executors.Spec {
@@ -210,61 +271,6 @@ func (r *rig) until(what string, holds func() bool) {
 	}
 }
 
-func TestAContainerRunsToItsEnd(t *testing.T) {
-	for name, c := range map[string]struct {
-		command string
-		more    []string
-		cut     bool
-		code    protocol.Code
-		says    string
-		output  string
-		starts  string // lines that the container left
-	}{
-		"well":                                 {command: "echo start >>/shared/starts; echo hello; echo trouble >&2", says: "The container of localhost/tiny:1 ended well", output: "hello\n", starts: "start\n"},
-		"badly":                                {command: "echo start >>/shared/starts; exit 3", code: protocol.ContainerFailed, says: "ended with exit code 3", starts: "start\n"},
-		"with settings":                        {command: "echo $COLOUR", more: []string{"env", "COLOUR=blue,X=1"}, says: "ended well", output: "blue\n"},
-		"cut at its end and not started again": {command: "echo start >>/shared/starts; exit 4", cut: true, code: protocol.ContainerFailed, says: "ended with exit code 4", output: "attached again", starts: "start\n"},
-		"without its image":                    {command: "true", more: []string{"image", "localhost:1/none:1"}, code: protocol.ContainerFailed, says: "did not run localhost:1/none:1", output: "fetch localhost:1/none:1"},
-		"with a wicked volume":                 {command: "true", more: []string{"volumes", "/etc/devserver-agent:/x"}, code: protocol.SpecInvalid, says: "it would open the host or the agent"},
-		"with NPUs that are not there":         {command: "true", more: []string{"npus", "0"}, code: "", says: "list /dev"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			if c.cut {
-				r.host.Cut("run")
-			}
-			e := Common{r.engine}
-			for range 2 { // the second is a replay
-				r.host.Replay()
-				result, err := e.Execute(t.Context(), r.host, r.spec(c.command, c.more...))
-				message := result.Message
-				var failure *executors.Failure
-				if errors.As(err, &failure) {
-					message = failure.Message
-				} else if err != nil {
-					message = err.Error()
-				}
-				if !strings.Contains(message, c.says) || c.code != "" && (failure == nil || failure.Code != c.code) {
-					t.Errorf("it ends with %q, %v, want [%s] ...%s...\n%s", message, err, c.code, c.says, r.host.Output())
-				}
-			}
-			if !strings.Contains(r.host.Output(), c.output) || r.shared("starts") != c.starts {
-				t.Errorf("it was started %q and printed\n%s", r.shared("starts"), r.host.Output())
-			}
-			scratch, err := r.host.Scratch()
-			if err != nil {
-				t.Fatal(err)
-			}
-			run, err := r.engine.order(t.Context(), r.host, executors.Spec{"image": "x"})
-			if err == nil {
-				if left := r.left(run.Name); len(left) > 0 {
-					t.Errorf("%s is left behind (scratch %s)", left, scratch)
-				}
-			}
-		})
-	}
-}
-
 // program starts the program as a step would.
 func (r *rig) program(verb string, run Run) (*exec.Cmd, *bytes.Buffer) {
 	r.Helper()
@@ -288,80 +294,4 @@ func (r *rig) order(spec executors.Spec) Run {
 		r.Fatal(err)
 	}
 	return run
-}
-
-// Whoever dies, the container goes on, and the next attempt sees its end.
-func TestAContainerOutlivesWhoStartedIt(t *testing.T) {
-	r := newRig(t)
-	run := r.order(r.spec("echo start >>/shared/starts; until [ -e /shared/gate ]; do sleep 0.1; done; echo over; exit 7"))
-	first, _ := r.program("run", run)
-	r.until("it runs", func() bool { return r.shared("starts") != "" })
-	if err := first.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = first.Wait() // it was killed
-	second, out := r.program("run", run)
-	if err := os.WriteFile(filepath.Join(r.dir, "gate"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	err := second.Wait()
-	if second.ProcessState.ExitCode() != 7 || !strings.Contains(out.String(), "over\n") || r.shared("starts") != "start\n" {
-		t.Errorf("it ended with %v, was started %q and printed %s", err, r.shared("starts"), out)
-	}
-	if third, out := r.program("remove", run); third.Wait() != nil || len(r.left(run.Name)) > 0 {
-		t.Errorf("it is left behind: %s", out)
-	}
-}
-
-func TestAProgramThatIsToldToStopStopsItsContainer(t *testing.T) {
-	r := newRig(t)
-	run := r.order(r.spec("trap 'echo asked; exit 9' TERM; echo start >>/shared/starts; while :; do sleep 0.1; done"))
-	cmd, out := r.program("run", run)
-	r.until("it runs", func() bool { return r.shared("starts") != "" })
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 9 || !strings.Contains(out.String(), "asked") {
-		t.Errorf("it ended with %v: %s", err, out)
-	}
-	if removal, out := r.program("remove", run); removal.Wait() != nil {
-		t.Errorf("it is left behind: %s", out)
-	}
-}
-
-func TestAServiceIsDeployedReplacedAndGivenBack(t *testing.T) {
-	r := newRig(t)
-	service := func(command string) executors.Spec {
-		return r.spec(command, "name", "infer", "ready_seconds", "1")
-	}
-	const stays = "echo %s >>/shared/starts; while :; do sleep 0.1; done"
-	for _, c := range []struct{ command, says, starts string }{
-		{fmt.Sprintf(stays, "one"), "Service infer runs localhost/tiny:1.", "one\n"},
-		{fmt.Sprintf(stays, "one"), "Service infer runs localhost/tiny:1 already.", "one\n"},
-		{fmt.Sprintf(stays, "two"), "Service infer runs localhost/tiny:1.", "one\ntwo\n"},
-		{"echo bad >>/shared/starts; exit 1", "did not stay up with localhost/tiny:1 and is as it was before", "one\ntwo\nbad\ntwo\n"},
-	} {
-		next := newRig(t) // another item
-		next.dir = r.dir
-		result, err := Deploy{next.engine}.Execute(t.Context(), next.host, service(c.command))
-		message := result.Message
-		if err != nil {
-			message = err.Error()
-		}
-		if !strings.Contains(message, c.says) {
-			t.Errorf("%s: it ends with %q, want ...%s...\n%s", c.command, message, c.says, next.host.Output())
-		}
-		r.until("it was started as it should be", func() bool {
-			got := r.shared("starts")
-			return got == c.starts || strings.ReplaceAll(got, "bad\n", "") == strings.ReplaceAll(c.starts, "bad\n", "") && strings.Contains(got, "bad")
-		})
-		if left := r.left("devserver-infer-"); len(left) != 1 {
-			t.Errorf("there are %v", left)
-		}
-	}
-	for name := range r.left("devserver-infer-") {
-		if err := r.api.remove(t.Context(), name); err != nil {
-			t.Error(err)
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"devserver-agent/executors"
 )
@@ -30,6 +32,8 @@ type Run struct {
 	Service string   `json:"service,omitempty"` // of SERVICE_DEPLOY
 	Ready   int      `json:"ready,omitempty"`   // seconds that a service has to stay up
 	Sockets []string `json:"sockets,omitempty"`
+
+	StopTimeout int `json:"stop_timeout,omitempty"` // Engine.StopTimeout in seconds
 }
 
 var volume = regexp.MustCompile(`^/[^:,]*:/[^:,]*(?::ro|:rw)?$`)
@@ -150,4 +154,9 @@ func (r *Run) mapNPUs(files fs.FS, wanted string) error {
 		}
 	}
 	return nil
+}
+
+// stopTimeout is how long a container may take to end, usually as long as it says.
+func (r Run) stopTimeout(usual time.Duration) time.Duration {
+	return cmp.Or(time.Duration(r.StopTimeout)*time.Second, usual)
 }

@@ -3,17 +3,21 @@ package container
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"devserver-agent/executors"
+	"devserver-agent/test/hosttest"
 )
 
 // npus is a host with three NPUs and a driver.
@@ -110,6 +114,32 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// The step that stops a container is given more time than the container.
+func TestHowLongAContainerMayTakeToEnd(t *testing.T) {
+	for timeout, want := range map[time.Duration]struct{ run, service, step time.Duration }{
+		0:               {25 * time.Second, 20 * time.Second, 30 * time.Second},
+		time.Second:     {time.Second, time.Second, 6 * time.Second},
+		2 * time.Minute: {2 * time.Minute, 2 * time.Minute, 125 * time.Second},
+	} {
+		root := t.TempDir()
+		tool := filepath.Join(root, "usr/bin/container-tool")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(tool), 0o700), os.WriteFile(tool, []byte("#!/bin/sh\n"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		e, host := Engine{Program: []string{"container-tool"}, StopTimeout: timeout}, hosttest.New(t, root)
+		run, err := e.order(t.Context(), host, executors.Spec{"image": "i"})
+		if err == nil {
+			_, err = e.step(t.Context(), host, "run", run)
+		}
+		if err != nil || run.stopTimeout(stopTimeout) != want.run || run.stopTimeout(serviceStopTimeout) != want.service || host.Started("run")[0].Grace != want.step {
+			t.Errorf("%v: %v, %v, %v, %v", timeout, run.stopTimeout(stopTimeout), run.stopTimeout(serviceStopTimeout), host.Started("run"), err)
+		}
+		if without := (Run{Image: "i", Network: "bridge", Command: run.Command}); run.digest() != without.digest() {
+			t.Errorf("%v: a service is replaced because of it", timeout)
+		}
+	}
+}
+
 func TestAnEngineThatIsNotThere(t *testing.T) {
 	var out bytes.Buffer
 	if code := Main(t.Context(), "run", strings.NewReader(`{"name":"n","image":"i","sockets":["/nonexistent"]}`), &out); code != exitEngine || !strings.Contains(out.String(), "no container engine") {
@@ -128,20 +158,25 @@ func FuzzDemultiplex(f *testing.F) {
 	})
 }
 
-// engineOf answers as a container engine does that has one container, n.
-func engineOf(t *testing.T, answers map[string]http.HandlerFunc) (socket string) {
-	t.Helper()
+// handler answers as a container engine does that has one container, n.
+func handler(answers map[string]http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	for what, answer := range answers {
 		method, name, _ := strings.Cut(what, " ")
-		mux.HandleFunc(method+" /v1.40/containers/n/"+name, answer)
+		mux.HandleFunc(strings.TrimSuffix(method+" /v1.40/containers/n/"+name, "/"), answer)
 	}
+	return mux
+}
+
+// engineOf is an engine with these answers behind a socket.
+func engineOf(t *testing.T, answers map[string]http.HandlerFunc) (socket string) {
+	t.Helper()
 	socket = filepath.Join(t.TempDir(), "engine.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: handler(answers)}
 	go func() { _ = server.Serve(listener) }() // it ends with Close
 	t.Cleanup(func() { server.Close() })
 	return socket

@@ -20,7 +20,7 @@ func BenchmarkSlowTools(b *testing.B) {
 	}
 	host := hosttest.New(b, fake.Root())
 	for b.Loop() {
-		report, err := diagnosis.Examine(b.Context(), host, fake.Root(), nil, nil)
+		report, err := diagnosis.Diagnosis{Root: fake.Root()}.Examine(b.Context(), host, nil, nil)
 		if err != nil || report.Grade == diagnosis.Fail {
 			b.Fatalf("%s, %v", report.Table(), err)
 		}

@@ -31,6 +31,9 @@ import (
 type Diagnosis struct {
 	Root string // folder that is the host's /, as host.root says; "" is /
 	Keep string // folder in which reports are kept; "": they are not
+	// BusyPause is how long hccn_tool is left alone that is busy with another call
+	// about the same chip, before it is asked again; 0: 200 ms.
+	BusyPause time.Duration
 }
 
 // patience bounds the light checks together. What has not been asked until then is
@@ -41,7 +44,7 @@ const patience = 90 * time.Second
 func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
 	level, names := Level(cmp.Or(spec["level"], string(Health))), strings.FieldsFunc(spec["checks"], func(r rune) bool { return r == ',' })
 	report, err := executors.Memo(ctx, host, "report", func(ctx context.Context) (Report, error) {
-		return Examine(ctx, host, d.Root, names, host.Progress)
+		return d.Examine(ctx, host, names, host.Progress)
 	})
 	if err != nil {
 		return executors.Result{}, err
@@ -69,13 +72,13 @@ func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec execut
 	return executors.Result{Message: report.Message()}, nil
 }
 
-// Examine runs the light checks of these names, or all when there are none, at the
-// host whose files are below root. It changes nothing. tell is told how far it is,
-// from the caller's goroutine; nil: nobody is. The error is the cause of ctx.
-func Examine(ctx context.Context, host Host, root string, names []string, tell func(percent int, what string)) (Report, error) {
+// Examine runs the light checks of these names, or all when there are none. It changes
+// nothing and keeps no report. tell is told how far it is, from the caller's goroutine;
+// nil: nobody is. The error is the cause of ctx.
+func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell func(percent int, what string)) (Report, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, patience, errNoTime)
 	defer cancel()
-	s := newSurvey(bounded, host, root)
+	s := newSurvey(bounded, host, d)
 	chosen := slices.DeleteFunc(slices.Clone(checks), func(c entry) bool {
 		return len(names) > 0 && !slices.Contains(names, c.name)
 	})

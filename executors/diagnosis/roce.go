@@ -40,7 +40,7 @@ func (roce) look(_ context.Context, s *survey) []Finding {
 	}
 	var all sync.WaitGroup
 	for _, p := range ports {
-		all.Go(func() { p.ask(s.ctx, s.node) })
+		all.Go(func() { p.ask(s) })
 	}
 	all.Wait()
 	var t tally
@@ -81,11 +81,11 @@ func (p *port) say(g Grade, do, format string, args ...any) {
 }
 
 // ask asks until the port does not answer.
-func (p *port) ask(ctx context.Context, node ascend.Node) {
+func (p *port) ask(s *survey) {
 	for _, question := range []func(context.Context, ascend.Node) error{
 		p.askLink, p.askHealth, p.askAddress, p.askLight, p.askTLS, p.askCounters, p.askHistory,
 	} {
-		err := patiently(ctx, func() error { return question(ctx, node) })
+		err := patiently(s.ctx, s.busy, func() error { return question(s.ctx, s.node) })
 		switch {
 		case err == nil:
 		case errors.Is(err, ascend.ErrUnsupported):
@@ -99,12 +99,12 @@ func (p *port) ask(ctx context.Context, node ascend.Node) {
 }
 
 const (
-	attempts = 5
-	pause    = 200 * time.Millisecond
+	attempts  = 5
+	busyPause = 200 * time.Millisecond
 )
 
 // patiently asks again while another program asks the same.
-func patiently(ctx context.Context, ask func() error) error {
+func patiently(ctx context.Context, pause time.Duration, ask func() error) error {
 	var err error
 	for range attempts {
 		if err = ask(); !errors.Is(err, ascend.ErrBusy) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"time"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -26,6 +27,7 @@ type survey struct {
 	host Host
 	node ascend.Node
 	root string
+	busy time.Duration // the pause before a busy hccn_tool is asked again
 
 	list     func() (ascend.CardList, error)
 	summary  func() (ascend.Summary, error)
@@ -43,9 +45,9 @@ type answer[T any] struct {
 	err   error
 }
 
-func newSurvey(ctx context.Context, host Host, root string) *survey {
+func newSurvey(ctx context.Context, host Host, d Diagnosis) *survey {
 	careful := &carefulHost{Host: host, free: make(chan struct{}, atOnce), hung: map[string]bool{}}
-	s := &survey{ctx: ctx, host: careful, node: ascend.NewNode(careful), root: cmp.Or(root, "/")}
+	s := &survey{ctx: ctx, host: careful, node: ascend.NewNode(careful), root: cmp.Or(d.Root, "/"), busy: cmp.Or(d.BusyPause, busyPause)}
 	s.list = sync.OnceValues(func() (ascend.CardList, error) { return s.node.Cards(ctx) })
 	s.summary = sync.OnceValues(func() (ascend.Summary, error) { return s.node.Summary(ctx) })
 	s.mapping = sync.OnceValues(func() ([]ascend.MappedChip, error) { return s.node.Mapping(ctx) })

@@ -62,6 +62,7 @@ func TestHooksAroundAnUpgrade(t *testing.T) {
 		body     map[string]string
 		faults   []fault
 		cut      string
+		hangs    string // the step of the one that sleeps
 		spec     executors.Spec
 		noReboot bool
 		ran      string
@@ -75,7 +76,7 @@ func TestHooksAroundAnUpgrade(t *testing.T) {
 		"only planned":           {spec: executors.Spec{"version": "24.1.0.3", "dry_run": "true"}},
 		"refused before":         {faults: []fault{{fakehost.CardAlarm, nil}}, code: protocol.HDKCardUnhealthy, says: "Not begun, nothing was changed"},
 		"one before fails":       {body: map[string]string{"stop": "exit 3"}, ran: all, code: protocol.HDKHookFailed, says: "Not begun, nothing was installed: stop failed with exit code 3."},
-		"one before hangs":       {body: map[string]string{"cordon": "sleep 60"}, ran: "cordon start uncordon", code: protocol.HDKHookFailed, says: "cordon did not end within 5s"},
+		"one before hangs":       {body: map[string]string{"cordon": "sleep 60"}, hangs: "before-1", ran: "cordon start uncordon", code: protocol.HDKHookFailed, says: "cordon did not end within 5s"},
 		"NPUs are still in use":  {faults: []fault{{fakehost.BusyProcess, nil}}, ran: all, code: protocol.HDKInUse, says: "NPUs are in use by process 40213"},
 		"it ends who uses NPUs":  {faults: []fault{{fakehost.BusyProcess, nil}}, body: map[string]string{"stop": "FREE"}, ran: all, started: 2, says: newA2},
 		"an installer fails":     {faults: []fault{{fakehost.InstallFailsAt, []string{"kind=driver"}}}, ran: all, started: 2, code: protocol.HDKInstallFailed, says: "The installer of driver 24.1.0.3 failed"},
@@ -112,6 +113,12 @@ func TestHooksAroundAnUpgrade(t *testing.T) {
 			}
 			if c.cut != "" {
 				r.host.Cut(c.cut)
+			}
+			if c.hangs != "" {
+				r.host.Hang(c.hangs, func() bool {
+					info, err := os.Stat(r.fake.Path("/hooks"))
+					return err == nil && info.Size() > 0 // it ran
+				})
 			}
 			code, message := verdictOf(r.run(context.Background()))
 			if code != c.code || !strings.Contains(message, c.says) {

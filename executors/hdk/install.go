@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"devserver-agent/executors"
@@ -94,7 +92,10 @@ func (r *run) leave(ctx context.Context, restart bool) (executors.Result, error)
 
 // step runs one installer to its end and judges it.
 func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (judgement, error) {
-	if err := r.awaitRoom(ctx, i, planShare+installShare*n/of); err != nil {
+	awaitRoom := func(when string) error {
+		return r.awaitRoom(ctx, when+prefix+string(i.Package.Kind), i, planShare+installShare*n/of)
+	}
+	if err := awaitRoom("room-"); err != nil {
 		return judgement{}, err
 	}
 	command, t, err := r.command(ctx, prefix, i, n, of)
@@ -104,6 +105,9 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 	exit, err := r.host.Command(ctx, command)
 	if errors.Is(err, executors.ErrInterrupted) {
 		if err := r.lookAgain(ctx, command.Step, i); err != nil {
+			return judgement{}, err
+		}
+		if err := awaitRoom("room-again-"); err != nil {
 			return judgement{}, err
 		}
 		*t = transcript{told: t.told}
@@ -139,16 +143,12 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 		return executors.Command{}, nil, executors.Fail(protocol.HDKPackageDamaged, "The package of %s is not as it was when the upgrade was planned: %w. Now: %s. Check the repository and the host's disk, then create the job again.",
 			i, err, r.now(ctx))
 	}
-	temp := filepath.Join(filepath.Dir(path), "tmp")
-	if err := os.MkdirAll(temp, 0o700); err != nil {
-		return executors.Command{}, nil, executors.Fail(protocol.ExecutorFailed, "The folder for temporary files cannot be made: %w.", err)
-	}
 	t := &transcript{told: func(percent int) {
 		done := (float64(n) + float64(percent)/100) / float64(of)
 		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
 	}}
 	r.host.Progress(planShare+installShare*n/of, "installing "+i.String())
-	env := []string{"TMPDIR=" + temp}
+	var env []string
 	if i.Package.Format() == repository.Deb {
 		env = append(env, "DEBIAN_FRONTEND=noninteractive")
 	}
@@ -156,36 +156,42 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 	if argv[0] == path {
 		digest = i.Package.SHA256
 	}
+	// Temp, because a makeself package unpacks into $TMPDIR/selfgzPID where the shell has no
+	// RANDOM (its header, makeself 2.4), and fails if that exists: after a power cut it may.
 	return executors.Command{
 		SHA256: digest,
 		Step:   prefix + string(i.Package.Kind), Argv: argv,
-		Env: env, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
+		Env: env, Temp: true, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
 	}, t, nil
 }
 
 // awaitRoom waits for room to unpack a package in: a disk that has become full since
-// the plan was made holds an upgrade up, as it does everything else. It decides
-// nothing, so nothing is recorded; after Patience the installer may say it itself.
-func (r *run) awaitRoom(ctx context.Context, i install, percent int) error {
-	need := unpacked * i.Package.Size
-	for began := time.Now(); time.Since(began) < r.Patience; {
-		room, known := r.room()
-		if !known || room >= need {
-			return nil
+// the plan was made holds an upgrade up, as it does everything else. After Patience the
+// installer may say it itself. A memo, so that a replay does not wait for space that the
+// installer itself is using.
+func (r *run) awaitRoom(ctx context.Context, memo string, i install, percent int) error {
+	_, err := executors.Memo(ctx, r.host, memo, func(ctx context.Context) (there bool, err error) {
+		need := unpacked * i.Package.Size
+		for began := time.Now(); time.Since(began) < r.Patience; {
+			room, known := r.room()
+			if !known || room >= need {
+				return true, nil
+			}
+			r.host.Progress(percent, fmt.Sprintf("waiting for room: %s needs %d MiB, the agent's state directory has %d", i, need/mib, room/mib))
+			if err := pause(ctx, r.Every); err != nil {
+				return false, err
+			}
 		}
-		r.host.Progress(percent, fmt.Sprintf("waiting for room: %s needs %d MiB, the agent's state directory has %d", i, need/mib, room/mib))
-		if err := pause(ctx, r.Every); err != nil {
-			return err
-		}
-	}
-	return nil
+		return false, nil
+	})
+	return err
 }
 
 // room is how many bytes are free where packages are unpacked.
 func (r *run) room() (free int64, known bool) {
 	dir, err := r.host.Scratch()
 	if err == nil {
-		free, err = freeAt(dir)
+		free, err = r.Free(dir)
 	}
 	return free, err == nil
 }

@@ -19,28 +19,6 @@ import (
 	"devserver-agent/test/fakehost"
 )
 
-// stock gives the rig a repository of its own, with more packages than the common
-// one has, or others.
-func (r *rig) stock(common bool, packages ...fakehost.Package) {
-	r.Helper()
-	dir := r.TempDir()
-	var err error
-	if common {
-		err = os.CopyFS(dir, os.DirFS(repo(r.T)))
-	}
-	if err == nil {
-		_, err = fakehost.BuildPackages(filepath.Join(dir, "more"), packages)
-	}
-	if err != nil {
-		r.Fatal(err)
-	}
-	index, _, err := repository.Scan(os.DirFS(dir))
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.withStock(dir, index)
-}
-
 // written lists the cards whose MCU was written to and that were made to run it.
 func (r *rig) written() (wrote, ran []string) {
 	r.Helper()

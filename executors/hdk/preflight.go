@@ -128,7 +128,7 @@ func (r *run) space(p plan) []finding {
 	need := unpacked*largest + 256*mib
 	var found []finding
 	if dir, err := r.host.Scratch(); err == nil {
-		if free, err := freeAt(dir); err == nil && free < need {
+		if free, err := r.Free(dir); err == nil && free < need {
 			found = append(found, blocking(protocol.HDKDiskSpace, "the agent's state directory has %d MiB free, %d MiB are needed", free/mib, need/mib))
 		}
 	}

@@ -3,23 +3,19 @@ package hdk_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"devserver-agent/executors"
 	"devserver-agent/executors/hdk"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/hosttest"
+	"devserver-agent/test/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // fault is one that is set on a fake host before it is queried.
 type fault struct {
@@ -105,6 +101,7 @@ func TestQueryOfAHost(t *testing.T) {
 				"Nothing was changed. Install the HDK; if it is installed, check host.root and tools.npu_smi in the agent's configuration."},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			options := fakehost.Options{Bare: c.bare}
 			model := c.model
 			if model == "" {
@@ -119,7 +116,7 @@ func TestQueryOfAHost(t *testing.T) {
 			host := hosttest.New(t, fake.Root())
 			for _, f := range c.faults {
 				if f.name == fakehost.SmiHang {
-					host.QueryTimeout = 200 * time.Millisecond
+					host.TimeoutOf = hosttest.Only("npu-smi", 100*time.Millisecond)
 				}
 			}
 			check(t, host, hdk.Query{}, c.want, c.code, c.failed)
@@ -224,6 +221,7 @@ esac`,
 			a2 + " | cards 1-3: driver not running: dcmi -8005"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			check(t, scripted(t, c.board), hdk.Query{}, c.want, "", false)
 		})
 	}
@@ -231,7 +229,12 @@ esac`,
 
 func TestQueryDoesNotAskAHangingToolAgain(t *testing.T) {
 	host := scripted(t, `[ $card = 1 ] && exec sleep 60; board 24.1.0.3 7.5.0.5.220`)
-	host.QueryTimeout = 300 * time.Millisecond
+	host.TimeoutOf = func(argv []string) time.Duration {
+		if strings.Join(argv, " ") == "npu-smi info -t board -i 1" {
+			return 100 * time.Millisecond
+		}
+		return 0
+	}
 	check(t, host, hdk.Query{}, a2+" | card 1: npu-smi did not answer in time | cards 2-3: not asked", protocol.ToolTimeout, false)
 }
 
@@ -321,6 +324,7 @@ func TestQueryReportsEveryCard(t *testing.T) {
 		"in-confusion": {{fakehost.SmiGarbage, nil}},
 	} {
 		t.Run(strings.ReplaceAll(name, "-", " "), func(t *testing.T) {
+			t.Parallel()
 			fake := fakehost.ForTest(t, fakehost.A2, fakehost.Options{Release: a2Release})
 			for _, f := range faults {
 				if err := fake.SetFault(f.name, f.args...); err != nil {
@@ -331,19 +335,7 @@ func TestQueryReportsEveryCard(t *testing.T) {
 			if _, err := (hdk.Query{}).Execute(context.Background(), host, nil); err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(file, []byte(host.Output()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), host.Output()); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", file, diff)
-			}
+			golden.Compare(t, filepath.Join("testdata", name+".golden"), host.Output())
 		})
 	}
 }

@@ -132,6 +132,59 @@ func TestTheOrderStandsAlthoughVersionInfoIsGone(t *testing.T) {
 	}
 }
 
+// What a pulled plug left of an installer's temporary files has names that the next boot
+// may give out again: they are by process id.
+func TestEveryInstallerHasAFolderForTemporaryFilesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fakehost.A2, fakehost.Options{})
+	r.spec = executors.Spec{"version": "24.1.0.3"}
+	r.host.Cut("install-firmware")
+	if _, err := r.run(context.Background()); err != nil {
+		t.Fatalf("%v\n%s", err, r.host.Output())
+	}
+	started := append(r.host.Started("install-firmware"), r.host.Started("install-driver")...)
+	if len(started) != 3 {
+		t.Fatalf("%d installers were started", len(started))
+	}
+	for _, command := range started {
+		if !command.Temp {
+			t.Errorf("%s has none", command.Step)
+		}
+	}
+}
+
+// An agent that is started while an installer runs, or after it ended, does not wait for
+// the room that the installer took.
+func TestRoomIsWaitedForBeforeAnInstallerAndOnNoReplay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fakehost.A2, fakehost.Options{})
+	r.spec = executors.Spec{"version": "24.1.0.3"}
+	full, waited := false, map[string]int{}
+	r.upgrade.Free = func(string) (int64, error) {
+		if full {
+			return 0, nil
+		}
+		return 1 << 40, nil
+	}
+	m := &mortal{Host: r.host, seen: map[string]bool{}}
+	m.OnProgress = func(p hosttest.Progress) {
+		kind, waits := strings.CutPrefix(p.What, "waiting for room: ")
+		switch {
+		case waits:
+			waited[strings.Fields(kind)[0]]++
+			full = false
+		case strings.HasPrefix(p.What, "installing firmware 7.5.0.5.220: "):
+			full = true
+		}
+	}
+	if _, err := m.toEnd(context.Background(), r); err != nil {
+		t.Fatalf("%v\n%s", err, r.host.Output())
+	}
+	if diff := cmp.Diff(map[string]int{"driver": 1}, waited); diff != "" {
+		t.Errorf("waited for room (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnInstallerThatIsCutTwiceIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fakehost.A2, fakehost.Options{})

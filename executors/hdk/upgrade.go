@@ -49,6 +49,8 @@ type Upgrade struct {
 	Rest time.Duration
 	// Settle is how long an MCU may take to run a new image; 0: 2 min.
 	Settle time.Duration
+	// Free is how many bytes are free on the disk of a folder; nil: as statfs(2) says.
+	Free func(dir string) (int64, error)
 	// Hooks are run around what is done.
 	Hooks Hooks
 }
@@ -129,6 +131,9 @@ func (u Upgrade) withDefaults() Upgrade {
 	orElse(&u.Limit, time.Hour)
 	orElse(&u.Rest, 10*time.Minute)
 	orElse(&u.Settle, 2*time.Minute)
+	if u.Free == nil {
+		u.Free = freeAt
+	}
 	if u.Arch == "" {
 		u.Arch = machine()
 	}

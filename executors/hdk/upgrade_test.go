@@ -3,16 +3,12 @@ package hdk_test
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"encoding/json"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/hdk"
@@ -21,62 +17,6 @@ import (
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/hosttest"
 )
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := packages(); err == nil {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
-
-// packages is a repository with releases of all models, made once.
-var packages = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "hdk-packages-*")
-	if err != nil {
-		return dir, err
-	}
-	for model, drivers := range map[fakehost.Model][]string{
-		fakehost.A2: {"24.1.0", "24.1.0.3", "25.5.2"}, fakehost.A3: {"24.1.rc3.9", "24.1.rc3.10"},
-		fakehost.P310: {"24.1.0.1", "24.1.1.1", "25.3.rc1"}, fakehost.B310: {"24.1.0"},
-	} {
-		profile, err := model.Profile()
-		if err != nil {
-			return dir, err
-		}
-		for _, r := range profile.Releases {
-			if !strings.Contains(" "+strings.Join(drivers, " ")+" ", " "+r.Driver+" ") {
-				continue
-			}
-			described, err := r.Packages(model)
-			if err != nil {
-				return dir, err
-			}
-			if _, err := fakehost.BuildPackages(filepath.Join(dir, string(model)+"-"+r.Driver), described); err != nil {
-				return dir, err
-			}
-		}
-	}
-	index, notes, err := repository.Scan(os.DirFS(dir))
-	if err != nil || len(notes) > 0 {
-		return dir, errors.Join(err, errors.New(strings.Join(notes, "\n")))
-	}
-	raw, err := json.Marshal(index)
-	if err != nil {
-		return dir, err
-	}
-	return dir, repository.WriteIndex(dir, raw)
-})
-
-// repo is the path of that repository.
-func repo(t *testing.T) string {
-	t.Helper()
-	dir, err := packages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
 
 // rig is a fake host, what the agent would give an executor on it, and the agent
 // itself: replays, restarts, verification.

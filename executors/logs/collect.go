@@ -38,7 +38,7 @@ type Collect struct {
 	Bucket   string // of the store, for the message
 	Store    Store  // where bundles go that no URL is given for; nil: nowhere
 
-	Patience time.Duration // with msnpureport; 0: 15 minutes
+	SendPause time.Duration // before a bundle is sent again, doubled with each try; 0: 2 s
 }
 
 const (
@@ -94,7 +94,7 @@ func (c Collect) report(ctx context.Context, host executors.Host, scratch string
 	}
 	for range 2 {
 		exit, err := host.Command(ctx, executors.Command{
-			Step: reportStep, Argv: []string{"msnpureport"}, Dir: dir, Timeout: cmp.Or(c.Patience, reportTimeout), Kill: executors.KillTree,
+			Step: reportStep, Argv: []string{"msnpureport"}, Dir: dir, Timeout: reportTimeout, Kill: executors.KillTree,
 		})
 		switch {
 		case errors.Is(err, executors.ErrInterrupted):
@@ -102,7 +102,7 @@ func (c Collect) report(ctx context.Context, host executors.Host, scratch string
 		case errors.Is(err, executors.ErrNotFound):
 			return "msnpureport is not installed", nil
 		case errors.Is(err, executors.ErrTimeout):
-			return fmt.Sprintf("msnpureport did not end within %v", cmp.Or(c.Patience, reportTimeout)), nil
+			return fmt.Sprintf("msnpureport did not end within %v", reportTimeout), nil
 		case err != nil:
 			return "", err
 		case exit.Code != 0:

@@ -23,6 +23,8 @@ import (
 	"devserver-agent/test/hosttest"
 )
 
+func TestMain(m *testing.M) { os.Exit(fakehost.Main(m)) }
+
 // bed is a fake host, and an HTTP server that keeps what is put to it.
 type bed struct {
 	*testing.T
@@ -37,7 +39,7 @@ type bed struct {
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	fake := fakehost.ForTest(t, fakehost.A2, fakehost.Options{})
-	b := &bed{T: t, fake: fake, host: hosttest.New(t, fake.Root()), collect: logs.Collect{Root: fake.Root(), StateDir: t.TempDir(), ServerID: "srv-1"}}
+	b := &bed{T: t, fake: fake, host: hosttest.New(t, fake.Root()), collect: logs.Collect{Root: fake.Root(), StateDir: t.TempDir(), ServerID: "srv-1", SendPause: time.Millisecond}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if r.Method != http.MethodPut || err != nil || r.ContentLength != int64(len(body)) {
@@ -169,22 +171,21 @@ func TestABundleIsBounded(t *testing.T) {
 
 func TestWhatBecomesOfABundle(t *testing.T) {
 	for name, c := range map[string]struct {
-		faults   map[fakehost.Fault][]string
-		answers  []int
-		cut      bool
-		patience time.Duration
-		spec     executors.Spec
-		code     protocol.Code
-		says     string
-		starts   int // of msnpureport
-		puts     int
+		faults  map[fakehost.Fault][]string
+		answers []int
+		cut     bool
+		spec    executors.Spec
+		code    protocol.Code
+		says    string
+		starts  int // of msnpureport
+		puts    int
 	}{
 		"sent":                     {says: "are at", starts: 1, puts: 1},
 		"refused":                  {answers: []int{403}, code: protocol.LogsNotSent, says: `it answers 403 Forbidden: "<Error>token=***`, starts: 1, puts: 1},
 		"sent at the second try":   {answers: []int{503}, says: "are at", starts: 1, puts: 2},
 		"a redirect":               {answers: []int{307}, code: protocol.LogsNotSent, says: "it answers 307", starts: 1, puts: 1},
 		"msnpureport was cut":      {cut: true, says: "are at", starts: 2, puts: 1},
-		"msnpureport hangs":        {faults: map[fakehost.Fault][]string{fakehost.ReportHangs: nil}, patience: 500 * time.Millisecond, says: "left out: 2", starts: 1, puts: 1},
+		"msnpureport hangs":        {faults: map[fakehost.Fault][]string{fakehost.ReportHangs: nil}, says: "left out: 2", starts: 1, puts: 1},
 		"nowhere to go":            {spec: executors.Spec{}, code: protocol.LogsNotSent, says: "Nothing was collected", starts: 0},
 		"the driver does not work": {faults: map[fakehost.Fault][]string{fakehost.DriverDown: nil}, says: "are at", starts: 1, puts: 1},
 	} {
@@ -200,7 +201,11 @@ func TestWhatBecomesOfABundle(t *testing.T) {
 			if c.cut {
 				b.host.Cut("msnpureport")
 			}
-			b.collect.Patience = c.patience
+			b.host.Hang("msnpureport", func() bool { // once it runs
+				_, hangs := c.faults[fakehost.ReportHangs]
+				journal, err := b.fake.Events()
+				return hangs && err == nil && len(journal.Of(fakehost.KindStart, "msnpureport")) > 0
+			})
 			spec := c.spec
 			if spec == nil {
 				spec = executors.Spec{"url": b.url}

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 
 const (
 	sendAttempts = 6
-	sendPause    = 2 * time.Second // doubled each time
+	sendPause    = 2 * time.Second
 )
 
 // send brings the bundle to its place and says which that is.
@@ -34,19 +35,19 @@ func (c Collect) send(ctx context.Context, host executors.Host, o order, scratch
 		if err != nil {
 			return "", errors.New("its url is none") // the error would have all of it
 		}
-		err = again(ctx, func() (retry bool, err error) { return put(ctx, target, file, made, told) })
+		err = c.again(ctx, func() (retry bool, err error) { return put(ctx, target, file, made, told) })
 		return "at " + printable(target), err
 	}
 	name := c.name(made)
-	err = again(ctx, func() (bool, error) {
+	err = c.again(ctx, func() (bool, error) {
 		return true, c.Store.Upload(ctx, name, file, made.Size, told)
 	})
 	return fmt.Sprintf("in object store %s as %s (devserverctl bundle get)", c.Bucket, name), err
 }
 
 // again tries until it works, is of no use, or was tried often enough.
-func again(ctx context.Context, try func() (retry bool, err error)) error {
-	pause := sendPause
+func (c Collect) again(ctx context.Context, try func() (retry bool, err error)) error {
+	pause := cmp.Or(c.SendPause, sendPause)
 	for attempt := 1; ; attempt++ {
 		retry, err := try()
 		if err == nil || !retry || attempt == sendAttempts {

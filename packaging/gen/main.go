@@ -2,11 +2,12 @@
 // manual pages, completions of the shells, the sample configuration, and the
 // licences of everything that is linked.
 //
-//	gen PROGRAM DIR VERSION DATE <modules
+//	gen PROGRAM DIR VERSION DATE <packages
 //
 // PROGRAM is devserver-agent, devserver-controlplane or devserverctl, DATE its
-// seconds since 1970. Standard input names the modules in the program, a line of
-// "PATH VERSION FOLDER" each. The same input gives the same bytes.
+// seconds since 1970. Standard input names the packages in the program, a line of
+// "MODULE VERSION ROOT FOLDER" each: the module's folder and the package's. The same
+// input gives the same bytes.
 package main
 
 import (
@@ -48,7 +49,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 4 {
-		return errors.New("usage: gen PROGRAM DIR VERSION DATE <modules")
+		return errors.New("usage: gen PROGRAM DIR VERSION DATE <packages")
 	}
 	name, dir, version := args[0], args[1], args[2]
 	p, known := programs()[name]

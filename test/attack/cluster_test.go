@@ -20,6 +20,7 @@ import (
 // find each other over TLS, know the same users, and go on without one of them; a
 // revocation told to one is known to all.
 func TestAClusterOfThreeIsOneFleet(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var o fleet.Options
 	for n := range 3 {

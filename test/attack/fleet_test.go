@@ -32,7 +32,7 @@ type site struct {
 func newSite(t testing.TB, o fleet.Options) *site {
 	t.Helper()
 	dir := t.TempDir()
-	b := fleet.Broker{Name: "nats-1", Host: "localhost"}
+	b := fleet.Broker{Name: "nats-1", Host: "127.0.0.1"}
 	o.Brokers, o.ConfigDir, o.StoreDir = []fleet.Broker{b}, filepath.Join(dir, "fleet", "brokers", b.Name), filepath.Join(dir, "store")
 	f, err := fleet.Init(filepath.Join(dir, "fleet"), o)
 	s := &site{TB: t, fleet: f}
@@ -68,7 +68,7 @@ func (s *site) serve() {
 	s.Helper()
 	opts, err := server.ProcessConfigFile(filepath.Join(s.fleet.ConfigDir(), "nats-server.conf"))
 	s.must(err)
-	opts.Port, opts.NoSigs, opts.NoLog = server.RANDOM_PORT, true, true
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
 	s.server, err = server.NewServer(opts)
 	s.must(err)
 	s.server.Start()
@@ -82,7 +82,7 @@ func (s *site) serve() {
 }
 
 func (s *site) url() string {
-	return "tls://localhost:" + s.server.ClientURL()[strings.LastIndex(s.server.ClientURL(), ":")+1:]
+	return "tls://127.0.0.1:" + s.server.ClientURL()[strings.LastIndex(s.server.ClientURL(), ":")+1:]
 }
 
 // client is an attacker's connection.

@@ -17,6 +17,7 @@ import (
 // TestAHostMayDoItsWork is the other side of what follows: with these credentials an
 // agent can do all that it has to.
 func TestAHostMayDoItsWork(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c := s.login(evil)
 	push, err := c.SubscribeSync(protocol.PushSubject(evil))
@@ -78,6 +79,7 @@ func forbidden() []string {
 
 // TestAHostWritesOnlyAsItself publishes where it must not.
 func TestAHostWritesOnlyAsItself(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c := s.login(evil)
 	before, box := s.contents(), s.mailbox()
@@ -96,6 +98,7 @@ func TestAHostWritesOnlyAsItself(t *testing.T) {
 
 // TestAHostHearsOnlyWhatIsForIt subscribes where it must not.
 func TestAHostHearsOnlyWhatIsForIt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c := s.login(evil)
 	for _, subject := range []string{
@@ -118,6 +121,7 @@ func TestAHostHearsOnlyWhatIsForIt(t *testing.T) {
 // reply to what it may: the broker answers replies itself and holds them against no
 // permission.
 func TestARepliesSubjectWritesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c := s.login(evil)
 	_, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), patience) // so that fetch and facts have something to say
@@ -161,6 +165,7 @@ func TestARepliesSubjectWritesNothing(t *testing.T) {
 
 // TestHeadersGiveNoPower uses what JetStream does for the sake of headers.
 func TestHeadersGiveNoPower(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c := s.login(evil)
 	honest := s.login(victim)
@@ -195,6 +200,7 @@ func TestHeadersGiveNoPower(t *testing.T) {
 
 // TestBoundsOfAConnection sends too much.
 func TestBoundsOfAConnection(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	t.Run("a message that is too large for the broker", func(t *testing.T) {
 		c := s.login(evil)

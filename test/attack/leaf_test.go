@@ -70,6 +70,7 @@ func (s *site) onItsHost(b fleet.Broker, o fleet.Options, dir string) *server.Se
 // TestALeafNodeCarriesWhatHostsMaySay, and nothing else, both ways; and a host that is
 // revoked is cut off there as well.
 func TestALeafNodeCarriesWhatHostsMaySay(t *testing.T) {
+	t.Parallel()
 	s, leaf := leafSite(t)
 	login := func(id string) (*client, error) {
 		return s.tryLoginAt(leaf, nats.UserCredentials(s.fleet.Path("agents", id+".creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(id)))

@@ -21,8 +21,9 @@ import (
 
 // TestWhoIsNotOfTheFleetStaysOut tries to log in.
 func TestWhoIsNotOfTheFleetStaysOut(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
-	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Brokers: []fleet.Broker{{Name: "b", Host: "localhost"}}})
+	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Brokers: []fleet.Broker{{Name: "b", Host: "127.0.0.1"}}})
 	s.must(err)
 	_, err = other.Enrol(evil, "", false)
 	s.must(err)
@@ -57,17 +58,33 @@ func TestWhoIsNotOfTheFleetStaysOut(t *testing.T) {
 
 // TestTheBrokerIsKnownByItsCertificate is about who stands between.
 func TestTheBrokerIsKnownByItsCertificate(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	credentials := nats.UserCredentials(s.fleet.Path("agents", victim+".creds"))
 	t.Run("an authority that is not the fleet's", func(t *testing.T) {
-		other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Brokers: []fleet.Broker{{Name: "b", Host: "localhost"}}})
+		other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Brokers: []fleet.Broker{{Name: "b", Host: "127.0.0.1"}}})
 		s.must(err)
 		if _, err := nats.Connect(s.url(), nats.RootCAs(other.CA()), credentials); err == nil || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("its name", func(t *testing.T) { // the others go by its address
+		dir, named := t.TempDir(), &site{TB: t}
+		var err error
+		named.fleet, err = fleet.Init(filepath.Join(dir, "named"), fleet.Options{
+			Brokers:   []fleet.Broker{{Name: "nats-1", Host: "broker.example"}},
+			ConfigDir: filepath.Join(dir, "named", "brokers", "nats-1"), StoreDir: filepath.Join(dir, "store"),
+		})
+		named.must(err)
+		named.serve()
+		there := astray{strings.TrimPrefix(named.url(), "tls://")}
+		conn, err := nats.Connect("tls://broker.example:4222", nats.RootCAs(named.fleet.CA()), nats.UserCredentials(named.fleet.ControlPlane()), nats.SetCustomDialer(there))
+		named.must(err)
+		conn.Close()
+	})
 	t.Run("another name", func(t *testing.T) {
-		if _, err := nats.Connect(strings.Replace(s.url(), "localhost", "127.0.0.1", 1), nats.RootCAs(s.fleet.CA()), credentials); err == nil || !strings.Contains(err.Error(), "certificate") {
+		there := astray{strings.TrimPrefix(s.url(), "tls://")}
+		if _, err := nats.Connect("tls://broker.example:4222", nats.RootCAs(s.fleet.CA()), credentials, nats.SetCustomDialer(there)); err == nil || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -86,8 +103,14 @@ func TestTheBrokerIsKnownByItsCertificate(t *testing.T) {
 	})
 }
 
+// astray leads every connection to one address, whatever name was asked for.
+type astray struct{ to string }
+
+func (a astray) Dial(network, _ string) (net.Conn, error) { return net.Dial(network, a.to) }
+
 // TestWithMutualTLSACertificateIsNeededToo connects without one.
 func TestWithMutualTLSACertificateIsNeededToo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{Mutual: true})
 	pair := func(f *fleet.Fleet) nats.Option {
 		return nats.ClientCert(f.Path("agents", evil+".pem"), f.Path("agents", evil+".key"))
@@ -96,7 +119,7 @@ func TestWithMutualTLSACertificateIsNeededToo(t *testing.T) {
 	if _, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), patience); err != nil {
 		t.Errorf("with its certificate: %v", err)
 	}
-	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Mutual: true, Brokers: []fleet.Broker{{Name: "b", Host: "localhost"}}})
+	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Mutual: true, Brokers: []fleet.Broker{{Name: "b", Host: "127.0.0.1"}}})
 	s.must(err)
 	_, err = other.Enrol(evil, "", false)
 	s.must(err)
@@ -112,6 +135,7 @@ func TestWithMutualTLSACertificateIsNeededToo(t *testing.T) {
 
 // TestARevokedHostIsCutOff revokes one that is connected.
 func TestARevokedHostIsCutOff(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c, honest := s.login(evil), s.login(victim)
 	text, err := os.ReadFile(s.fleet.Path("agents", evil+".creds"))
@@ -141,6 +165,7 @@ func TestARevokedHostIsCutOff(t *testing.T) {
 // TestWhoOwnsTheEnrolmentKeyMakesHostsAndNothingElse: the control plane's owner, or who
 // took that key from it, signs users as he likes. He can be any host, and nobody else.
 func TestWhoOwnsTheEnrolmentKeyMakesHostsAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	text, err := os.ReadFile(s.fleet.EnrolmentKey())
 	s.must(err)

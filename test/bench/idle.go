@@ -42,7 +42,7 @@ func idle(ctx context.Context, b bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	broker, err := brokertest.Start(filepath.Join(b.dir, "broker"), brokertest.TLS(certificate, caFile))
+	broker, err := brokertest.Start(filepath.Join(b.dir, "broker"), brokertest.SyncAlways, brokertest.TLS(certificate, caFile))
 	if err != nil {
 		return nil, err
 	}

@@ -32,12 +32,12 @@ func security(ctx context.Context, b bench) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := brokertest.Start(filepath.Join(b.dir, "plain"))
+	plain, err := brokertest.Start(filepath.Join(b.dir, "plain"), brokertest.SyncAlways)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Stop()
-	secret, err := brokertest.Start(filepath.Join(b.dir, "tls"), brokertest.TLS(certificate, caFile))
+	secret, err := brokertest.Start(filepath.Join(b.dir, "tls"), brokertest.SyncAlways, brokertest.TLS(certificate, caFile))
 	if err != nil {
 		return nil, err
 	}

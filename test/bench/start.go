@@ -84,7 +84,7 @@ func (b bench) stage() (broker *brokertest.Broker, m *mailer, bootID string, err
 	if err := os.WriteFile(bootID, []byte("bench-boot\n"), 0o600); err != nil {
 		return nil, nil, "", err
 	}
-	if broker, err = brokertest.Start(filepath.Join(b.dir, "broker")); err != nil {
+	if broker, err = brokertest.Start(filepath.Join(b.dir, "broker"), brokertest.SyncAlways); err != nil {
 		return nil, nil, "", err
 	}
 	if m, err = newMailer(broker.ClientURL()); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -16,17 +17,34 @@ import (
 
 const startTimeout = 30 * time.Second
 
+// maxStore is as much as all streams together may reserve. It takes no room on the
+// disk. Without it the server allows three quarters of the disk that is free, which
+// on a small one is less than the streams of the contract reserve.
+const maxStore = 1 << 40
+
 // Broker is a running server. Its ClientURL is where agents connect.
 type Broker struct{ *server.Server }
 
-// Start starts a server whose store is dir; starting it again on the same dir
-// is a restart. configure changes the server's options before: a fixed port, a
-// larger max_payload, TLS.
-func Start(dir string, configure ...func(*server.Options)) (*Broker, error) {
-	opts := &server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir, SyncAlways: true,
-		JetStreamMaxStore: 1 << 40, NoSigs: true, NoLog: true,
+// Options are those of a server for one test whose store is dir: on a free port of
+// 127.0.0.1, with JetStream, silent. It leaves it to the kernel when a write comes to
+// the disk, as in most tests nothing dies but processes; see SyncAlways.
+func Options(dir string) *server.Options {
+	return &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir,
+		JetStreamMaxStore: maxStore, NoSigs: true, NoLog: true,
 	}
+}
+
+// SyncAlways is a change of options that has the server sync every write before it
+// acknowledges it, as the product's own does. It is for tests of what is left after a
+// broker was killed or lost its power, and for measurements.
+func SyncAlways(o *server.Options) { o.SyncAlways = true }
+
+// Start starts a server whose store is dir; starting it again on the same dir
+// is a restart. configure changes Options before: a fixed port, a larger
+// max_payload, SyncAlways, TLS.
+func Start(dir string, configure ...func(*server.Options)) (*Broker, error) {
+	opts := Options(dir)
 	for _, change := range configure {
 		change(opts)
 	}
@@ -79,4 +97,18 @@ func TLS(certificate tls.Certificate, caFile string) func(*server.Options) {
 		o.TLS, o.TLSCaCert = true, caFile
 		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	}
+}
+
+// Embedded is a broker as the control plane embeds it, with its streams, for one test.
+func Embedded(t testing.TB) *broker.Broker {
+	t.Helper()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", SyncInterval: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if _, err := b.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -150,20 +150,41 @@ func (c *Container) boot() (*exec.Cmd, error) {
 
 // leader is the container's PID 1 as the machine sees it; 0 if there is none.
 func (c *Container) leader() int {
+	pid, _ := c.leaderOfBoot()
+	return pid
+}
+
+// Up reports whether it has a PID 1 just now: it has none between two boots.
+func (c *Container) Up() bool { return c.leader() != 0 }
+
+// leaderOfBoot is the leader with the number of its boot.
+func (c *Container) leaderOfBoot() (pid, boot int) {
 	c.mu.Lock()
-	runner := c.runner
+	runner, boot := c.runner, c.boots
 	c.mu.Unlock()
 	if runner == nil {
-		return 0
+		return 0, boot
 	}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", runner.Process.Pid)) // it may have ended
 	for _, field := range strings.Fields(string(children)) {
-		pid, err := strconv.Atoi(field)
-		if err == nil {
-			return pid
+		if pid, err := strconv.Atoi(field); err == nil && isInit(pid) {
+			return pid, boot
 		}
 	}
-	return 0
+	return 0, boot
+}
+
+// isInit reports whether a process is PID 1 of a namespace of its own. While it boots,
+// systemd-nspawn has another child first, which starts that one and ends.
+func isInit(pid int) bool {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // it may have ended
+	for line := range strings.Lines(string(status)) {
+		if ids, is := strings.CutPrefix(line, "NSpid:"); is { // as each namespace has it, the innermost last
+			in := strings.Fields(ids)
+			return len(in) > 1 && in[len(in)-1] == "1"
+		}
+	}
+	return false
 }
 
 // Command is a program in the container. Its environment is a root shell's.
@@ -216,15 +237,32 @@ func (c *Container) AwaitBoot(n int) {
 	}
 }
 
-// PowerCut kills everything in the container, which boots again.
+// PowerCut kills everything in the container, which boots again. One that is between two
+// boots just now loses its power in the next.
 func (c *Container) PowerCut() {
 	c.t.Helper()
-	c.mu.Lock()
-	c.cut = true
-	c.mu.Unlock()
-	n := c.Boots()
-	c.must(syscall.Kill(c.leader(), syscall.SIGKILL))
-	c.AwaitBoot(n + 1)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		// To kill 0 would be to kill this process and its group (kill(2)).
+		if pid, boot := c.leaderOfBoot(); pid != 0 {
+			c.mu.Lock()
+			c.cut = true
+			c.mu.Unlock()
+			if err := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+				c.must(err)
+				c.AwaitBoot(boot + 1)
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-c.done:
+			c.t.Fatalf("%s is gone", c.name)
+		case <-deadline:
+			c.t.Fatalf("%s does not boot", c.name)
+		}
+	}
 }
 
 // Log is the journal of this and all former boots.

@@ -5,6 +5,7 @@ package container_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"devserver-agent/test/container"
 )
@@ -28,6 +29,26 @@ func TestAContainerBootsRestartsAndLosesItsPower(t *testing.T) {
 	}
 	if got := c.MustRun("cat", "/root/kept"); got != "kept" {
 		t.Errorf("its files say %q", got)
+	}
+}
+
+func TestThePowerIsCutBetweenTwoBoots(t *testing.T) {
+	t.Parallel()
+	c := container.Start(t, container.Debian, nil)
+	for n := range 5 {
+		before := c.Boots()
+		if _, err := c.Run("systemctl", "reboot", "--force", "--force"); err != nil {
+			t.Log(err) // its connection goes down first
+		}
+		for deadline := time.Now().Add(time.Minute); c.Up() && c.Boots() == before; {
+			if time.Now().After(deadline) {
+				t.Fatal("it does not go down")
+			}
+		}
+		c.PowerCut()
+		if got := c.Boots(); got < 2*n+2 {
+			t.Errorf("after %d restarts and power cuts it had %d boots", n+1, got)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"devserver-agent/agent/audit"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/programs"
 	"devserver-agent/test/trial"
 )
 
@@ -381,7 +382,7 @@ const (
 func TestAFloodOfBadMessages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.binary = program(t, trialBinary) // without race detector: its memory counts
+	r.binary = programs.TestAgent.Path(t) // without race detector: its memory counts
 	r.start()
 	r.give("before", "before:ok")
 	r.ends("before", protocol.Success, "")

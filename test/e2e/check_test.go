@@ -66,11 +66,12 @@ func checkSame(said []protocol.Status) (wrong []error) {
 		bySeq[s.Seq] = s
 	}
 	for installation, bySeq := range speakers {
+		task := said[0].TaskID
 		for n := 1; n <= len(bySeq); n++ {
 			s, there := bySeq[n]
 			switch {
 			case !there:
-				wrong = append(wrong, fmt.Errorf("installation %s said %d statuses, and none has the number %d", installation, len(bySeq), n))
+				wrong = append(wrong, fmt.Errorf("%s: installation %s said %d statuses, and none has the number %d", task, installation, len(bySeq), n))
 			case s.Status.Terminal() && n < len(bySeq):
 				wrong = append(wrong, fmt.Errorf("%s: the verdict %s is status %d of %d", s.TaskID, s.Status, n, len(bySeq)))
 			}

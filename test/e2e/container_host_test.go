@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,7 +79,7 @@ var packages = map[string]func() (string, error){
 
 func packaged(version, arch string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
-		dir := filepath.Join(binaries, "packages-"+version+"-"+arch)
+		dir := filepath.Join(shared, "packages-"+version+"-"+arch)
 		cmd := exec.Command("../../scripts/package", arch)
 		cmd.Env = append(os.Environ(), "VERSION="+version, "DIST="+dir)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -102,7 +101,7 @@ var (
 func (h *unitHost) fetch(format packageFormat, name, version string) string {
 	h.t.Helper()
 	file := fmt.Sprintf(format.name, name, version, format.arch)
-	install(h.t, h.Path(filepath.Join("/srv", file)), filepath.Join(program(h.t, packages[version]), file))
+	install(h.t, h.Path(filepath.Join("/srv", file)), filepath.Join(made(h.t, packages[version]), file))
 	return filepath.Join("/srv", file)
 }
 
@@ -140,7 +139,7 @@ func (f *fleet) addHost(server string, g goal, pace time.Duration, image contain
 func (f *fleet) outfit(c computer, server string, g goal, pace time.Duration, wake, dropIn string) *unitHost {
 	f.t.Helper()
 	install(f.t, c.Path("/srv/fakehost"), fakehost.Binary(f.t))
-	f.must(os.CopyFS(c.Path("/srv/hdk"), os.DirFS(program(f.t, hdkRepository))))
+	f.must(os.CopyFS(c.Path("/srv/hdk"), os.DirFS(made(f.t, hdkRepository))))
 	c.MustRun("/srv/fakehost", "create", "--dir", fakeDir, "--model", string(g.model), "--server-id", server,
 		"--driver", g.from.Driver, "--firmware", g.from.Firmware, "--pace", pace.String())
 	fake, err := fakehost.Open(c.Path(fakeDir))
@@ -187,21 +186,16 @@ func (h *unitHost) get(path string) ([]byte, error) {
 	return os.ReadFile(h.Path("/srv/got"))
 }
 
+// install copies a file with its mode. Another process does, for what this one has open to
+// write, a child that another test forks just then has open too, and nobody can execute it
+// (go.dev/issue/22315).
 func install(t testing.TB, to, from string) {
 	t.Helper()
-	raw, err := os.ReadFile(from)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o755)
-	}
-	var info fs.FileInfo
-	if err == nil {
-		info, err = os.Stat(from)
-	}
-	if err == nil {
-		err = os.WriteFile(to, raw, info.Mode().Perm())
-	}
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "--preserve=mode", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s to %s: %v\n%s", from, to, err, out)
 	}
 }
 
@@ -248,6 +242,11 @@ func (h *unitHost) judge(id string, byOthers int) {
 	h.must(err)
 	task, toll := j.Tasks[0], row{cuts: byOthers}
 	if file, err := h.get(filepath.Join("/var/lib/devserver-agent/tasks", task.ID, "output/0")); err == nil {
+		defer func() {
+			if h.t.Failed() {
+				h.t.Logf("its output:\n%s", file)
+			}
+		}()
 		err := soon(patience, func() error {
 			arrived, err := f.ctl("task", "logs", id, task.ID)
 			if err == nil && !bytes.Equal(arrived, file) {

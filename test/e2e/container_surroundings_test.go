@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"devserver-agent/test/container"
+	"devserver-agent/test/support/programs"
 )
 
 // try runs the trial executor's steps on the host, as an operator would by hand.
@@ -25,7 +26,7 @@ func (h *unitHost) gives(lines string) {
 	config, err := h.get(fakeConfig)
 	h.must(err)
 	h.put(fakeConfig, string(config)+lines)
-	install(h.t, h.Path("/srv/trial"), program(h.t, trialBinary))
+	install(h.t, h.Path("/srv/trial"), programs.TestAgent.Path(h.t))
 	h.MustRun("install", "/srv/trial", "/usr/bin/.new")
 	h.MustRun("mv", "/usr/bin/.new", "/usr/bin/devserver-agent")
 	h.MustRun("systemctl", "restart", agentUnit)

@@ -24,7 +24,7 @@ const cutCount = 8
 // PID 1 is killed, and everything with it, at random moments of an upgrade.
 func TestContainerPowerCuts(t *testing.T) {
 	t.Parallel()
-	first, n := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())%1e9), fromEnv(t, "E2E_CUTS", cutCount)
+	first, n := seeds(t, "E2E_CUTS", cutCount)
 	t.Logf("%d upgrades, E2E_SEED=%d", n, first)
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprintf("E2E_SEED=%d", seed), func(t *testing.T) {

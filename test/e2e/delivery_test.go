@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/programs"
 )
 
 func TestDeliveryOfTheSameTask(t *testing.T) {
@@ -139,7 +140,7 @@ func TestDeliveryOfTenThousandEntries(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, roomy)
-			r.binary = program(t, trialBinary) // without race detector: its memory counts
+			r.binary = programs.TestAgent.Path(t) // without race detector: its memory counts
 			r.start()
 			var entries []protocol.Envelope
 			for n := range 10_000 {

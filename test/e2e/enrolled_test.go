@@ -17,6 +17,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // enrolledFleet starts a control plane whose broker asks everybody who he is.
@@ -30,8 +31,8 @@ func enrolledFleet(t testing.TB, more ...string) (f *fleet, dir string) {
 	if len(more) > 0 {
 		more = append(more, filepath.Join(dir, "enrolment.key"))
 	}
-	f.plane = f.daemon("controlplane", controlPlane, append(more, "--listen", f.api, "--nats-config", filepath.Join(broker, "nats-server.conf"),
-		"--nats-credentials-file", filepath.Join(dir, "controlplane.creds"), "--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")...)
+	f.plane = f.daemon("controlplane", programs.ControlPlane, append(more, "--listen", f.api, "--nats-config", filepath.Join(broker, "nats-server.conf"),
+		"--nats-credentials-file", filepath.Join(dir, "controlplane.creds"), "--data-dir", f.data(), "--watch-every", "1s", "--log-format", "console")...)
 	f.startPlane()
 	return f, dir
 }
@@ -274,17 +275,17 @@ func TestSystemTheAPIForOthers(t *testing.T) {
 	f.mustCtl("fleet", "init", made, "--broker", "api="+host)
 	users, tokens := filepath.Join(f.dir, "users.yaml"), map[string]string{}
 	for _, role := range []string{"reader", "operator"} {
-		out, err := exec.Command(program(t, controlPlane), "user", "add", role, "--users", users, "--role", role).Output()
+		out, err := exec.Command(programs.ControlPlane.Path(t), "user", "add", role, "--users", users, "--role", role).Output()
 		f.must(err)
 		tokens[role] = filepath.Join(f.dir, role+".token")
 		f.must(os.WriteFile(tokens[role], out, 0o600))
 	}
 	certificate := filepath.Join(made, "brokers", "api")
-	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats, "--data-dir", f.data(), "--log-format", "console",
+	f.plane = f.daemon("controlplane", programs.ControlPlane, "--listen", f.api, "--nats-listen", f.nats, "--data-dir", f.data(), "--log-format", "console",
 		"--users", users, "--tls-cert", filepath.Join(certificate, "server.pem"), "--tls-key", filepath.Join(certificate, "server.key"))
 	f.plane.start()
 	as := func(token string, args ...string) (string, error) {
-		out, err := exec.Command(program(t, ctlBinary), append(args, "--api", "https://"+f.api, "--ca-file", filepath.Join(made, "ca.pem"), "--token-file", token)...).CombinedOutput()
+		out, err := exec.Command(programs.Ctl.Path(t), append(args, "--api", "https://"+f.api, "--ca-file", filepath.Join(made, "ca.pem"), "--token-file", token)...).CombinedOutput()
 		return string(out), err
 	}
 	create := []string{"job", "create", "--name", "q", "--item", "HDK_QUERY", "--server", "srv-1", "--json"}
@@ -303,7 +304,7 @@ func TestSystemTheAPIForOthers(t *testing.T) {
 	if out, err := as(users, "server", "list"); err == nil || !strings.Contains(out, "no token") {
 		t.Errorf("a file that is no token: %v, %s", err, out)
 	}
-	removed, err := exec.Command(program(t, controlPlane), "user", "remove", "reader", "--users", users).CombinedOutput()
+	removed, err := exec.Command(programs.ControlPlane.Path(t), "user", "remove", "reader", "--users", users).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, removed)
 	}

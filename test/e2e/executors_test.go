@@ -16,6 +16,7 @@ import (
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // order creates a job of one item for servers and returns its id.
@@ -133,8 +134,8 @@ func TestSystemATemplateOfTheSites(t *testing.T) {
 	dir := filepath.Join(f.dir, "templates")
 	f.must(os.Mkdir(dir, 0o700))
 	f.must(os.WriteFile(filepath.Join(dir, "probe.yaml"), []byte("type: SITE_PROBE\nswr_path: localhost/probe:1\ncmd: probe ${depth}\ntimeout: 60\nparams: [{name: depth, regex: '[0-9]+'}]\n"), 0o600))
-	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats,
-		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console", "--templates-dir", dir)
+	f.plane = f.daemon("controlplane", programs.ControlPlane, "--listen", f.api, "--nats-listen", f.nats,
+		"--data-dir", f.data(), "--watch-every", "1s", "--log-format", "console", "--templates-dir", dir)
 	f.startPlane()
 	h := f.add("host-1", fakehost.A2, fakehost.Options{}, "containers: {socket: /nonexistent/engine.sock}")
 	h.start()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // fleet is a control plane process and fake Ascend hosts with an agent each. It
@@ -45,8 +47,8 @@ type npuHost struct {
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := fleetOf(t)
-	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats,
-		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	f.plane = f.daemon("controlplane", programs.ControlPlane, "--listen", f.api, "--nats-listen", f.nats,
+		"--data-dir", f.data(), "--watch-every", "1s", "--log-format", "console")
 	f.startPlane()
 	return f
 }
@@ -55,10 +57,10 @@ func newFleet(t testing.TB) *fleet {
 func newApartFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := fleetOf(t)
-	f.broker = f.daemon("broker", brokerBinary, "--dir", filepath.Join(f.dir, "store"), "--listen", f.nats)
+	f.broker = f.daemon("broker", programs.Broker, "--dir", filepath.Join(f.dir, "store"), "--listen", f.nats)
 	f.startBroker()
-	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats", "nats://"+f.nats,
-		"--data-dir", f.data(), "--watch-every", "200ms", "--log-format", "console")
+	f.plane = f.daemon("controlplane", programs.ControlPlane, "--listen", f.api, "--nats", "nats://"+f.nats,
+		"--data-dir", f.data(), "--watch-every", "1s", "--log-format", "console")
 	f.startPlane()
 	return f
 }
@@ -77,9 +79,9 @@ func fleetOf(t testing.TB) *fleet {
 	return &fleet{t: t, dir: dir, api: freeAddress(t), nats: freeAddress(t), hosts: map[string]*npuHost{}}
 }
 
-func (f *fleet) daemon(name string, binary func() (string, error), args ...string) *daemon {
+func (f *fleet) daemon(name string, binary *programs.Program, args ...string) *daemon {
 	f.t.Helper()
-	return newDaemon(f.t, filepath.Join(f.dir, name+".log"), append([]string{program(f.t, binary)}, args...)...)
+	return newDaemon(f.t, filepath.Join(f.dir, name+".log"), append([]string{binary.Path(f.t)}, args...)...)
 }
 
 var addresses atomic.Uint32
@@ -141,7 +143,7 @@ func (f *fleet) killPlane() { f.plane.kill() }
 
 // ctl runs devserverctl and returns what it printed on standard output.
 func (f *fleet) ctl(args ...string) ([]byte, error) {
-	cmd := exec.Command(program(f.t, ctlBinary), append(args, "--api", "http://"+f.api)...)
+	cmd := exec.Command(programs.Ctl.Path(f.t), append(args, "--api", "http://"+f.api)...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
@@ -294,8 +296,44 @@ func (f *fleet) finished(id string, want map[string]string) job {
 }
 
 // said reads the whole stream of statuses and checks what must hold of each
-// task in it, even if the broker forgot meanwhile.
+// task in it.
 func (f *fleet) said(check func([]protocol.Status) []error) {
+	f.t.Helper()
+	byTask := f.statuses()
+	if len(byTask) == 0 {
+		f.t.Error("no statuses are in the stream")
+	}
+	for _, said := range byTask {
+		for _, err := range check(said) {
+			f.t.Error(err)
+		}
+	}
+}
+
+// saidAgain waits until the hosts have said everything of some jobs again to a broker
+// that forgot. They take their time, and a job is FINISHED before that.
+func (f *fleet) saidAgain(jobs ...string) {
+	f.t.Helper()
+	until(f.t, "everything has been said again", func() error {
+		byTask := f.statuses()
+		var wrong []error
+		for _, id := range jobs {
+			j, err := f.job(id)
+			wrong = append(wrong, err)
+			for _, task := range j.Tasks {
+				said := byTask[task.ID]
+				if !slices.ContainsFunc(said, func(s protocol.Status) bool { return s.InstallationID != "" && s.Status.Terminal() }) {
+					wrong = append(wrong, fmt.Errorf("%s: its host has not said again how it ended", task.ID))
+				}
+				wrong = append(wrong, checkSame(said)...)
+			}
+		}
+		return errors.Join(wrong...)
+	})
+}
+
+// statuses are those in the broker's stream, by task.
+func (f *fleet) statuses() map[string][]protocol.Status {
 	f.t.Helper()
 	conn, js, err := f.admin()
 	f.must(err)
@@ -305,14 +343,7 @@ func (f *fleet) said(check func([]protocol.Status) []error) {
 	for _, s := range h.statuses() {
 		byTask[s.TaskID] = append(byTask[s.TaskID], s)
 	}
-	if len(byTask) == 0 {
-		f.t.Error("no statuses are in the stream")
-	}
-	for _, said := range byTask {
-		for _, err := range check(said) {
-			f.t.Error(err)
-		}
-	}
+	return byTask
 }
 
 // ended waits for the end of a job.
@@ -347,7 +378,7 @@ func (f *fleet) answered(id, server string) error {
 	return errors.Join(err, fmt.Errorf("%s has not: %+v", server, j))
 }
 
-// afterAll waits for longer than any timeout of an agent that asks its broker.
+// afterAll waits until a timeout of an agent that asks its broker is over.
 func afterAll(t testing.TB, timeout time.Duration) {
 	t.Helper()
 	select {

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/programs"
 )
 
 // host is a host on which one agent runs and is killed and runs again. Its
@@ -21,6 +23,7 @@ type host struct {
 	dir    string
 	server string
 	binary string
+	extra  []string // environment of its agents
 	boots  int
 	starts int
 	agent  *process // the newest
@@ -35,7 +38,7 @@ type process struct {
 // newHost makes a host in a short-named folder: sockets have short names.
 func newHost(t testing.TB, server string) *host {
 	t.Helper()
-	binary := program(t, agentBinary)
+	binary := programs.FaultyAgent.Path(t)
 	dir, err := os.MkdirTemp("", "e2e-")
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +100,18 @@ func (h *host) command(args ...string) *exec.Cmd {
 
 // env is what an agent of this host has in its environment besides.
 func (h *host) env() []string {
-	return []string{"GORACE=atexit_sleep_ms=0", "E2E_FUSES=" + h.path("fuses")}
+	return append([]string{"GORACE=atexit_sleep_ms=0", "E2E_FUSES=" + h.path("fuses")}, h.extra...)
+}
+
+// waitsForTools has agents that are started from now on wait no longer than this for a
+// tool that only reads.
+func (h *host) waitsForTools(timeout time.Duration) {
+	h.extra = append(h.extra, "E2E_TOOL_TIMEOUT="+timeout.String())
+}
+
+// waitsForBroker is the same for the broker and for its answers.
+func (h *host) waitsForBroker(timeout time.Duration) {
+	h.extra = append(h.extra, "E2E_BROKER_TIMEOUT="+timeout.String())
 }
 
 // arm has the next process of a verb of the agent's program (run, step) kill

@@ -38,7 +38,7 @@ func newHub(t testing.TB, configure ...func(*server.Options)) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hub{t: t, dir: dir, settings: configure, read: map[string]uint64{}}
+	h := &hub{t: t, dir: dir, settings: append(configure, brokertest.SyncAlways), read: map[string]uint64{}}
 	h.up()
 	t.Cleanup(func() {
 		h.away()

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"devserver-agent/test/fakehost"
@@ -68,9 +70,45 @@ func (h *npuHost) killShims() (killed int) {
 func (h *npuHost) killInstallers() (killed int) {
 	h.t.Helper()
 	for _, shim := range h.shimPIDs() {
-		killed += signal(below(shim))
+		killed += killBelow(h.t, shim)
 	}
 	return killed
+}
+
+// killBelow is kill -9 of all that descends from a process. All of it is halted before:
+// what is killed while another part forks would leave a child that goes on alone.
+func killBelow(t testing.TB, pid int) (killed int) {
+	t.Helper()
+	halt := func() (running []int) {
+		for _, p := range below(pid) {
+			if !halted(p) {
+				_ = syscall.Kill(p, syscall.SIGSTOP) // it may have ended
+				running = append(running, p)
+			}
+		}
+		return running
+	}
+	until(t, "all of it is halted", func() error {
+		// The second look sees what was forked during the first one.
+		if running := append(halt(), halt()...); len(running) > 0 {
+			return fmt.Errorf("%v go on", running)
+		}
+		return nil
+	})
+	return signal(below(pid))
+}
+
+// halted reports whether a process does nothing more before it is killed. One that waits
+// in vfork(2) for a child that is halted is too: no signal but SIGKILL ends that wait, and
+// one to halt is obeyed as soon as the child is gone.
+func halted(pid int) bool {
+	switch processState(pid) {
+	case 'T', 'Z', 'X':
+		return true
+	case 'D':
+		return slices.ContainsFunc(children(pid), func(p int) bool { return processState(p) == 'T' })
+	}
+	return false
 }
 
 func signal(pids []int) int {
@@ -110,18 +148,24 @@ func (h *npuHost) shimPIDs() (found []int) {
 }
 
 // below are all processes that descend from one.
-func below(pid int) []int {
-	var all []int
+func below(pid int) (all []int) {
+	for _, child := range children(pid) {
+		all = append(append(all, child), below(child)...)
+	}
+	return all
+}
+
+func children(pid int) (found []int) {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is right
 	for _, thread := range threads {
 		raw, _ := os.ReadFile(thread) // it may have ended
 		for _, field := range strings.Fields(string(raw)) {
 			if child, err := strconv.Atoi(field); err == nil {
-				all = append(append(all, child), below(child)...)
+				found = append(found, child)
 			}
 		}
 	}
-	return all
+	return found
 }
 
 // events is the host's journal.

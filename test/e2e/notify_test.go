@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,18 +20,18 @@ type manager struct {
 	said []string
 }
 
-// newManager has every agent that is started from now on told of it.
-func newManager(t *testing.T, watchdog time.Duration) *manager {
+// newManager has the host's agents that are started from now on told of it.
+func newManager(t *testing.T, h *host, watchdog time.Duration) *manager {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "notify")
+	path := h.path("notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	t.Setenv("NOTIFY_SOCKET", path)
+	h.extra = append(h.extra, "NOTIFY_SOCKET="+path)
 	if watchdog > 0 {
-		t.Setenv("WATCHDOG_USEC", fmt.Sprint(watchdog.Microseconds()))
+		h.extra = append(h.extra, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
 	}
 	return &manager{t: t, conn: conn}
 }
@@ -57,8 +56,9 @@ func (m *manager) next(within time.Duration) string {
 }
 
 func TestServiceIsReadyWhenTheMailboxWasAskedForAndFeedsItsWatchdog(t *testing.T) {
-	m := newManager(t, time.Second)
+	t.Parallel()
 	r := newRig(t)
+	m := newManager(t, r.host, time.Second)
 	r.start()
 	if got := m.next(patience); got != "READY=1" {
 		t.Fatalf("it said %q first", got)
@@ -84,8 +84,10 @@ func TestServiceIsReadyWhenTheMailboxWasAskedForAndFeedsItsWatchdog(t *testing.T
 
 // A host does not wait for a broker: what runs on it goes on.
 func TestServiceIsReadyWithoutABroker(t *testing.T) {
-	m := newManager(t, 0)
+	t.Parallel()
 	r := newRig(t)
+	m := newManager(t, r.host, 0)
+	r.waitsForBroker(time.Second)
 	r.away()
 	r.start()
 	if got := m.next(patience); got != "READY=1" {
@@ -94,8 +96,9 @@ func TestServiceIsReadyWithoutABroker(t *testing.T) {
 }
 
 func TestServiceThatHangsDoesNotFeedItsWatchdog(t *testing.T) {
-	m := newManager(t, 300*time.Millisecond)
+	t.Parallel()
 	r := newRig(t)
+	m := newManager(t, r.host, 300*time.Millisecond)
 	r.start()
 	m.next(patience)
 	if err := r.agent.cmd.Process.Signal(syscall.SIGSTOP); err != nil {

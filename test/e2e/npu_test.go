@@ -7,6 +7,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // npuFaults are the troubles of an HDK and what a query says of them
@@ -38,7 +39,11 @@ func TestSystemNPUFaultsAreTold(t *testing.T) {
 	for _, c := range npuFaults {
 		h := f.add(c.server, fakehost.A2, release)
 		h.breaks(c.fault, c.args...)
-		h.binary = program(t, plainAgent) // its memory counts
+		h.binary = programs.Agent.Path(t) // its memory counts
+		if c.fault == fakehost.SmiHang {
+			h.binary = programs.TestAgent.Path(t)
+			h.waitsForTools(2 * time.Second)
+		}
 		h.start()
 		servers, codes[c.server] = append(servers, c.server), c.code
 		want[c.server] = strings.Replace(c.want, "IN-ORDER", "Driver: 24.1.0.3 | Firmware: 7.5.0.5.220", 1)

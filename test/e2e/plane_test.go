@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/programs"
 	"devserver-agent/test/trial"
 )
 
@@ -113,7 +114,7 @@ func newRig(t testing.TB, configure ...func(*server.Options)) *rig {
 // tasks run beside it. A step NAME:gate goes on until open is called.
 func (r *rig) trial(words ...string) protocol.Item {
 	r.t.Helper()
-	item := protocol.Item{Type: trial.Type, Spec: map[string]string{"program": program(r.t, trialBinary), "starts": r.startsFile()}}
+	item := protocol.Item{Type: trial.Type, Spec: map[string]string{"program": programs.TestAgent.Path(r.t), "starts": r.startsFile()}}
 	var steps []string
 	for _, word := range words {
 		key, value, parameter := strings.Cut(word, "=")

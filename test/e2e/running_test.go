@@ -53,12 +53,21 @@ func (h *host) running() []running {
 
 // dead reports whether a process is gone or waits to be reaped.
 func dead(pid int) bool {
+	state := processState(pid)
+	return state == 'Z' || state == 'X'
+}
+
+// processState is the third field of proc_pid_stat(5), X for a process that is gone.
+func processState(pid int) byte {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return true
+		return 'X'
 	}
 	_, rest, _ := bytes.Cut(raw[max(0, bytes.LastIndexByte(raw, ')')):], []byte(" "))
-	return len(rest) == 0 || rest[0] == 'Z' || rest[0] == 'X'
+	if len(rest) == 0 {
+		return 'X'
+	}
+	return rest[0]
 }
 
 // shims and programs are those that run.

@@ -11,10 +11,10 @@ import (
 	"devserver-agent/protocol"
 )
 
-const scheduleCount = 200
+const scheduleCount = 16
 
 func TestSchedules(t *testing.T) {
-	first, count := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())%1e9), fromEnv(t, "E2E_SCHEDULES", scheduleCount)
+	first, count := seeds(t, "E2E_SCHEDULES", scheduleCount)
 	t.Logf("%d schedules, E2E_SEED=%d", count, first)
 	for seed := first; seed < first+count; seed++ {
 		t.Run(fmt.Sprintf("E2E_SEED=%d", seed), func(t *testing.T) {
@@ -22,6 +22,15 @@ func TestSchedules(t *testing.T) {
 			newSchedule(t, newPlan(seed)).run()
 		})
 	}
+}
+
+// seeds are the first seed of a run and how many there are: E2E_SEED, and what name says.
+func seeds(t *testing.T, name string, otherwise uint64) (first, count uint64) {
+	t.Helper()
+	if count = fromEnv(t, name, otherwise); count == 0 {
+		t.Fatalf("%s is 0: nothing would be tried", name)
+	}
+	return fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())%1e9), count
 }
 
 func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {

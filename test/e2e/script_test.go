@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // TestScripts runs the agent's commands as an operator does: devserver-agent is
@@ -22,8 +23,8 @@ import (
 //	await PROGRAM ARGS...       the program is run until it succeeds
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	agent, fake := program(t, plainAgent), fakehost.Binary(t)
-	trial := program(t, trialBinary)
+	agent, fake := programs.Agent.Path(t), fakehost.Binary(t)
+	trial := programs.TestAgent.Path(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,

@@ -13,6 +13,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // trusts replaces the section trust of the configuration.
@@ -113,8 +114,8 @@ func TestSystemTheSigningKeyIsChanged(t *testing.T) {
 	}
 	everybodyTrusts(before, after)
 	f.killPlane()
-	f.plane = f.daemon("controlplane", controlPlane, "--listen", f.api, "--nats-listen", f.nats, "--data-dir", f.data(),
-		"--watch-every", "200ms", "--log-format", "console", "--signing-key", keyFile, "--former-key", before.String())
+	f.plane = f.daemon("controlplane", programs.ControlPlane, "--listen", f.api, "--nats-listen", f.nats, "--data-dir", f.data(),
+		"--watch-every", "1s", "--log-format", "console", "--signing-key", keyFile, "--former-key", before.String())
 	f.startPlane()
 	everybodyTrusts(after)
 	away.start()

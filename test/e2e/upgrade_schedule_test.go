@@ -15,11 +15,11 @@ import (
 	"devserver-agent/protocol"
 )
 
-const upgradeCount = 300
+const upgradeCount = 24
 
 func TestUpgradeSchedules(t *testing.T) {
 	t.Parallel()
-	first, count := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())%1e9), fromEnv(t, "E2E_UPGRADES", upgradeCount)
+	first, count := seeds(t, "E2E_UPGRADES", upgradeCount)
 	t.Logf("%d upgrades, E2E_SEED=%d", count, first)
 	for seed := first; seed < first+count; seed++ {
 		t.Run(fmt.Sprintf("E2E_SEED=%d", seed), func(t *testing.T) {

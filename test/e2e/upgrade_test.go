@@ -15,6 +15,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/programs"
 )
 
 // goal is what the hosts of a model are upgraded from and to.
@@ -44,7 +45,7 @@ func (g goal) inOrder() []string {
 
 // hdkRepository is a folder with the packages of all goals, made once.
 var hdkRepository = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(binaries, "hdk")
+	dir := filepath.Join(shared, "hdk")
 	for _, g := range []goal{goalA2, goalA3, goalP310} {
 		packages, err := g.to.Packages(g.model)
 		if err == nil {
@@ -54,7 +55,7 @@ var hdkRepository = sync.OnceValues(func() (string, error) {
 			return "", err
 		}
 	}
-	ctl, err := ctlBinary()
+	ctl, err := programs.Ctl.Build()
 	if err != nil {
 		return "", err
 	}
@@ -67,7 +68,7 @@ var hdkRepository = sync.OnceValues(func() (string, error) {
 // addOld adds a host that a goal is not reached on yet. Its installers take pace.
 func (f *fleet) addOld(server string, g goal, pace time.Duration) *npuHost {
 	f.t.Helper()
-	return f.add(server, g.model, fakehost.Options{Release: g.from, Pace: pace}, fmt.Sprintf("hdk: {repository: %s}", program(f.t, hdkRepository)))
+	return f.add(server, g.model, fakehost.Options{Release: g.from, Pace: pace}, fmt.Sprintf("hdk: {repository: %s}", made(f.t, hdkRepository)))
 }
 
 // upgrade creates a job that upgrades servers to a goal and restarts them, and

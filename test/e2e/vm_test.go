@@ -51,7 +51,7 @@ func TestVMUpgradeWithARealRestart(t *testing.T) {
 // that follow.
 func TestVMPowerCuts(t *testing.T) {
 	const cuts = 2
-	first, n := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())%1e9), fromEnv(t, "E2E_CUTS", 15)
+	first, n := seeds(t, "E2E_CUTS", 15)
 	t.Logf("%d upgrades with %d cuts each, E2E_SEED=%d", n, cuts, first)
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprintf("E2E_SEED=%d", seed), func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestVMPackageForArm64(t *testing.T) {
 	f := newFleet(t)
 	c := container.Start(t, container.Arm64, nil)
 	h := &unitHost{fleet: f, nats: "nats://" + f.nats, npuHost: &npuHost{host: &host{t: t, server: "host-1"}}, computer: c}
-	packages := program(t, packaged(firstVersion, "arm64"))
+	packages := made(t, packaged(firstVersion, "arm64"))
 	install(t, h.Path("/srv/agent.deb"), filepath.Join(packages, fmt.Sprintf(deb.name, "devserver-agent", firstVersion, "arm64")))
 	h.MustRun("dpkg", "-i", "/srv/agent.deb")
 	h.put(fakeConfig, fmt.Sprintf("server_id: host-1\nnats: {servers: [%q]}\ntrust: {keys: [%q]}\n", h.nats, f.key()))

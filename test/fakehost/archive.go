@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // The kinds of packages.
@@ -257,11 +258,14 @@ func writeNoise(path string, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-var unknownFlag = regexp.MustCompile(`(?m)^(\s*)-\*\)\n(\s*echo Unrecognized flag)`)
-
 // ascendHeader is makeself's own header, altered as the vendor's packages show it: a
-// flag that the header does not know goes to the installer, and so does --quiet.
-func ascendHeader() ([]byte, error) {
+// flag that the header does not know goes to the installer, and so does --quiet. Two more
+// changes are for speed only, and save half the time of an archive: its sum is taken by
+// sha256sum, not by the Perl script shasum, and the shell counts without expr, which is a
+// process for each number.
+var ascendHeader = sync.OnceValues(func() ([]byte, error) {
+	count := regexp.MustCompile("\\\\`expr (.*?)\\\\`") // \`expr \$3 / 1024\`, quoted as the header is
+	unknownFlag := regexp.MustCompile(`(?m)^(\s*)-\*\)\n(\s*echo Unrecognized flag)`)
 	for _, dir := range []string{"/usr/share/makeself", "/usr/libexec/makeself", "/usr/lib/makeself", "/usr/local/share/makeself"} {
 		raw, err := os.ReadFile(filepath.Join(dir, "makeself-header.sh"))
 		if err != nil {
@@ -272,7 +276,9 @@ func ascendHeader() ([]byte, error) {
 		if text == string(raw) || altered == text {
 			return nil, fmt.Errorf("fakehost: %s/makeself-header.sh is of a version this package does not know", dir)
 		}
+		altered = strings.Replace(altered, "which shasum || command -v shasum || type shasum", "which sha256sum || command -v sha256sum || type sha256sum", 1)
+		altered = count.ReplaceAllString(strings.ReplaceAll(altered, ` \+ `, " + "), `\$$(($1))`)
 		return []byte(altered), nil
 	}
 	return nil, fmt.Errorf("%w (its makeself-header.sh was not found)", ErrNoMakeself)
-}
+})

@@ -1,53 +1,27 @@
 package fakehost
 
 import (
-	"crypto/sha256"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
+
+	"devserver-agent/test/support/programs"
 )
 
-var build = sync.OnceValues(func() (string, error) {
-	wd, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	// One folder a checkout and kind of test, so that runs replace what earlier ones left.
-	dir := filepath.Join(cache, "devserver-agent", fmt.Sprintf("fakehost-%x", sha256.Sum256([]byte(wd)))[:24])
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	temp := filepath.Join(dir, fmt.Sprintf("fakehost.%d", os.Getpid()))
-	out, err := exec.Command("go", "build", "-o", temp, "devserver-agent/test/fakehost/cmd/fakehost").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build cmd/fakehost: %w\n%s", err, out)
-	}
-	path := filepath.Join(dir, "fakehost")
-	return path, os.Rename(temp, path)
-})
-
-// Binary builds the fakehost command, once in a test process, and returns its path for
-// Options.Binary. It works in every package of this module; a failed build fails the test.
+// Binary is the path of the fakehost command, for Options.Binary. It works in every
+// package of this module; a build that fails ends the test.
 func Binary(t testing.TB) string {
 	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return programs.FakeHost.Path(t)
 }
 
-// ForTest builds a host in a folder of the test, with the command that Binary builds.
+// ForTest gives a test a host of its own until it ends, with the command that Binary
+// builds. It is built in a folder of the test, or may be one that was used before: see Main.
 func ForTest(t testing.TB, m Model, o Options) *Host {
 	t.Helper()
 	o.Binary = Binary(t)
+	if pool != nil {
+		return reuse(t, kind{m, o})
+	}
 	h, err := New(filepath.Join(t.TempDir(), "host"), m, o)
 	if err != nil {
 		t.Fatal(err)

@@ -100,6 +100,7 @@ func started(t *testing.T, notes string, n int) (agent, orphan int) {
 }
 
 func TestARebootByTheAgentKillsAllOfItAndActivates(t *testing.T) {
+	t.Parallel()
 	h := fakehost.ForTest(t, fakehost.A2, fakehost.Options{})
 	argv, notes := agent(t, h)
 	boot(t, h, fakehost.Command{Argv: argv})
@@ -127,6 +128,7 @@ func TestARebootByTheAgentKillsAllOfItAndActivates(t *testing.T) {
 }
 
 func TestInitRestartsADeadAgentWithinTheSameBoot(t *testing.T) {
+	t.Parallel()
 	h := fakehost.ForTest(t, fakehost.P310, fakehost.Options{})
 	argv, notes := agent(t, h)
 	boot(t, h, fakehost.Command{Argv: argv})
@@ -152,6 +154,7 @@ func TestACommandThatIsNotRestartedStaysDownUntilTheReboot(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			h := fakehost.ForTest(t, fakehost.P310, fakehost.Options{})
 			notes := filepath.Join(t.TempDir(), "notes")
 			boot(t, h, fakehost.Command{
@@ -176,6 +179,7 @@ func TestPoweroffLastsUntilPoweron(t *testing.T) {
 	tests := map[string]func(*fakehost.Host) error{"poweroff": (*fakehost.Host).PowerOff, "power-cut": (*fakehost.Host).PowerCut}
 	for name, off := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := fakehost.ForTest(t, fakehost.P310, fakehost.Options{})
 			argv, notes := agent(t, h)
 			boot(t, h, fakehost.Command{Argv: argv, Grace: 10 * time.Second})
@@ -202,6 +206,7 @@ func TestPoweroffLastsUntilPoweron(t *testing.T) {
 }
 
 func TestStoppingInitLeavesNoProcessAndTheNextInitIsANewBoot(t *testing.T) {
+	t.Parallel()
 	h := fakehost.ForTest(t, fakehost.P310, fakehost.Options{})
 	argv, notes := agent(t, h)
 	m := boot(t, h, fakehost.Command{Argv: argv})
@@ -221,6 +226,7 @@ func TestStoppingInitLeavesNoProcessAndTheNextInitIsANewBoot(t *testing.T) {
 }
 
 func TestADelayedRebootIsAnsweredFirstAndBeginsOnce(t *testing.T) {
+	t.Parallel()
 	h := fakehost.ForTest(t, fakehost.P310, fakehost.Options{})
 	argv, notes := agent(t, h)
 	boot(t, h, fakehost.Command{Argv: argv, Delay: 300 * time.Millisecond})

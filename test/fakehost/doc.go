@@ -10,7 +10,7 @@
 //	state/   state.json, events.jsonl and a lock: everything that can change
 //	run/     the socket of the running init, its console log, the installer's lock
 //
-// The tools under root are two-line shell scripts that start the fakehost command
+// The tools under root are two-line scripts that start the fakehost command
 // (cmd/fakehost) with the host's folder, so any number of processes may use one
 // host at the same time: a change takes the lock, rewrites state.json beside itself
 // and renames it. The files under root follow from the state and are written again

@@ -13,6 +13,8 @@ import (
 	"devserver-agent/test/fakehost"
 )
 
+func TestMain(m *testing.M) { os.Exit(fakehost.Main(m)) }
+
 func read(t *testing.T, h *fakehost.Host, path string) string {
 	t.Helper()
 	raw, err := os.ReadFile(h.Path(path))

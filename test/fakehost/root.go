@@ -65,13 +65,21 @@ func (h *Host) writeFixed(s State, binary string) error {
 // binaryPath is a link to the fakehost command, so that a host can be given a newer one.
 func (h *Host) binaryPath() string { return filepath.Join(h.dir, "state", "fakehost") }
 
-// writeScript writes a wrapper that starts the fakehost command with the host's folder.
+// maxInterpreter bounds the first line of a script; kernels before 5.1 read 127 bytes of it.
+const maxInterpreter = 120
+
+// writeScript writes a script that starts the fakehost command with the host's folder: as
+// its interpreter, or from a shell where the folder's name is too long for that, or has
+// blanks. A shell would double what it costs to start a tool.
 func (h *Host) writeScript(path, words string) error {
-	verb := words + " " + quote(h.dir)
+	after := ""
 	if strings.HasPrefix(words, "tool ") {
-		verb += " --"
+		after = " --"
 	}
-	text := fmt.Sprintf("#!/bin/sh\nexec %s %s \"$@\"\n", quote(h.binaryPath()), verb)
+	text := fmt.Sprintf("#!%s script\n%s %s%s\n", h.binaryPath(), words, h.dir, after)
+	if line, _, _ := strings.Cut(text, "\n"); len(line) > maxInterpreter || len(strings.Fields(h.dir)) != 1 {
+		text = fmt.Sprintf("#!/bin/sh\nexec %s %s %s%s \"$@\"\n", quote(h.binaryPath()), words, quote(h.dir), after)
+	}
 	return h.keep(path, text, 0o755, true)
 }
 

@@ -26,6 +26,10 @@ import (
 type Host struct {
 	// QueryTimeout is how long a Query may take; 0: executors.QueryTimeout.
 	QueryTimeout time.Duration
+	// TimeoutOf, if set, is how long a Query of these words may take; where it says 0,
+	// QueryTimeout counts. A test of a tool that hangs shortens the time of that one: the
+	// others may be slow on a busy machine. It is called concurrently.
+	TimeoutOf func(argv []string) time.Duration
 	// Env is added to the environment of the programs.
 	Env []string
 	// OnProgress, if set, is called with what Progress is told.
@@ -37,13 +41,24 @@ type Host struct {
 	files  fs.FS
 	memos  map[string]json.RawMessage
 	steps  []*attempt
-	cut    map[string]int // how many of a step's next attempts lose their end
-	asked  map[string]int // since the last Replay, how often a step was asked for
+	cut    map[string]int         // how many of a step's next attempts lose their end
+	hung   map[string]func() bool // by step: since when its program counts as hanging
+	asked  map[string]int         // since the last Replay, how often a step was asked for
 	output bytes.Buffer
 	said   []Progress
 
 	restarted map[string]bool // names of the restarts that were
 	scratch   string
+}
+
+// Only is a TimeoutOf that is about all queries of one tool.
+func Only(tool string, limit time.Duration) func(argv []string) time.Duration {
+	return func(argv []string) time.Duration {
+		if argv[0] == tool {
+			return limit
+		}
+		return 0
+	}
 }
 
 // Progress is one call of Host.Progress.
@@ -54,9 +69,8 @@ type Progress struct {
 
 // attempt is one start of a step.
 type attempt struct {
-	step   string
+	executors.Command
 	number int
-	argv   []string
 	exit   executors.Exit
 	err    error
 	output []byte // what it printed
@@ -72,7 +86,7 @@ func New(t testing.TB, root string) *Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]int{}, restarted: map[string]bool{}, scratch: t.TempDir()}
+	h := &Host{root: root, files: dir.FS(), memos: map[string]json.RawMessage{}, cut: map[string]int{}, hung: map[string]func() bool{}, restarted: map[string]bool{}, scratch: t.TempDir()}
 	h.Replay()
 	return h
 }
@@ -85,22 +99,28 @@ func (h *Host) Replay() { h.asked = map[string]int{} }
 // with the attempt after that too.
 func (h *Host) Cut(step string) { h.cut[step]++ }
 
+// Hang declares that the program of a step hangs once seen is true. Its timeout, which
+// it must have, comes then: a test of a hanging program needs not wait for it.
+func (h *Host) Hang(step string, seen func() bool) { h.hung[step] = seen }
+
 // Output is what the item printed, its programs included.
 func (h *Host) Output() string { return h.output.String() }
 
 // Told is what Progress was told, in order.
 func (h *Host) Told() []Progress { return h.said }
 
-// Starts counts how often a step's program was started.
-func (h *Host) Starts(step string) int {
-	n := 0
+// Started is what a step's program was started with, each time.
+func (h *Host) Started(step string) (commands []executors.Command) {
 	for _, a := range h.steps {
-		if a.step == step {
-			n++
+		if a.Step == step {
+			commands = append(commands, a.Command)
 		}
 	}
-	return n
+	return commands
 }
+
+// Starts counts how often a step's program was started.
+func (h *Host) Starts(step string) int { return len(h.Started(step)) }
 
 // Root is the folder's path.
 func (h *Host) Root() string { return h.root }

@@ -93,6 +93,31 @@ func TestACutStepIsInterruptedOnEveryReplay(t *testing.T) {
 	}
 }
 
+func TestAHangingCommandTimesOutWhenItIsSeenToHang(t *testing.T) {
+	h := host(t)
+	mark := filepath.Join(h.Root(), "hangs")
+	h.Hang("step", func() bool { _, err := os.Stat(mark); return err == nil })
+	cmd := executors.Command{Step: "step", Argv: []string{"do", "echo begun; touch hangs; sleep 60 & wait"}, Timeout: time.Hour}
+	for range 2 {
+		if _, err := h.Command(context.Background(), cmd); !errors.Is(err, executors.ErrTimeout) || h.Output() != "begun\n" {
+			t.Errorf("%v after %q", err, h.Output())
+		}
+		h.Replay()
+	}
+}
+
+func TestOneToolHasATimeoutOfItsOwn(t *testing.T) {
+	h := host(t)
+	h.TimeoutOf = hosttest.Only("do", 50*time.Millisecond)
+	if _, err := h.Query(context.Background(), "do", "sleep 60 & wait"); !errors.Is(err, executors.ErrTimeout) {
+		t.Error(err)
+	}
+	h.TimeoutOf = hosttest.Only("undo", time.Nanosecond)
+	if reply, err := h.Query(context.Background(), "do", "exit 3"); err != nil || reply.Code != 3 {
+		t.Errorf("%v, %v", reply, err)
+	}
+}
+
 func TestAMemoKeepsTheFirstAnswer(t *testing.T) {
 	h, ctx := host(t), context.Background()
 	failed := errors.New("not yet")

@@ -2,11 +2,14 @@ package hosttest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,11 +25,7 @@ func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	if err != nil {
 		return executors.Reply{}, err
 	}
-	limit := h.QueryTimeout
-	if limit == 0 {
-		limit = executors.QueryTimeout
-	}
-	bounded, cancel := context.WithTimeoutCause(ctx, limit, executors.ErrTimeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, h.timeout(argv), executors.ErrTimeout)
 	defer cancel()
 	flooded, flood := context.WithCancelCause(bounded)
 	defer flood(nil)
@@ -44,16 +43,25 @@ func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	return executors.Reply{Output: out.kept.Bytes(), Code: code}, nil
 }
 
+// timeout is how long a Query may take.
+func (h *Host) timeout(argv []string) time.Duration {
+	var own time.Duration
+	if h.TimeoutOf != nil {
+		own = h.TimeoutOf(argv)
+	}
+	return cmp.Or(own, h.QueryTimeout, executors.QueryTimeout)
+}
+
 // Command runs a step's program, or answers from what it left.
 func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Exit, error) {
 	h.asked[cmd.Step]++
 	number := h.asked[cmd.Step]
 	for _, a := range h.steps {
-		if a.step != cmd.Step {
+		if a.Step != cmd.Step {
 			continue
 		}
-		if !slices.Equal(a.argv, cmd.Argv) {
-			return executors.Exit{}, fmt.Errorf("step %s: %w: %q, not %q", cmd.Step, executors.ErrDiverged, cmd.Argv, a.argv)
+		if !slices.Equal(a.Argv, cmd.Argv) {
+			return executors.Exit{}, fmt.Errorf("step %s: %w: %q, not %q", cmd.Step, executors.ErrDiverged, cmd.Argv, a.Argv)
 		}
 		if a.number == number {
 			if cmd.Watch != nil {
@@ -66,12 +74,13 @@ func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Ex
 		}
 	}
 	for _, a := range h.steps {
-		if h.asked[a.step] < a.number && ofVerify(a.step) == ofVerify(cmd.Step) {
-			return executors.Exit{}, fmt.Errorf("step %s: %w: step %s came first", cmd.Step, executors.ErrDiverged, a.step)
+		if h.asked[a.Step] < a.number && ofVerify(a.Step) == ofVerify(cmd.Step) {
+			return executors.Exit{}, fmt.Errorf("step %s: %w: step %s came first", cmd.Step, executors.ErrDiverged, a.Step)
 		}
 	}
-	a := &attempt{step: cmd.Step, number: number, argv: slices.Clone(cmd.Argv)}
-	if err := h.act(ctx, a, cmd); err != nil {
+	a := &attempt{Command: cmd, number: number}
+	a.Argv = slices.Clone(cmd.Argv)
+	if err := h.act(ctx, a); err != nil {
 		return executors.Exit{}, err
 	}
 	h.steps = append(h.steps, a)
@@ -82,41 +91,76 @@ func ofVerify(step string) bool { return strings.HasPrefix(step, executors.Verif
 
 // act runs the program of an attempt to its end. It returns an error only when
 // nothing was started.
-func (h *Host) act(ctx context.Context, a *attempt, asked executors.Command) error {
-	path, err := h.find(a.argv[0])
+func (h *Host) act(ctx context.Context, a *attempt) error {
+	path, err := h.find(a.Argv[0])
 	if err != nil {
 		return err
 	}
-	if asked.Timeout > 0 {
+	if a.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, asked.Timeout, executors.ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, a.Timeout, executors.ErrTimeout)
 		defer cancel()
+		if seen := h.hung[a.Step]; seen != nil {
+			var stop func()
+			ctx, stop = expireWhen(ctx, seen)
+			defer stop()
+		}
 	}
-	printed := &watched{tell: asked.Watch}
+	if a.Temp {
+		temp := filepath.Join(h.scratch, fmt.Sprintf("tmp-%s-%d", a.Step, a.number))
+		if err := os.Mkdir(temp, 0o700); err != nil {
+			return err
+		}
+		a.Env = append(slices.Clone(a.Env), "TMPDIR="+temp)
+	}
+	printed := &watched{tell: a.Watch}
 	out := io.MultiWriter(&h.output, printed)
 	began := time.Now()
 	code, signal, err := run(func() *exec.Cmd {
-		cmd := h.program(ctx, path, a.argv, asked.Env)
+		cmd := h.program(ctx, path, a.Argv, a.Env)
 		cmd.Stdout, cmd.Stderr = out, out
-		cmd.Stdin = bytes.NewReader(asked.Input)
-		if asked.Dir != "" {
-			cmd.Dir = asked.Dir
+		cmd.Stdin = bytes.NewReader(a.Input)
+		if a.Dir != "" {
+			cmd.Dir = a.Dir
 		}
 		return cmd
 	})
 	if err != nil {
-		return fmt.Errorf("step %s: %w", a.step, err)
+		return fmt.Errorf("step %s: %w", a.Step, err)
 	}
 	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began), Code: code, Signal: signal}
 	a.output = printed.kept.Bytes()
 	switch {
-	case h.cut[a.step] > 0:
-		h.cut[a.step]--
-		a.exit, a.err = executors.Exit{}, fmt.Errorf("step %s: %w", a.step, executors.ErrInterrupted)
+	case h.cut[a.Step] > 0:
+		h.cut[a.Step]--
+		a.exit, a.err = executors.Exit{}, fmt.Errorf("step %s: %w", a.Step, executors.ErrInterrupted)
 	case ctx.Err() != nil:
-		a.err = fmt.Errorf("step %s: %w", a.step, context.Cause(ctx))
+		a.err = fmt.Errorf("step %s: %w", a.Step, context.Cause(ctx))
 	}
 	return nil
+}
+
+// expireWhen ends the context as its timeout would, when seen is true.
+func expireWhen(ctx context.Context, seen func() bool) (expiring context.Context, stop func()) {
+	expiring, expire := context.WithCancelCause(ctx)
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		look := time.NewTicker(5 * time.Millisecond)
+		defer look.Stop()
+		for !seen() {
+			select {
+			case <-expiring.Done():
+				return
+			case <-look.C:
+			}
+		}
+		expire(executors.ErrTimeout)
+	}()
+	return expiring, func() {
+		expire(nil)
+		<-looked
+	}
 }
 
 // program is a command in a process group of its own, all of which is killed

@@ -26,7 +26,8 @@ type Options struct {
 	Version string
 	// Registry holds the executors of an agent with this configuration.
 	Registry func(config.Config) executors.Registry
-	Args     []string // without the program's name
+	Timeouts agent.Timeouts // zero: the agent's own
+	Args     []string       // without the program's name
 	Stdout   io.Writer
 	Stderr   io.Writer
 }
@@ -178,7 +179,7 @@ func (c *cli) open(adopt bool) (*agent.Agent, config.Config, error) {
 	registry = registry.With(plugins)
 	a, err := agent.Open(agent.Options{
 		Config: cfg, Registry: registry, Version: c.Version, Surroundings: step.Here([]string{self, "step"}),
-		Survey: survey, Adopt: adopt, Log: log,
+		Survey: survey, Adopt: adopt, Timeouts: c.Timeouts, Log: log,
 	})
 	return a, cfg, err
 }

@@ -96,7 +96,7 @@ It exits with 0, or with 1 after an error.`,
 	f.DurationVar(&opts.Expires, "expires", 7*24*time.Hour, "how long a host has to accept a task, at most 30 days")
 	f.DurationVar(&opts.LostAfter, "lost-after", 24*time.Hour, "silence after which a host that accepted a task is given up")
 	f.DurationVar(&opts.SilentAfter, "silent-after", 3*time.Minute, "silence after which a task's message says so")
-	f.DurationVar(&opts.WatchEvery, "watch-every", 2*time.Second, "how often the broker's streams are looked at")
+	f.DurationVar(&opts.WatchEvery, "watch-every", 2*time.Second, "how often the broker's streams are checked; missing ones are recreated when two checks in a row miss them")
 	f.BoolVar(&opts.NumericTimes, "numeric-times", false, "give create_at and update_at as numbers; Huawei's Go SDK refuses them")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&format, "log-format", "json", "json or console")

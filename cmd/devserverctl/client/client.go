@@ -28,6 +28,9 @@ type Client struct {
 	Project   string            // project id
 	Token     string            // who asks; "" where nobody is asked who he is
 	Transport http.RoundTripper // nil: http.DefaultTransport
+	// RetryPause is the time before what had no answer is tried again. 0: 1 s before a
+	// stream is, and 300 ms before the second try of CreateJob.
+	RetryPause time.Duration
 }
 
 // request is one call of the API. A nil body sends none.

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -66,7 +68,7 @@ func TestCreateAsksAgainWithTheSameToken(t *testing.T) {
 		fmt.Fprint(w, `{"id":"j","create_at":"1755005748201","update_at":1755005931007}`)
 	}))
 	defer server.Close()
-	c := Client{Server: server.URL, Project: "default"}
+	c := Client{Server: server.URL, Project: "default", RetryPause: time.Millisecond}
 	job, err := c.CreateJob(t.Context(), Request{Name: "n"}, "token")
 	if err != nil {
 		t.Fatal(err)
@@ -107,10 +109,10 @@ func TestFollowTakesUpAStreamThatWasCut(t *testing.T) {
 		n++
 	}))
 	defer server.Close()
-	c := Client{Server: server.URL, Project: "p"}
+	c := Client{Server: server.URL, Project: "p", RetryPause: time.Millisecond}
 	var seen []string
 	troubles := 0
-	err := Persist(t.Context(), func(error) { troubles++ }, func(heard func()) error {
+	err := c.Retry(t.Context(), func(error) { troubles++ }, func(heard func()) error {
 		return c.Follow(t.Context(), "j", func(j Job, _ bool) error {
 			heard()
 			seen = append(seen, fmt.Sprintf("%s %s %d", j.Status, j.Tasks[0].Status, j.Tasks[0].Percent))
@@ -129,15 +131,30 @@ func TestFollowTakesUpAStreamThatWasCut(t *testing.T) {
 	}
 }
 
-func TestPersistDoesNotWaitForWhatNeverAnswered(t *testing.T) {
+func TestRetryDoesNotWaitForWhatNeverAnswered(t *testing.T) {
 	tries := 0
-	err := Persist(t.Context(), nil, func(func()) error {
+	err := (&Client{}).Retry(t.Context(), nil, func(func()) error {
 		tries++
 		return &Unreachable{Server: "x", Err: errCut}
 	})
 	if err == nil || tries != 1 {
 		t.Errorf("%d tries, %v", tries, err)
 	}
+}
+
+func TestRetryAsksEverySecondForTwoMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, tries := time.Now(), 0
+		err := (&Client{}).Retry(t.Context(), nil, func(heard func()) error {
+			if tries++; tries == 1 {
+				heard()
+			}
+			return &Unreachable{Server: "x", Err: errCut}
+		})
+		if took := time.Since(began); err == nil || took != 121*time.Second || tries != 122 {
+			t.Errorf("%d tries in %v, %v", tries, took, err)
+		}
+	})
 }
 
 func chunkEvent(t testing.TB, item int, offset int64, data string) event {
@@ -195,7 +212,7 @@ func TestFollowOutputGoesOnWhereTheStreamWasCut(t *testing.T) {
 		n++
 	}))
 	defer server.Close()
-	c := Client{Server: server.URL, Project: "p"}
+	c := Client{Server: server.URL, Project: "p", RetryPause: time.Millisecond}
 	var out bytes.Buffer
 	if err := c.FollowOutput(t.Context(), "j", "t", &out); err != nil || out.String() != "first second\n" {
 		t.Errorf("output %q, %v", out.String(), err)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,7 +154,10 @@ type Filter struct {
 	Limit              int // at most so many; 0: all
 }
 
-const createAttempts = 5
+const (
+	createAttempts = 5
+	createPause    = 300 * time.Millisecond // before the second try; longer with each one
+)
 
 // CreateJob creates a job. A token makes it safe to repeat: the control plane
 // answers the same token with the same job. With one, CreateJob itself asks
@@ -172,7 +176,7 @@ func (c *Client) CreateJob(ctx context.Context, r Request, token string) (Job, e
 		select {
 		case <-ctx.Done():
 			return Job{}, err
-		case <-time.After(time.Duration(attempt) * 300 * time.Millisecond):
+		case <-time.After(time.Duration(attempt) * cmp.Or(c.RetryPause, createPause)):
 		}
 	}
 }

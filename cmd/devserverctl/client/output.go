@@ -44,7 +44,7 @@ func (c *Client) Output(ctx context.Context, job, task string, out io.Writer) er
 // that was cut is taken up where it was.
 func (c *Client) FollowOutput(ctx context.Context, job, task string, out io.Writer) error {
 	p := printer{out: out, at: map[int]int64{}}
-	return Persist(ctx, nil, func(heard func()) error {
+	return c.Retry(ctx, nil, func(heard func()) error {
 		resp, err := c.stream(ctx, outputPath(job, task))
 		if err != nil {
 			return err

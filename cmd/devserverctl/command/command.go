@@ -32,10 +32,12 @@ const (
 )
 
 // Main runs devserverctl as the process it is and returns its exit code.
-func Main(version string) int {
+func Main(version string) int { return process(version, &session{}) }
+
+func process(version string, s *session) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := New(os.Getenv)
+	root := s.commands(os.Getenv)
 	root.Version = version
 	return run(ctx, root, os.Args[1:], os.Stdout, os.Stderr)
 }
@@ -58,8 +60,10 @@ func run(ctx context.Context, root *cobra.Command, args []string, out, errOut io
 const DefaultServer = "http://127.0.0.1:8080"
 
 // New is the tree of commands.
-func New(getenv func(string) string) *cobra.Command {
-	s := &session{noColor: getenv("NO_COLOR") != ""}
+func New(getenv func(string) string) *cobra.Command { return (&session{}).commands(getenv) }
+
+func (s *session) commands(getenv func(string) string) *cobra.Command {
+	s.noColor = getenv("NO_COLOR") != ""
 	root := &cobra.Command{
 		Use:   "devserverctl",
 		Short: "Create, watch and delete jobs for a fleet of DevServers",

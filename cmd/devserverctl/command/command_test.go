@@ -11,15 +11,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"devserver-agent/cmd/devserverctl/client"
 	"devserver-agent/protocol"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"devserverctl": func() { os.Exit(Main("test")) }})
+	testscript.Main(m, map[string]func(){"devserverctl": func() {
+		os.Exit(process("test", &session{client: client.Client{RetryPause: 10 * time.Millisecond}}))
+	}})
 }
 
 // TestScripts runs whole commands. A script finds a control plane that answers
@@ -33,6 +37,9 @@ func TestScripts(t *testing.T) {
 			env.Defer(server.Close)
 			env.Setenv("DEVSERVERCTL_API", server.URL)
 			env.Setenv("TZ", "UTC")
+			// The race detector looks on in every command, and has a program that ends well
+			// wait a second before it does (https://go.dev/doc/articles/race_detector).
+			env.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -46,7 +46,7 @@ broker and no host needs more of it than the files named at the end.`,
 			return printFleet(cmd.OutOrStdout(), f, given[0])
 		},
 	}
-	cmd.Flags().StringArrayVar(&brokers, "broker", []string{"nats-1=localhost"}, "a broker as NAME=HOST[:PORT]; given three times or more they form a cluster")
+	cmd.Flags().StringArrayVar(&brokers, "broker", []string{"nats-1=127.0.0.1"}, "a broker as NAME=HOST[:PORT]; given three times or more they form a cluster")
 	cmd.Flags().StringArrayVar(&leaves, "leaf", nil, "a leaf node as NAME=HOST[:PORT]: a broker without a store near the hosts of a site, whose agents connect to it")
 	cmd.Flags().StringVar(&o.ConfigDir, "config-dir", "", "the folder on a broker's host that its files are copied to (/etc/nats)")
 	cmd.Flags().StringVar(&o.StoreDir, "store-dir", "", "the folder of a broker's store (/var/lib/nats)")

@@ -166,7 +166,7 @@ Interrupting it leaves the job alone.`,
 func (s *session) watchJob(cmd *cobra.Command, id string) error {
 	ctx := cmd.Context()
 	follow := func(ctx context.Context, fn func(client.Job, bool) error) error { return s.client.Follow(ctx, id, fn) }
-	job, err := watch.Run(ctx, follow, s.display(cmd.OutOrStdout()))
+	job, err := watch.Run(ctx, &s.client, follow, s.display(cmd.OutOrStdout()))
 	if ctx.Err() != nil {
 		return fmt.Errorf("stopped watching, the job goes on; see how it goes: devserverctl job watch %s (%w)", id, ctx.Err())
 	}

@@ -5,15 +5,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
 	"devserver-agent/cmd/devserverctl/fleet"
@@ -217,6 +220,51 @@ func TestConfigurationsAreValid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A broker on this machine is reached by its address: not every machine knows what
+// localhost is.
+func TestABrokerIsReachedByItsAddress(t *testing.T) {
+	b, err := fleet.ParseBroker("nats-1=127.0.0.1:14222")
+	must(t, err)
+	dir := t.TempDir()
+	f, err := fleet.Init(filepath.Join(dir, "fleet"), fleet.Options{
+		Brokers: []fleet.Broker{b}, ConfigDir: filepath.Join(dir, "fleet", "brokers", b.Name), StoreDir: filepath.Join(dir, "store"),
+	})
+	must(t, err)
+	s := serve(t, f)
+	nc, err := nats.Connect("tls://"+s.Addr().String(), nats.RootCAs(f.CA()), nats.UserCredentials(f.ControlPlane()), nats.TLSHandshakeFirst())
+	must(t, err)
+	defer nc.Close()
+	must(t, nc.FlushTimeout(10*time.Second))
+	state, err := nc.TLSConnectionState()
+	must(t, err)
+	cert := state.PeerCertificates[0]
+	if len(cert.IPAddresses) != 1 || !cert.IPAddresses[0].Equal(net.ParseIP(b.Host)) || len(cert.DNSNames) > 0 {
+		t.Errorf("the certificate is for %v and %v, not for %s alone", cert.IPAddresses, cert.DNSNames, b.Host)
+	}
+}
+
+// serve starts a fleet's broker from the configuration that was made, on a free port.
+func serve(t *testing.T, f *fleet.Fleet) *server.Server {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(filepath.Join(f.ConfigDir(), "nats-server.conf"))
+	must(t, err)
+	if opts.Host != f.Brokers()[0].Host {
+		t.Errorf("it listens on %s", opts.Host)
+	}
+	opts.Port, opts.NoSigs, opts.NoLog = server.RANDOM_PORT, true, true
+	s, err := server.NewServer(opts)
+	must(t, err)
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the broker is not ready")
+	}
+	return s
 }
 
 func TestRenewMakesCertificatesOfTheSameAuthority(t *testing.T) {

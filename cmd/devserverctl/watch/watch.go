@@ -25,11 +25,11 @@ type Display interface {
 type Source func(ctx context.Context, fn func(job client.Job, more bool) error) error
 
 // Run shows the job of a source until it has ended, and returns how it ended. A
-// control plane that stops answering is asked again for two minutes. When ctx
-// ends the job goes on.
-func Run(ctx context.Context, follow Source, d Display) (client.Job, error) {
+// control plane that stops answering is asked again for two minutes, as c has it. When
+// ctx ends the job goes on.
+func Run(ctx context.Context, c *client.Client, follow Source, d Display) (client.Job, error) {
 	var job client.Job
-	err := client.Persist(ctx, d.Trouble, func(heard func()) error {
+	err := c.Retry(ctx, d.Trouble, func(heard func()) error {
 		return follow(ctx, func(next client.Job, more bool) error {
 			heard()
 			if job = next; !job.Ended() {

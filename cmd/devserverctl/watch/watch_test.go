@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -13,13 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"devserver-agent/cmd/devserverctl/client"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC // for the times in goldens
@@ -98,12 +94,12 @@ func TestDisplays(t *testing.T) {
 			var out bytes.Buffer
 			jobs := states(t)
 			synctest.Test(t, func(t *testing.T) {
-				job, err := Run(t.Context(), source(jobs), display(&out))
+				job, err := Run(t.Context(), &client.Client{}, source(jobs), display(&out))
 				if err != nil || job.Status != "FINISHED" {
 					t.Errorf("ended %s, %v", job.Status, err)
 				}
 			})
-			golden(t, "testdata/"+name+".golden", strings.ReplaceAll(out.String(), "\x1b", "^["))
+			golden.Compare(t, "testdata/"+name+".golden", strings.ReplaceAll(out.String(), "\x1b", "^["))
 		})
 	}
 }
@@ -135,11 +131,11 @@ func TestARollingJobSaysWhyItDoesNotGoOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			synctest.Test(t, func(t *testing.T) {
-				if _, err := Run(t.Context(), source(rolling()), display(&out)); err != nil {
+				if _, err := Run(t.Context(), &client.Client{}, source(rolling()), display(&out)); err != nil {
 					t.Error(err)
 				}
 			})
-			golden(t, "testdata/"+name+".golden", strings.ReplaceAll(out.String(), "\x1b", "^["))
+			golden.Compare(t, "testdata/"+name+".golden", strings.ReplaceAll(out.String(), "\x1b", "^["))
 		})
 	}
 }
@@ -160,7 +156,7 @@ func TestBarsFitTheTerminal(t *testing.T) {
 			}
 		}
 	}
-	golden(t, "testdata/frame-of-many.golden", strings.Join(frame(job, 80, 8, Plain), "\n")+"\n")
+	golden.Compare(t, "testdata/frame-of-many.golden", strings.Join(frame(job, 80, 8, Plain), "\n")+"\n")
 }
 
 func TestCutKeepsWholeCharacters(t *testing.T) {
@@ -180,24 +176,8 @@ func TestCutKeepsWholeCharacters(t *testing.T) {
 func TestRunGivesUpAtTheFirstSilence(t *testing.T) {
 	refused := &client.Refusal{Status: 404, Message: "there is no job"}
 	var out bytes.Buffer
-	_, err := Run(t.Context(), func(context.Context, func(client.Job, bool) error) error { return refused }, &Lines{Out: &out})
+	_, err := Run(t.Context(), &client.Client{}, func(context.Context, func(client.Job, bool) error) error { return refused }, &Lines{Out: &out})
 	if !errors.Is(err, refused) || out.Len() > 0 {
 		t.Errorf("error %v, output %q", err, out.String())
-	}
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; go test -update writes it):\n%s", path, diff)
 	}
 }

@@ -4,15 +4,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"devserver-agent/agent"
 	"devserver-agent/agent/config"
 	"devserver-agent/cmd/devserver-agent/command"
 	"devserver-agent/executors"
 	"devserver-agent/test/trial"
+)
+
+// How long the agent waits for tools and for the broker, such as 2s.
+const (
+	toolTimeout   = "E2E_TOOL_TIMEOUT"
+	brokerTimeout = "E2E_BROKER_TIMEOUT"
 )
 
 // fuses is a folder. The next process of a verb (run, step) is armed with the
@@ -24,13 +33,16 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == trial.Arg {
 		os.Exit(trial.Program(os.Args[2:]))
 	}
-	if err := arm(); err != nil {
+	tool, err := duration(toolTimeout)
+	broker, err2 := duration(brokerTimeout)
+	if err := errors.Join(err, err2, arm()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(command.Main(command.Options{
 		Version:  "e2e",
 		Registry: registry,
+		Timeouts: agent.Timeouts{Query: tool, Answer: broker, Broker: broker},
 		Args:     os.Args[1:],
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,
@@ -44,6 +56,15 @@ func registry(c config.Config) executors.Registry {
 		all[t.Type], _, _ = own.Lookup(t.Type)
 	}
 	return trial.Registry(all)
+}
+
+// duration is what an environment variable says, 0 if it is not set.
+func duration(variable string) (time.Duration, error) {
+	text := os.Getenv(variable)
+	if text == "" {
+		return 0, nil
+	}
+	return time.ParseDuration(text)
 }
 
 // arm starts this process anew with its fail point, which is read before main

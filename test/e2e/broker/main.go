@@ -30,5 +30,5 @@ func start(dir, listen string) (*brokertest.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return brokertest.Start(dir, func(o *server.Options) { o.Host, o.Port = at.Addr().String(), int(at.Port()) })
+	return brokertest.Start(dir, brokertest.SyncAlways, func(o *server.Options) { o.Host, o.Port = at.Addr().String(), int(at.Port()) })
 }

@@ -49,7 +49,7 @@ var packages = sync.OnceValues(func() (map[string]string, error) {
 var cleanup = func() {}
 
 func TestMain(m *testing.M) {
-	status := m.Run()
+	status := fakehost.Main(m)
 	cleanup()
 	os.Exit(status)
 }
@@ -177,6 +177,7 @@ func TestOneInstallation(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			h := host(t, tt.options)
 			if tt.fault != "" {
 				must(t, h.SetFault(tt.fault, tt.faultArgs...))

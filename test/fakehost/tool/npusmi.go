@@ -108,7 +108,11 @@ func (c *call) driverError() int {
 	return code
 }
 
+// trip is Host.Trip for a fault that was set when the tool was started.
 func (c *call) trip(f fakehost.Fault) (fakehost.Args, bool) {
+	if _, set := c.state.Fault(f); !set {
+		return nil, false
+	}
 	args, on, err := c.host.Trip(f, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fakehost:", err)

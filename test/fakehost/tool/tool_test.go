@@ -3,8 +3,6 @@ package tool_test
 import (
 	"bytes"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +13,10 @@ import (
 
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/fakehost/tool"
+	"devserver-agent/test/support/golden"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+func TestMain(m *testing.M) { os.Exit(fakehost.Main(m)) }
 
 type faults map[fakehost.Fault][]string
 
@@ -116,7 +115,7 @@ func TestToolsPrintWhatTheirGoldenFilesSay(t *testing.T) {
 			if status != tt.status {
 				t.Errorf("%s exits with %d, want %d", tt.line, status, tt.status)
 			}
-			golden(t, tt.name, out.String())
+			golden.Compare(t, filepath.Join("testdata", tt.name+".golden"), out.String())
 		})
 	}
 }
@@ -191,22 +190,5 @@ func set(t *testing.T, h *fakehost.Host, all faults) {
 		if err := h.SetFault(f, args...); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(fmt.Errorf("%w (run with -update to write it)", err))
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", path, diff)
 	}
 }

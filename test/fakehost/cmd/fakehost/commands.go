@@ -34,8 +34,11 @@ func run(args []string) (int, error) {
 	if len(args) == 0 {
 		return 2, errUsage
 	}
-	if args[0] == "tool" {
+	switch args[0] {
+	case "tool":
 		return runTool(args[1:])
+	case "script":
+		return runScript(args[1:])
 	}
 	commands := map[string]func([]string) error{
 		"create": create, "show": show, "events": events, "fault": fault, "faults": faults, "packages": packages,
@@ -50,6 +53,23 @@ func run(args []string) (int, error) {
 		return 1, fmt.Errorf("fakehost %s: %w", args[0], err)
 	}
 	return 0, nil
+}
+
+// runScript is the interpreter of the scripts on a host: FILE ARGS. The file's second line
+// has the words that come before ARGS.
+func runScript(args []string) (int, error) {
+	if len(args) == 0 {
+		return 127, errors.New("usage: fakehost script FILE ARGS")
+	}
+	text, err := os.ReadFile(args[0])
+	if err != nil {
+		return 127, err
+	}
+	lines := strings.SplitN(string(text), "\n", 3)
+	if len(lines) < 3 || strings.HasPrefix(lines[1], "script") {
+		return 127, fmt.Errorf("%s is no script of a fake host", args[0])
+	}
+	return run(append(strings.Fields(lines[1]), args[1:]...))
 }
 
 // runTool plays a tool: NAME --host DIR -- ARGS.

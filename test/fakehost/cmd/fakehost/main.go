@@ -1,5 +1,6 @@
 // Command fakehost builds, boots, breaks and shows fake Ascend hosts; the tools of
-// such a host start it too, as "fakehost tool NAME --host DIR -- ARGS".
+// such a host start it too, as "fakehost tool NAME --host DIR -- ARGS", or as their
+// interpreter, which reads those words in the script.
 package main
 
 import (

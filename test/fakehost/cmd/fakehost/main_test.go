@@ -70,7 +70,7 @@ func TestMistakesAreErrors(t *testing.T) {
 	dir := t.TempDir()
 	for _, line := range []string{
 		"", "nonsense", "create", "show --dir " + dir, "fault", "fault set --dir " + dir, "reboot", "packages",
-		"packages --out " + dir + " --model A9", "tool npu-smi", "boot --dir " + dir, "create --dir " + dir + "/x --model A9",
+		"packages --out " + dir + " --model A9", "tool npu-smi", "script", "script " + dir, "script main.go", "boot --dir " + dir, "create --dir " + dir + "/x --model A9",
 	} {
 		if status, err := run(strings.Fields(line)); status == 0 || err == nil {
 			t.Errorf("fakehost %s: status %d, error %v", line, status, err)

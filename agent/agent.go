@@ -13,7 +13,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -238,11 +237,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.opts.Log.Info("agent runs", zap.String("server", a.opts.Config.ServerID), zap.String("version", a.opts.Version),
 		zap.String("installation", a.store.Installation().ID), zap.String("boot", a.boot))
 	select {
-	case err := <-a.fatal:
-		return err
+	case err = <-a.fatal:
 	case <-ctx.Done():
-		return a.engine.Wait()
+		err = a.engine.Wait()
 	}
+	if err != nil {
+		return ended{err}
+	}
+	return nil
 }
 
 // report keeps the first error that makes it pointless to go on.
@@ -330,42 +332,4 @@ func (l link) Connected() bool { return l.a.conn.Load().Connected() }
 func (l link) Fetch(ctx context.Context) ([]byte, time.Time, error) {
 	defer l.a.askedYet.Do(func() { close(l.a.asked) })
 	return l.a.conn.Load().Fetch(ctx)
-}
-
-// ExitConfig is the exit code for what no restart mends (sysexits.h,
-// EX_CONFIG); the service does not restart after it.
-const ExitConfig = 78
-
-// ExitCode is the exit code that tells a service manager what to do about an
-// error of Open or Run: 78 when only an operator can mend it, else 1.
-func ExitCode(err error) int {
-	var configured *config.Error
-	var path *os.PathError
-	for _, known := range []error{journal.ErrLocked, journal.ErrOtherMachine, journal.ErrSchema, journal.ErrDamaged} {
-		if errors.Is(err, known) {
-			return ExitConfig
-		}
-	}
-	if errors.As(err, &configured) || errors.As(err, &path) {
-		return ExitConfig
-	}
-	return 1
-}
-
-// Explain adds to an error of Open what an operator should do.
-func Explain(err error) error {
-	for _, known := range []struct {
-		err  error
-		todo string
-	}{
-		{journal.ErrLocked, "stop the other agent, or give this one another state_dir"},
-		{journal.ErrOtherMachine, "if the board was swapped on purpose run \"devserver-agent adopt\"; otherwise give this host a state directory of its own: a copied one would answer for tasks of another host"},
-		{journal.ErrSchema, "install the agent version that wrote it, or a newer one"},
-		{os.ErrPermission, "run the agent as root, or correct the owner and mode of its state directory"},
-	} {
-		if errors.Is(err, known.err) {
-			return fmt.Errorf("%w; nothing was started on this host; %s", err, known.todo)
-		}
-	}
-	return err
 }

@@ -206,27 +206,39 @@ func TestCrashBesideAStuckProgramLosesNoOutput(t *testing.T) {
 
 func TestCrashWithTheStateWipedUnderTheAgent(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.start()
-	r.give("task-1", "a:gate", "b:ok")
-	r.awaitProgram("a")
-	r.accepted("task-1")
-	former := r.of("task-1")[0].InstallationID
-	if err := os.RemoveAll(r.stateDir()); err != nil {
-		t.Fatal(err)
-	}
-	r.deliver()
-	r.kill()
-	r.start()
-	r.give("task-2", "c:ok")
-	r.ends("task-2", protocol.Success, "")
-	until(t, "the new installation says what it knows of the task", func() error {
-		for _, s := range r.of("task-1") {
-			if s.InstallationID != former && s.Code == protocol.HostReplaced {
-				return nil
+	for how, ends := range map[string]func(*rig){
+		"which is killed": func(r *rig) { r.kill() },
+		// The next start makes another state directory: the service has to be restarted.
+		"which ends by itself": func(r *rig) {
+			r.open("a")
+			if status := r.exits(); status != 1 {
+				t.Errorf("it ended with exit status %d, after which systemd does not restart it", status)
 			}
-		}
-		return fmt.Errorf("its statuses are %v", brief(r.of("task-1")))
-	})
-	r.wantStarts(map[string]int{"a": 1, "c": 1})
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.start()
+			r.give("task-1", "a:gate", "b:ok")
+			r.awaitProgram("a")
+			r.accepted("task-1")
+			former := r.of("task-1")[0].InstallationID
+			until(t, "the state directory is gone", func() error { return os.RemoveAll(r.stateDir()) })
+			r.deliver()
+			ends(r)
+			r.start()
+			r.give("task-2", "c:ok")
+			r.ends("task-2", protocol.Success, "")
+			until(t, "the new installation says what it knows of the task", func() error {
+				for _, s := range r.of("task-1") {
+					if s.InstallationID != former && s.Code == protocol.HostReplaced {
+						return nil
+					}
+				}
+				return fmt.Errorf("its statuses are %v", brief(r.of("task-1")))
+			})
+			r.wantStarts(map[string]int{"a": 1, "c": 1})
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // host is an agent as the wire sees it: it subscribes to push, flushes, fetches,
@@ -162,7 +163,7 @@ func (h *host) publish(subject string, body any) {
 		return
 	}
 	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {hex.EncodeToString(id)}}}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(wait.Patience); time.Now().Before(deadline); {
 		reply, err := h.conn.RequestMsg(msg, 2*time.Second)
 		var ack struct {
 			Seq   uint64          `json:"seq"`

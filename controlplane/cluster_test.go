@@ -16,6 +16,7 @@ import (
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // startNATS is a NATS server that is not the control plane's own.
@@ -32,7 +33,7 @@ func startNATS(t testing.TB, opts *server.Options, mapped bool) *server.Server {
 		}
 	}
 	s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(wait.Patience) {
 		t.Fatal("NATS does not listen")
 	}
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
@@ -130,7 +131,7 @@ func TestWhoWaitsForABrokerThatDiesIsToldAtOnce(t *testing.T) {
 		t.Errorf("answered %d %s", status, data)
 	}
 	dying.Store(false)
-	eventually(t, "POST is taken", func() error {
+	wait.Until(t, "POST is taken", func() error {
 		if status, data := p.call("POST", "/jobs", query("server-a"), "X-Client-Token", "once"); status != 200 {
 			return errorf("%d %s", status, data)
 		}
@@ -156,7 +157,7 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 	p.until(created.ID, "it is accepted", func(j job) bool { return j.task("server-a").Phase == "ACCEPTED" })
 	first.Shutdown()
 	first.WaitForShutdown()
-	eventually(t, "POST says that the broker is away", func() error {
+	wait.Until(t, "POST says that the broker is away", func() error {
 		req := query("server-b")
 		if status, data := p.call("POST", "/jobs", req, "X-Client-Token", "later"); status != 503 || !contains(string(data), "NATS") {
 			return errorf("%d %s", status, data)
@@ -166,7 +167,7 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 	startNATS(t, onAddr(), true)
 	close(release)
 	p.finished(created.ID)
-	eventually(t, "POST is taken again", func() error {
+	wait.Until(t, "POST is taken again", func() error {
 		if status, data := p.call("POST", "/jobs", query("server-b"), "X-Client-Token", "later"); status != 200 {
 			return errorf("%d %s", status, data)
 		}
@@ -188,7 +189,7 @@ func startCluster(t testing.TB) []*server.Server {
 		opts.Cluster.Name, opts.Cluster.Host, opts.Cluster.Port = "c", at.Addr().String(), int(at.Port())
 		all = append(all, startNATS(t, opts, true))
 	}
-	eventually(t, "the cluster has a leader that knows all servers", func() error {
+	wait.Until(t, "the cluster has a leader that knows all servers", func() error {
 		for _, s := range all {
 			if !s.JetStreamIsCurrent() {
 				return errorf("%s is not current", s.Name())

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func contains(text string, parts ...string) bool {
@@ -63,14 +64,14 @@ func TestAServerWithAllItsTasksOpenTakesNoMore(t *testing.T) {
 	if status != http.StatusConflict || !contains(string(data), "server-a", "ModelArts.5044") || contains(string(data), "server-b") {
 		t.Errorf("%d %s", status, data)
 	}
-	eventually(t, "all are in the mailbox", func() error {
+	wait.Until(t, "all are in the mailbox", func() error {
 		if got := p.statements("server-a")[protocol.TaskPayload]; got != protocol.MaxOpenTasks {
 			return errorf("%d", got)
 		}
 		return nil
 	})
 	p.delete(last.ID)
-	eventually(t, "there is room again", func() error {
+	wait.Until(t, "there is room again", func() error {
 		status, data := p.call("POST", "/jobs", query("server-a"))
 		if status != http.StatusOK {
 			return errorf("%d %s", status, data)
@@ -84,7 +85,7 @@ func TestWhatDoesNotFitIsRefusedWithASentence(t *testing.T) {
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", succeed)
 	h.facts("lite-a", protocol.ItemType{Type: "DISK_WIPE", Params: []protocol.Param{{Name: "disk", Required: true, Pattern: "[a-z]+"}}})
-	eventually(t, "the facts are known", func() error {
+	wait.Until(t, "the facts are known", func() error {
 		if status, data := p.call("GET", "/server-a", nil); !contains(string(data), "DISK_WIPE") {
 			return errorf("%d %s", status, data)
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAJobGoesFromPostToFinished(t *testing.T) {
@@ -42,7 +43,7 @@ func TestAnAcceptedTaskNamesItsInstallationInTheMailbox(t *testing.T) {
 	p := startPlane(t, testOptions(t))
 	h := p.host("server-a", hold)
 	created := p.create("server-a").task("server-a")
-	eventually(t, "the mailbox names who accepted", func() error {
+	wait.Until(t, "the mailbox names who accepted", func() error {
 		if got := h.see().AcceptedBy[created.ID]; got != h.installation {
 			return errorf("it names %q", got)
 		}

@@ -27,6 +27,7 @@ import (
 
 	"devserver-agent/controlplane/access"
 	"devserver-agent/controlplane/broker"
+	"devserver-agent/test/support/wait"
 )
 
 // writeCertificate puts a certificate for 127.0.0.1 with a serial number into dir.
@@ -207,7 +208,7 @@ func TestACertificateIsReadAgain(t *testing.T) {
 		t.Fatalf("the first certificate is %d", got)
 	}
 	writeCertificate(t, filepath.Dir(p.opts.CertFile), 2)
-	eventually(t, "the new certificate", func() error {
+	wait.Until(t, "the new certificate", func() error {
 		if got := serial(); got != 2 {
 			return fmt.Errorf("the certificate is %d", got)
 		}

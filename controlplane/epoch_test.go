@@ -12,6 +12,7 @@ import (
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // forgetful is a control plane and a way to have its broker lose streams. Meanwhile
@@ -27,12 +28,12 @@ func forgetful(t *testing.T) (p *plane, lose func(streams ...string)) {
 		defer losing.RUnlock()
 		return true
 	})}
-	conn, err := nats.Connect(s.ClientURL())
+	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func forgetful(t *testing.T) (p *plane, lose func(streams ...string)) {
 // newEpoch waits until the streams were made anew and read.
 func (p *plane) newEpoch(before string) {
 	p.t.Helper()
-	eventually(p.t, "another epoch has begun", func() error {
+	wait.Until(p.t, "another epoch has begun", func() error {
 		if g := p.current.Load(); g == nil || g.epoch.ID == before {
 			return errorf("it has not")
 		}
@@ -79,11 +80,11 @@ func TestDeletedStreamsAreAnotherEpochAndNoJobIsLost(t *testing.T) {
 			quiet := p.host("server-b", hold)
 			created := p.create("server-a")
 			p.until(created.ID, "the task is accepted", func(j job) bool { return j.task("server-a").Phase == "ACCEPTED" })
-			eventually(t, "a server without tasks has seen its mailbox or none", func() error { quiet.fetch(); return nil })
+			wait.Until(t, "a server without tasks has seen its mailbox or none", func() error { quiet.fetch(); return nil })
 			before := p.current.Load().epoch.ID
 			lose(deleted...)
 			p.newEpoch(before)
-			eventually(t, "the host is told of the epoch", func() error {
+			wait.Until(t, "the host is told of the epoch", func() error {
 				h.fetch()
 				if got := h.see().Epoch; deleted[0] != "KV_"+protocol.JobsBucket && got != p.current.Load().epoch.ID {
 					return errorf("it knows %s", got)
@@ -168,7 +169,7 @@ func TestAFinishedJobNeedsNoStatusStream(t *testing.T) {
 	p.host("server-a", succeed)
 	created := p.create("server-a")
 	p.finished(created.ID)
-	eventually(t, "the verdicts are in the record", func() error {
+	wait.Until(t, "the verdicts are in the record", func() error {
 		record, _, err := p.backend().Store.Get(t.Context(), created.ID)
 		if err == nil && len(record.Verdicts) != 1 {
 			err = errorf("they are not")

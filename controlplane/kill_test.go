@@ -17,6 +17,7 @@ import (
 	"devserver-agent/controlplane/signing"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // childEnv makes the test binary a control plane that can be killed:
@@ -181,7 +182,7 @@ func (a textAddr) String() string  { return string(a) }
 func (p *plane) createSurely(token string, body map[string]any) job {
 	p.t.Helper()
 	var created job
-	eventually(p.t, "POST is answered", func() error {
+	wait.Until(p.t, "POST is answered", func() error {
 		j, err := p.try("POST", "/jobs", body, token)
 		created = j
 		return err
@@ -191,7 +192,7 @@ func (p *plane) createSurely(token string, body map[string]any) job {
 
 func (p *plane) untilUp(id, wanted string, ok func(job) bool) {
 	p.t.Helper()
-	eventually(p.t, wanted, func() error {
+	wait.Until(p.t, wanted, func() error {
 		j, err := p.try("GET", "/jobs/"+id, nil, "")
 		if err == nil && !ok(j) {
 			err = errorf("job is %+v", j)

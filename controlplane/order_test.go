@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func (p *plane) tell(id, what string) job {
@@ -75,7 +76,7 @@ func TestAPauseTakesBackWhatNobodyAccepted(t *testing.T) {
 	created := p.create("server-a")
 	listed := func(want int) {
 		t.Helper()
-		eventually(t, "the mailbox follows", func() error {
+		wait.Until(t, "the mailbox follows", func() error {
 			if got := p.statements("server-a")[protocol.TaskPayload]; got != want {
 				return errorf("it lists %d tasks, want %d", got, want)
 			}
@@ -102,7 +103,7 @@ func TestACancelledJobEndsAndStaysInTheList(t *testing.T) {
 	if again := p.tell(created.ID, "cancel"); *again.Cancelled != *first.Cancelled {
 		t.Errorf("cancelled twice it is %+v, it was %+v", again.Cancelled, first.Cancelled)
 	}
-	eventually(t, "the host sees the cancel", func() error {
+	wait.Until(t, "the host sees the cancel", func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if c := h.cancels[created.task("server-00").ID]; c.Reason != "the job was cancelled" {
@@ -151,7 +152,7 @@ func TestAStoppedFleetStaysStoppedAndNothingIsHandedOut(t *testing.T) {
 	running := p.create("server-b")
 	p.until(running.ID, "it is accepted", func(j job) bool { return j.task("server-b").Phase == "ACCEPTED" })
 	lifted := p.create("server-a")
-	eventually(t, "it is handed out", func() error {
+	wait.Until(t, "it is handed out", func() error {
 		if p.statements("server-a")[protocol.TaskPayload] != 1 {
 			return errorf("it is not")
 		}
@@ -180,7 +181,7 @@ func TestAStoppedFleetStaysStoppedAndNothingIsHandedOut(t *testing.T) {
 	}
 	// Its cancel is written into the mailbox after the new job is known.
 	p.delete(running.ID)
-	eventually(t, "what runs can be cancelled", func() error {
+	wait.Until(t, "what runs can be cancelled", func() error {
 		if got := p.statements("server-b"); got[protocol.CancelPayload] != 1 {
 			return errorf("mailbox says %v", got)
 		}
@@ -206,7 +207,7 @@ func TestOneReplicaStopsTheFleetForAll(t *testing.T) {
 	p, other := twoPlanes(t)
 	var out fleet
 	p.into(&out, "POST", "/stop", map[string]any{"reason": "wait"})
-	eventually(t, "the other replica knows", func() error {
+	wait.Until(t, "the other replica knows", func() error {
 		out = fleet{}
 		other.into(&out, "GET", "", nil)
 		if out.Stopped == nil {
@@ -234,7 +235,7 @@ func TestSilentServersCanBeListedAlone(t *testing.T) {
 	p.host("server-idle", hold).facts("idle")
 	up := p.host("server-up", hold)
 	p.create("server-silent", "server-never")
-	eventually(t, "the silent ones are listed with phase and since when", func() error {
+	wait.Until(t, "the silent ones are listed with phase and since when", func() error {
 		up.heartbeat(up.boot)
 		var list struct {
 			Data []struct {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func (h *host) print(task protocol.Task, item int, offset int64, data string) {
@@ -66,7 +67,7 @@ func TestReadersLeaveNothingAtTheBroker(t *testing.T) {
 			t.Fatalf("%q: %d %q", path, status, data)
 		}
 	}
-	eventually(t, "nobody reads the stream", func() error {
+	wait.Until(t, "nobody reads the stream", func() error {
 		stream, err := p.broker.JS.Stream(t.Context(), protocol.OutputStream)
 		if err == nil && stream.CachedInfo().State.Consumers > 0 {
 			err = errorf("it has %d consumers", stream.CachedInfo().State.Consumers)
@@ -88,7 +89,7 @@ func TestMissingOutputIsAskedForAndNamedUntilThen(t *testing.T) {
 	if _, data := p.call("GET", outputPath(j, "server-a"), nil); string(data) != "begin\n[5 bytes are missing: item 0 from 5 to 10]\n-end" {
 		t.Errorf("output is %q", data)
 	}
-	eventually(t, "the host is asked for what is missing", func() error {
+	wait.Until(t, "the host is asked for what is missing", func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if len(h.resends) == 0 || h.resends[0].From != 5 || h.resends[0].Item != 0 {

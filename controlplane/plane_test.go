@@ -20,6 +20,7 @@ import (
 
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 const project = "project-1"
@@ -180,7 +181,7 @@ func (p *plane) delete(ids ...string) {
 func (p *plane) until(id string, wanted string, ok func(job) bool) job {
 	p.t.Helper()
 	var j job
-	eventually(p.t, wanted, func() error {
+	wait.Until(p.t, wanted, func() error {
 		status, data := p.call("GET", "/jobs/"+id, nil)
 		if status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, data)
@@ -200,24 +201,6 @@ func (p *plane) until(id string, wanted string, ok func(job) bool) job {
 func (p *plane) finished(id string) job {
 	p.t.Helper()
 	return p.until(id, "the job is FINISHED", func(j job) bool { return j.Status == "FINISHED" })
-}
-
-// eventually waits until check has no error.
-func eventually(t testing.TB, what string, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited for: %s; last: %v", what, err)
-		}
-		<-tick.C
-	}
 }
 
 // statements are what a server's mailbox in the broker says, by payload type.
@@ -256,7 +239,7 @@ func (p *plane) readMailbox(server string) (counts map[string]int, err error) {
 // mailboxEmpties waits for it, also while a cluster chooses who leads its streams.
 func (p *plane) mailboxEmpties(server string) {
 	p.t.Helper()
-	eventually(p.t, "the mailbox of "+server+" says nothing", func() error {
+	wait.Until(p.t, "the mailbox of "+server+" says nothing", func() error {
 		left, err := p.readMailbox(server)
 		if err == nil && len(left) > 0 {
 			err = fmt.Errorf("it has %v", left)

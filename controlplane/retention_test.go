@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"devserver-agent/controlplane/jobs"
+	"devserver-agent/test/support/wait"
 )
 
 func TestADeletedJobIsAnsweredForThirtyDaysAndThenForgotten(t *testing.T) {
@@ -31,7 +32,7 @@ func TestADeletedJobIsAnsweredForThirtyDaysAndThenForgotten(t *testing.T) {
 			t.Errorf("%d %s", status, data)
 		}
 	}
-	eventually(t, "the record of the oldest is gone", func() error {
+	wait.Until(t, "the record of the oldest is gone", func() error {
 		if _, _, err := p.backend().Store.Get(t.Context(), old.ID); !errors.Is(err, jobs.ErrNotFound) {
 			return errorf("error is %v", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"devserver-agent/controlplane/jobs"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // upgrade asks for an upgrade of some servers; change adds to it.
@@ -149,7 +150,7 @@ func TestAfterTooManyFailuresNothingMoreIsHandedOut(t *testing.T) {
 	if failed != j.Abnormal || failed+cancelled > 4 {
 		t.Errorf("%d tasks failed and %d were cancelled, the job counts %d", failed, cancelled, j.Abnormal)
 	}
-	eventually(t, "the record says so", func() error {
+	wait.Until(t, "the record says so", func() error {
 		record, _, err := p.backend().Store.Get(t.Context(), created.ID)
 		if err == nil && (record.Halted == nil || len(record.Verdicts) != 20) {
 			err = errorf("it has %+v and %d verdicts", record.Halted, len(record.Verdicts))
@@ -170,7 +171,7 @@ func TestWhatWasHandedOutBeforeAHaltIsHeardFirst(t *testing.T) {
 	p.host("server-00", func(h *host, task protocol.Task) { <-release; succeed(h, task) })
 	p.host("server-01", func(h *host, task protocol.Task) { <-ready; failing(h, task) })
 	created := p.upgrade(fleetOf(5), map[string]any{"max_concurrent": 3, "max_failures": 1})
-	eventually(t, "the third was handed out", func() error {
+	wait.Until(t, "the third was handed out", func() error {
 		if p.statements("server-02")[protocol.TaskPayload] != 1 {
 			return errorf("it was not")
 		}
@@ -185,7 +186,7 @@ func TestWhatWasHandedOutBeforeAHaltIsHeardFirst(t *testing.T) {
 	if j := p.finished(created.ID); j.task("server-00").Status != "SUCCESS" || !j.Halted {
 		t.Errorf("job is %+v", j)
 	}
-	eventually(t, "a host that was handed it and never spoke is told to leave it", func() error {
+	wait.Until(t, "a host that was handed it and never spoke is told to leave it", func() error {
 		if got := p.statements("server-02"); got[protocol.CancelPayload] != 1 || got[protocol.TaskPayload] != 0 {
 			return errorf("mailbox says %v", got)
 		}
@@ -202,7 +203,7 @@ func TestAHostThatSaysItAcceptedWhatWasWithheldIsToldToStop(t *testing.T) {
 	odd := p.host("server-01", hold)
 	task := protocol.Task{TaskID: created.task("server-01").ID, JobID: created.ID}
 	odd.say(task, protocol.Status{Status: protocol.Processing, Phase: protocol.Accepted, Message: "accepted"})
-	eventually(t, "its mailbox has the cancel", func() error {
+	wait.Until(t, "its mailbox has the cancel", func() error {
 		if got := p.statements("server-01"); got[protocol.CancelPayload] != 1 {
 			return errorf("mailbox says %v", got)
 		}
@@ -243,7 +244,7 @@ func TestALostHostFreesItsSlotAndItsReportIsLate(t *testing.T) {
 			if got := j.task("server-00"); got.Code != "HOST_LOST" || !contains(got.Message, "REBOOTING") || j.task("server-01").Status != "SUCCESS" {
 				t.Errorf("job is %+v", j)
 			}
-			eventually(t, "the host that returns is told to stop", func() error {
+			wait.Until(t, "the host that returns is told to stop", func() error {
 				lost.fetch()
 				lost.mu.Lock()
 				defer lost.mu.Unlock()
@@ -330,7 +331,7 @@ func TestARolloutThatTheBrokerForgotComesBackPaused(t *testing.T) {
 func (p *plane) barrier(server string, h *host) {
 	p.t.Helper()
 	created := p.create(server)
-	eventually(p.t, "the barrier is in the mailbox of "+server, func() error {
+	wait.Until(p.t, "the barrier is in the mailbox of "+server, func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if _, ok := h.tasks[jobs.TaskID(created.ID, server)]; !ok {

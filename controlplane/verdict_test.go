@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestADeletedJobEndsEverywhere(t *testing.T) {
@@ -20,7 +21,7 @@ func TestADeletedJobEndsEverywhere(t *testing.T) {
 	}
 	go func() {
 		defer close(cancelled)
-		eventually(t, "the host sees the cancel", func() error {
+		wait.Until(t, "the host sees the cancel", func() error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if _, ok := h.cancels[created.task("server-a").ID]; !ok {
@@ -37,14 +38,14 @@ func TestADeletedJobEndsEverywhere(t *testing.T) {
 		return j.task("server-a").Status == "DELETE" && j.task("server-absent").Status == "DELETE" && j.Status == "DELETED"
 	})
 	p.mailboxEmpties("server-a")
-	eventually(t, "the mailbox of a host that never came only cancels", func() error {
+	wait.Until(t, "the mailbox of a host that never came only cancels", func() error {
 		if got := p.statements("server-absent"); got[protocol.CancelPayload] != 1 || got[protocol.TaskPayload] != 0 {
 			return errorf("it says %v", got)
 		}
 		return nil
 	})
 	late := p.host("server-absent", hold)
-	eventually(t, "a host that comes later sees the cancel and no task", func() error {
+	wait.Until(t, "a host that comes later sees the cancel and no task", func() error {
 		late.mu.Lock()
 		defer late.mu.Unlock()
 		if len(late.cancels) != 1 || len(late.tasks) != 0 {
@@ -74,7 +75,7 @@ func TestASilentHostIsNamedAndThenLost(t *testing.T) {
 	if got := j.task("server-a"); got.Code != "HOST_LOST" || got.Status != "FAILED" || j.Abnormal != 1 {
 		t.Fatalf("job is %+v", j)
 	}
-	eventually(t, "the host finds its task cancelled", func() error {
+	wait.Until(t, "the host finds its task cancelled", func() error {
 		if got := p.statements("server-a"); got[protocol.CancelPayload] != 1 || got[protocol.TaskPayload] != 0 {
 			return errorf("mailbox says %v", got)
 		}
@@ -136,7 +137,7 @@ func TestTwoHostsUnderOneIDGetNoNewTasks(t *testing.T) {
 	for _, boot := range []string{"boot-1", "boot-2", "boot-1", "boot-2"} {
 		h.heartbeat(boot)
 	}
-	eventually(t, "POST names the server", func() error {
+	wait.Until(t, "POST names the server", func() error {
 		status, data := p.call("POST", "/jobs", query("server-a"))
 		if status != 409 || !contains(string(data), "server-a", "two running hosts") {
 			return errorf("%d %s", status, data)

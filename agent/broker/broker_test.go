@@ -18,6 +18,7 @@ import (
 	"devserver-agent/agent/broker"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 const id = "srv-1"
@@ -65,22 +66,9 @@ func receive[T any](t *testing.T, what string, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(wait.Patience):
 		t.Fatalf("%s does not come", what)
 		panic("unreachable")
-	}
-}
-
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("it does not come true that %s", what)
-		}
 	}
 }
 
@@ -95,7 +83,7 @@ func settled(t *testing.T, a *agent) {
 }
 
 func ask(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -103,12 +91,12 @@ func ask(t *testing.T) context.Context {
 // streams is a connection of somebody who may do everything.
 func streams(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +187,7 @@ func TestTheConnectionIsMadeAgainAndAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := connect(t, broker.Options{Servers: []string{fmt.Sprintf("nats://127.0.0.1:%d", port)}})
-	until(t, "it is said why there is no connection", func() bool { return strings.Contains(a.State().LastError, "refused") })
+	wait.For(t, "it is said why there is no connection", func() bool { return strings.Contains(a.State().LastError, "refused") })
 	if err := a.Publish(ask(t), "x", "", nil); !errors.Is(err, broker.ErrAway) {
 		t.Errorf("publish while away: %v", err)
 	}
@@ -212,7 +200,7 @@ func TestTheConnectionIsMadeAgainAndAgain(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 {
 		b := start(t, dir, func(o *server.Options) { o.Port = port })
-		until(t, "it is connected", a.Connected)
+		wait.For(t, "it is connected", a.Connected)
 		settled(t, a)
 		if s := a.State(); !s.Connected || s.LastError != "" || !strings.Contains(s.Server, fmt.Sprint(port)) {
 			t.Errorf("state is %+v", s)
@@ -221,7 +209,7 @@ func TestTheConnectionIsMadeAgainAndAgain(t *testing.T) {
 		put(t, streams(t, b.ClientURL()), protocol.MailboxSubject(id), "after a connect")
 		receive(t, "the push", a.pushes)
 		b.Stop()
-		until(t, "the loss is noticed", func() bool { s := a.State(); return !s.Connected && s.Server == "" })
+		wait.For(t, "the loss is noticed", func() bool { s := a.State(); return !s.Connected && s.Server == "" })
 	}
 }
 
@@ -373,7 +361,7 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: Close took %s", name, took)
 		}
 	}
-	until(t, "all goroutines are gone", func() bool { return runtime.NumGoroutine() <= before })
+	wait.For(t, "all goroutines are gone", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestNoConnectionIsOneThatIsAway(t *testing.T) {

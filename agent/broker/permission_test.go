@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/agent/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // accounts is a broker as an operator should configure it: the streams in one
@@ -82,7 +83,7 @@ func TestTheListOfPermissionsIsEnoughAndAViolationIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "the violation is shown", func() bool { return len(a.State().Violations) > 0 })
+	wait.For(t, "the violation is shown", func() bool { return len(a.State().Violations) > 0 })
 	s := a.State()
 	if len(s.Violations) != 1 || !strings.Contains(s.Violations[0], protocol.StatusSubject("srv-2")) || strings.Contains(s.Server, "s3cr3t") {
 		t.Errorf("state is %+v", s)
@@ -108,7 +109,7 @@ func TestCredentialsAreInNoMessage(t *testing.T) {
 			conn, err := broker.Connect(broker.Options{ServerID: id, Servers: []string{server}, MaxDelay: 10 * time.Millisecond, Log: zap.New(core)})
 			if err == nil {
 				defer conn.Close()
-				until(t, "it is said why there is no connection", func() bool { return conn.State().LastError != "" })
+				wait.For(t, "it is said why there is no connection", func() bool { return conn.State().LastError != "" })
 				said = fmt.Sprintf("%+v", conn.State())
 				_, _, err = conn.Fetch(ask(t))
 			}

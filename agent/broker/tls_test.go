@@ -20,6 +20,7 @@ import (
 	"devserver-agent/agent/broker"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // certificate makes one for this host and a file of who vouches for it: itself.
@@ -63,7 +64,7 @@ func TestABrokerThatNobodyVouchesForIsNotConnectedTo(t *testing.T) {
 		t.Error(err)
 	}
 	bad := connect(t, broker.Options{Servers: []string{url}, CAFile: stranger})
-	until(t, "it is said why there is no connection", func() bool { return strings.Contains(bad.State().LastError, "certificate") })
+	wait.For(t, "it is said why there is no connection", func() bool { return strings.Contains(bad.State().LastError, "certificate") })
 	if bad.Connected() {
 		t.Error("it is connected")
 	}
@@ -80,7 +81,7 @@ func bare(t *testing.T, url func(*server.Server) string, configure func(*server.
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(30 * time.Second) {
+	if !s.ReadyForConnections(wait.Patience) {
 		t.Fatal("the server is not ready")
 	}
 	return url(s)
@@ -150,9 +151,9 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	stranger, _ := newCertificate(t)
 	put(stranger, own)
 	a := connect(t, opts)
-	until(t, "the broker is not believed", func() bool { return strings.Contains(a.State().LastError, "unknown authority") })
+	wait.For(t, "the broker is not believed", func() bool { return strings.Contains(a.State().LastError, "unknown authority") })
 	put(cert, stranger)
-	until(t, "the host is not believed", func() bool { return strings.Contains(a.State().LastError, "tls: ") })
+	wait.For(t, "the host is not believed", func() bool { return strings.Contains(a.State().LastError, "tls: ") })
 	put(cert, own)
 	receive(t, "the connect", a.connects)
 }
@@ -175,6 +176,6 @@ func TestOldCiphersAreNotSpoken(t *testing.T) {
 			receive(t, "the connect", a.connects)
 			continue
 		}
-		until(t, "it is said why there is no connection", func() bool { return strings.Contains(a.State().LastError, "handshake failure") })
+		wait.For(t, "it is said why there is no connection", func() bool { return strings.Contains(a.State().LastError, "handshake failure") })
 	}
 }

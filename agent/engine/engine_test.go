@@ -18,6 +18,7 @@ import (
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 	"devserver-agent/test/trial"
 )
 
@@ -204,15 +205,7 @@ func (b *bed) verdict(id string) protocol.Status {
 // until waits for a condition.
 func (b *bed) until(what string, holds func() bool) {
 	b.t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(2*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			b.t.Fatalf("it does not come true that %s", what)
-		}
-	}
+	wait.For(b.t, what, holds)
 }
 
 // begun waits until a step's program was started n times.

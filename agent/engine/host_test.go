@@ -15,6 +15,7 @@ import (
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // tool puts a script where the host's tools are looked for.
@@ -134,7 +135,7 @@ func TestATaskThatWasDeletedDoesNotComeBackInPart(t *testing.T) {
 				if !errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("it ended with %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(wait.Patience):
 				t.Fatal("the agent goes on as if nothing was")
 			}
 			b.stop()

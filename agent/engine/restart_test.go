@@ -14,6 +14,7 @@ import (
 	"devserver-agent/agent/queue"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // machine is a host that is asked to restart.
@@ -50,7 +51,7 @@ func (b *bed) reboot(asked <-chan string) {
 	b.t.Helper()
 	select {
 	case <-asked:
-	case <-time.After(20 * time.Second):
+	case <-time.After(wait.Patience):
 		b.t.Fatal("the host was not asked to restart")
 	}
 	b.halt()

@@ -3,16 +3,17 @@ package objects_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/agent/objects"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // connected is a broker and what speaks to its JetStream.
@@ -23,12 +24,12 @@ func connected(t *testing.T) (*brokertest.Broker, jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Stop)
-	conn, err := nats.Connect(broker.ClientURL())
+	conn, err := nats.Connect(broker.ClientURL(), nats.Timeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,15 +66,12 @@ func TestObjectsAreReadFromAnOffset(t *testing.T) {
 	if _, err := reader.Open(ctx, "b.run", 0); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an object that is not there: %v", err)
 	}
-	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(10*time.Second)
-	defer tick.Stop()
-	for broker.NumClients() > 1 { // the test's own
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%d connections are left", broker.NumClients()-1)
+	wait.Until(t, "no connection but the test's own is left", func() error {
+		if n := broker.NumClients(); n > 1 {
+			return fmt.Errorf("there are %d", n)
 		}
-	}
+		return nil
+	})
 }
 
 func TestAStoreNeedsABrokerAndAName(t *testing.T) {

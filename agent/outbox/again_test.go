@@ -8,6 +8,7 @@ import (
 	"devserver-agent/agent/broker"
 	"devserver-agent/agent/journal"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAnotherEpochIsToldEverythingAgain(t *testing.T) {
@@ -17,20 +18,20 @@ func TestAnotherEpochIsToldEverythingAgain(t *testing.T) {
 	b.out.SawEpoch(broker.NoMailbox) // nothing to say yet, so nothing to note
 	b.out.SawEpoch("")
 	b.out.SawEpoch("e1")
-	until(t, "the epoch is noted", func() bool { e, err := b.store.Epoch(); return err == nil && e == "e1" })
+	wait.For(t, "the epoch is noted", func() bool { e, err := b.store.Epoch(); return err == nil && e == "e1" })
 	done, open := b.admit("done", false), b.admit("open", false)
 	b.print(done, 0, []byte("output of done"))
 	b.say(done, protocol.Success, protocol.Done)
 	b.say(open, protocol.Processing, protocol.Running)
 	b.closed("done")
-	until(t, "all is there", func() bool { return len(h.statuses()) == 4 })
+	wait.For(t, "all is there", func() bool { return len(h.statuses()) == 4 })
 	for _, epoch := range []string{"e1", "", "e1"} {
 		b.out.SawEpoch(epoch)
 	}
 	for round, epoch := range []string{broker.NoMailbox, "e2"} {
 		b.out.SawEpoch(epoch)
-		until(t, "all is said again to "+epoch, func() bool { return len(h.statuses()) == 4*(round+2) && b.store.Open("done") == nil })
-		until(t, epoch+" is noted", func() bool { e, err := b.store.Epoch(); return err == nil && e == epoch })
+		wait.For(t, "all is said again to "+epoch, func() bool { return len(h.statuses()) == 4*(round+2) && b.store.Open("done") == nil })
+		wait.For(t, epoch+" is noted", func() bool { e, err := b.store.Epoch(); return err == nil && e == epoch })
 	}
 	// The stream still has the first ones and their ids: it took all again.
 	count := map[string]int{}
@@ -105,9 +106,9 @@ func TestWhatAProgramWritesAfterTheVerdictIsSentToo(t *testing.T) {
 	}
 	b.print(task, 0, []byte("before "))
 	b.say(task, protocol.Failed, protocol.Done)
-	until(t, "the verdict is there", func() bool { return len(h.statuses()) == 2 })
+	wait.For(t, "the verdict is there", func() bool { return len(h.statuses()) == 2 })
 	b.print(task, 0, []byte("after"))
-	until(t, "the output is there", func() bool { return string(h.received("t1", 0)) == "before after" })
+	wait.For(t, "the output is there", func() bool { return string(h.received("t1", 0)) == "before after" })
 	if b.store.Open("t1") == nil {
 		t.Error("the task is closed while its program runs")
 	}

@@ -22,6 +22,7 @@ import (
 	"devserver-agent/agent/outbox"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 const server = "srv-1"
@@ -104,20 +105,7 @@ func (b *bed) print(t *journal.Task, item int, data []byte) {
 
 func (b *bed) closed(id string) {
 	b.t.Helper()
-	until(b.t, "task "+id+" is closed", func() bool { return b.store.Open(id) == nil })
-}
-
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("it does not come true that %s", what)
-		}
-	}
+	wait.For(b.t, "task "+id+" is closed", func() bool { return b.store.Open(id) == nil })
 }
 
 // hub is a real broker and a look into its streams.
@@ -134,12 +122,12 @@ func newHub(t testing.TB) *hub {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
-	nc, err := nats.Connect(b.ClientURL())
+	nc, err := nats.Connect(b.ClientURL(), nats.Timeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,14 +136,14 @@ func newHub(t testing.TB) *hub {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	until(t, "the agent is connected", conn.Connected)
+	wait.For(t, "the agent is connected", conn.Connected)
 	return &hub{t: t, js: js, conn: conn}
 }
 
 // all reads a stream whole.
 func all[T any](h *hub, stream string) []T {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
 	defer cancel()
 	s, err := h.js.Stream(ctx, stream)
 	if err != nil {
@@ -220,7 +208,7 @@ func TestStatusesAndOutputArriveInOrderAndTheTaskIsClosed(t *testing.T) {
 	h := newHub(t)
 	b := newBed(t, h.conn).run()
 	task := b.admit("t1", false)
-	until(t, "the acceptance is there", func() bool { return len(h.statuses()) == 1 })
+	wait.For(t, "the acceptance is there", func() bool { return len(h.statuses()) == 1 })
 	first := all[protocol.Status](h, protocol.StatusStream)[0]
 	if first.Envelope == nil || first.InstallationID != b.store.Installation().ID || first.ServerID != server {
 		t.Errorf("the acceptance is %+v", first)
@@ -228,7 +216,7 @@ func TestStatusesAndOutputArriveInOrderAndTheTaskIsClosed(t *testing.T) {
 	lines := bytes.Repeat([]byte("0123456789abcde\n"), 100_000) // 1.6 MB
 	b.say(task, protocol.Processing, protocol.Running)
 	b.print(task, 0, lines[:700_000])
-	until(t, "output arrives before the end", func() bool { return len(h.received("t1", 0)) == 700_000 })
+	wait.For(t, "output arrives before the end", func() bool { return len(h.received("t1", 0)) == 700_000 })
 	b.print(task, 0, lines[700_000:])
 	b.print(task, 1, []byte("second item"))
 	b.say(task, protocol.Success, protocol.Done)
@@ -253,7 +241,7 @@ func TestWhatWasSaidWhileTheBrokerWasAwayIsSentOnceItIsThere(t *testing.T) {
 	b.say(done, protocol.Success, protocol.Done)
 	b.run()
 	b.closed("done")
-	until(t, "all is there", func() bool { return len(h.statuses()) == 4 })
+	wait.For(t, "all is there", func() bool { return len(h.statuses()) == 4 })
 	// Verdicts first, and inside a task in order.
 	want(t, "statuses", h.statuses(), []string{"done 1 ACCEPTED", "done 2 DONE", "running 1 ACCEPTED", "running 2 RUNNING"})
 }
@@ -261,7 +249,7 @@ func TestWhatWasSaidWhileTheBrokerWasAwayIsSentOnceItIsThere(t *testing.T) {
 func TestABrokerWhoseStreamIsNotReadyIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 	defer cancel()
 	stream, err := h.js.Stream(ctx, protocol.StatusStream)
 	if err != nil {
@@ -286,7 +274,7 @@ func TestABrokerWhoseStreamIsNotReadyIsTriedAgain(t *testing.T) {
 func TestARefusedTaskHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	h := newHub(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 	defer cancel()
 	// A broker that takes no large messages: the poisoned task is over the limit
 	// with its output and with its second status.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // TestSecretsStayOnTheHost wherever output is cut into chunks: between what was written
@@ -29,7 +30,7 @@ func TestSecretsStayOnTheHost(t *testing.T) {
 	for _, piece := range pieces {
 		b.print(task, 0, []byte(piece))
 		size += len(piece)
-		until(t, "the piece has arrived", func() bool { return len(h.received(task.ID(), 0)) == size })
+		wait.For(t, "the piece has arrived", func() bool { return len(h.received(task.ID(), 0)) == size })
 	}
 	b.say(task, protocol.Success, protocol.Done)
 	b.closed("t1")
@@ -80,7 +81,7 @@ func TestSecretsInMessagesStayOnTheHost(t *testing.T) {
 	task := b.admit("t1", false)
 	const said, sent = "it wrote: password=hunter2 user=me", "it wrote: password=*** user=me"
 	b.out.Progress(task.Sign(protocol.Status{Progress: true, Message: said}))
-	until(t, "the progress has arrived", func() bool {
+	wait.For(t, "the progress has arrived", func() bool {
 		return slices.ContainsFunc(all[protocol.Status](h, protocol.StatusStream), func(s protocol.Status) bool { return s.Progress })
 	})
 	if _, err := task.Say(protocol.Status{Status: protocol.Failed, Phase: protocol.Done, Message: said}); err != nil {

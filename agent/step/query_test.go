@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"devserver-agent/executors"
+	"devserver-agent/test/support/wait"
 )
 
 func ask(t *testing.T, timeout time.Duration, script string) (executors.Reply, error, time.Duration) { //nolint:staticcheck // ST1008: how a query ended belongs to its reply
@@ -155,11 +156,11 @@ func TestAQueryThatCannotBeKilledReturnsAndIsCollectedLater(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it to be collected", func() bool {
+	wait.For(t, "it to be collected", func() bool {
 		_, err := inspect(pid)
 		return errors.Is(err, os.ErrNotExist)
 	})
-	eventually(t, "files and goroutines to be as before", func() bool {
+	wait.For(t, "files and goroutines to be as before", func() bool {
 		return openFiles(t) <= files && runtime.NumGoroutine() <= routines
 	})
 }
@@ -182,8 +183,8 @@ func TestQueriesLeaveNothingBehind(t *testing.T) {
 		_, _, _ = ask(t, 50*time.Millisecond, "sleep 1000")
 		_, _, _ = ask(t, 30*time.Second, "yes")
 	}
-	eventually(t, "files and goroutines to be as before", func() bool {
+	wait.For(t, "files and goroutines to be as before", func() bool {
 		return openFiles(t) <= files && runtime.NumGoroutine() <= routines
 	})
-	eventually(t, "their processes to be gone", func() bool { return len(tr.carriers()) == 0 })
+	wait.For(t, "their processes to be gone", func() bool { return len(tr.carriers()) == 0 })
 }

@@ -11,12 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/executors"
+	"devserver-agent/test/support/wait"
 )
 
 const boot = "boot-1"
@@ -147,7 +147,7 @@ func (tr *trial) start() <-chan struct{} {
 // wait gives an attempt as long as a busy machine may take.
 func (tr *trial) wait(gone <-chan struct{}) (Exit, error) {
 	tr.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
 	defer cancel()
 	return tr.Wait(ctx, gone)
 }
@@ -213,22 +213,7 @@ func (tr *trial) read(name string) string {
 
 func (tr *trial) eventually(what string, holds func() bool) {
 	tr.Helper()
-	eventually(tr.T, what, holds)
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("waited 20 s for %s", what)
-		}
-	}
+	wait.For(tr.T, what, holds)
 }
 
 func alive(pid int) bool {

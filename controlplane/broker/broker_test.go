@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func openBroker(t *testing.T) *Broker {
@@ -258,7 +259,7 @@ func TestAMailboxIsPushedAndFetched(t *testing.T) {
 	if err := b.CheckMapping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	agent, err := nats.Connect(b.Addr())
+	agent, err := nats.Connect(b.Addr(), nats.Timeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,13 +274,13 @@ func TestAMailboxIsPushedAndFetched(t *testing.T) {
 	if _, err := b.JS.Publish(t.Context(), protocol.MailboxSubject("a"), []byte("box")); err != nil {
 		t.Fatal(err)
 	}
-	if msg, err := push.NextMsg(5 * time.Second); err != nil || string(msg.Data) != "box" {
+	if msg, err := push.NextMsg(wait.Patience); err != nil || string(msg.Data) != "box" {
 		t.Errorf("pushed: %v %v", msg, err)
 	}
-	if msg, err := agent.Request(protocol.FetchSubject("a"), nil, 5*time.Second); err != nil || string(msg.Data) != "box" {
+	if msg, err := agent.Request(protocol.FetchSubject("a"), nil, wait.Patience); err != nil || string(msg.Data) != "box" {
 		t.Errorf("fetched: %v %v", msg, err)
 	}
-	if msg, err := agent.Request(protocol.FetchSubject("b"), nil, 5*time.Second); err != nil || msg.Header.Get("Status") != "404" {
+	if msg, err := agent.Request(protocol.FetchSubject("b"), nil, wait.Patience); err != nil || msg.Header.Get("Status") != "404" {
 		t.Errorf("fetched what is not there: %v %v", msg, err)
 	}
 }
@@ -300,13 +301,13 @@ func TestAnAnswerThatIsOwedByADeadBrokerIsNotWaitedFor(t *testing.T) {
 	if err := b.Conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	wait := func(ctx context.Context) error {
+	request := func(ctx context.Context) error {
 		_, err := given.Conn.RequestWithContext(ctx, "silence", nil)
 		return err
 	}
 	answer := make(chan error, 1)
-	go func() { answer <- given.WhileConnected(t.Context(), wait) }()
-	if _, err := asked.NextMsg(20 * time.Second); err != nil {
+	go func() { answer <- given.WhileConnected(t.Context(), request) }()
+	if _, err := asked.NextMsg(wait.Patience); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
@@ -315,12 +316,12 @@ func TestAnAnswerThatIsOwedByADeadBrokerIsNotWaitedFor(t *testing.T) {
 		if !Away(err) || !errors.Is(err, nats.ErrDisconnected) {
 			t.Errorf("it ended with %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(wait.Patience):
 		t.Fatal("it is still waited for")
 	}
 	// Who asks while there is no connection is told so by the client; who has an error or
 	// an answer of his own keeps it.
-	if err := given.WhileConnected(t.Context(), wait); !Away(err) {
+	if err := given.WhileConnected(t.Context(), request); !Away(err) {
 		t.Errorf("without a connection: %v", err)
 	}
 	own := errors.New("his own")

@@ -14,6 +14,7 @@ import (
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // A stream that goes while it is read never comes to its end, and nobody else looks at the
@@ -35,7 +36,7 @@ func TestAStreamThatGoesWhileItIsReadIsForgotten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 			defer cancel()
 			lost := false
 			err = fold.Run(ctx, fold.Options{

@@ -17,6 +17,7 @@ import (
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 const server = "server-a"
@@ -140,7 +141,7 @@ func TestReplicasThatKnowDifferentThingsLoseNoStatement(t *testing.T) {
 		}
 	}
 	learning.Wait()
-	waitFor(t, "the mailbox lists what is open and nothing else", func() error {
+	wait.Until(t, "the mailbox lists what is open and nothing else", func() error {
 		listed := seen.last()
 		for task, isOpen := range open {
 			if listed[task] != isOpen {
@@ -167,7 +168,7 @@ func TestAReplicaLeavesWhatItDoesNotKnow(t *testing.T) {
 	seen.watch(t, b)
 	unknown := newRecord(t)
 	one.ApplyRecord(unknown, 1)
-	waitFor(t, "the first replica has written", func() error {
+	wait.Until(t, "the first replica has written", func() error {
 		if len(seen.last()) != 1 {
 			return fmt.Errorf("%v", seen.last())
 		}
@@ -176,7 +177,7 @@ func TestAReplicaLeavesWhatItDoesNotKnow(t *testing.T) {
 	two, _ := startReplica(t, b)
 	known := newRecord(t)
 	two.ApplyRecord(known, 1)
-	waitFor(t, "both are listed", func() error {
+	wait.Until(t, "both are listed", func() error {
 		if got := seen.last(); !got[jobs.TaskID(unknown.ID, server)] || !got[jobs.TaskID(known.ID, server)] {
 			return fmt.Errorf("%v", got)
 		}
@@ -203,11 +204,11 @@ func TestMoreThanFitsWaits(t *testing.T) {
 			return nil
 		}
 	}
-	waitFor(t, "as many as may be are listed", count(protocol.MaxOpenTasks))
+	wait.Until(t, "as many as may be are listed", count(protocol.MaxOpenTasks))
 	for _, r := range all[:protocol.MaxOpenTasks] {
 		v.ApplyStatus(server, verdictOf(r), time.Now())
 	}
-	waitFor(t, "what waited is listed, and only that", func() error {
+	wait.Until(t, "what waited is listed, and only that", func() error {
 		got := seen.last()
 		for _, r := range all[protocol.MaxOpenTasks:] {
 			if !got[jobs.TaskID(r.ID, server)] {
@@ -216,22 +217,4 @@ func TestMoreThanFitsWaits(t *testing.T) {
 		}
 		return count(3)()
 	})
-}
-
-func waitFor(t *testing.T, what string, check func() error) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("waited for: %s; last: %v", what, err)
-		case <-tick.C:
-		}
-	}
 }

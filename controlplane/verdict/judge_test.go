@@ -12,6 +12,7 @@ import (
 	"devserver-agent/controlplane/view"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // deletedJob is a judge on a real stream and a job that was deleted before
@@ -110,7 +111,7 @@ func TestRunLooksAtOnceWhenAsked(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); j.Run(ctx) }()
 	j.Look()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(wait.Patience)
 	for statuses(t, b) == 0 {
 		select {
 		case <-deadline:

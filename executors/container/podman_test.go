@@ -22,6 +22,7 @@ import (
 	"devserver-agent/executors"
 	"devserver-agent/test/hosttest"
 	"devserver-agent/test/support/parallel"
+	"devserver-agent/test/support/wait"
 )
 
 // TestMain is the test, the program that the executors start, or the keeper of Podman.
@@ -100,17 +101,13 @@ var podman = sync.OnceValues(func() (p engineOfTest, err error) {
 		return p, err
 	}
 	begun = p
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+	return p, wait.Within(wait.Patience, func() error {
 		e, err := find([]string{p.socket()})
-		if err == nil {
-			err = e.ask(context.Background(), http.MethodGet, "/version", nil, nil, nil)
+		if err != nil {
+			return err
 		}
-		if err == nil || time.Now().After(deadline) {
-			return p, err
-		}
-	}
+		return e.ask(context.Background(), http.MethodGet, "/version", nil, nil, nil)
+	})
 })
 
 // end returns when the keeper has removed it all.
@@ -139,20 +136,14 @@ func (p engineOfTest) keep(until io.Reader) error {
 		err = errors.Join(err, service.Process.Kill())
 		_ = service.Wait() // it was killed
 	}
-	// Who cleans up after a container makes the folders anew.
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
-		left := p.processes()
-		if len(left) == 0 {
-			break
+	// Who cleans up after a container recreates the folders.
+	left := wait.Within(wait.Patience, func() error {
+		if left := p.processes(); len(left) > 0 {
+			return fmt.Errorf("processes are left: %q", left)
 		}
-		if time.Now().After(deadline) {
-			err = errors.Join(err, fmt.Errorf("processes are left: %q", left))
-			break
-		}
-	}
-	return errors.Join(err, os.RemoveAll(p.dir))
+		return nil
+	})
+	return errors.Join(err, left, os.RemoveAll(p.dir))
 }
 
 // prepare makes the image.
@@ -260,15 +251,7 @@ func (r *rig) shared(name string) string {
 // until waits for a condition.
 func (r *rig) until(what string, holds func() bool) {
 	r.Helper()
-	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			r.Fatalf("waited for: %s", what)
-		}
-	}
+	wait.For(r, what, holds)
 }
 
 // program starts the program as a step would.

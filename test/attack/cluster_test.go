@@ -14,6 +14,7 @@ import (
 	"devserver-agent/cmd/devserverctl/fleet"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // TestAClusterOfThreeIsOneFleet starts three brokers from what was generated: they
@@ -40,7 +41,7 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 	control, err := broker.Open(t.Context(), broker.Options{URL: strings.Join(urls, ","), CredentialsFile: f.ControlPlane(), CAFile: f.CA()})
 	s.must(err)
 	t.Cleanup(control.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 6*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*wait.Patience)
 	defer cancel()
 	s.must(insist(ctx, func() error { // until the cluster has chosen a leader
 		_, err := control.Ensure(ctx)
@@ -51,14 +52,14 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 		s.must(err)
 	}
 	connect := func(id string, n int) (*nats.Conn, error) {
-		return nats.Connect(urls[n], nats.RootCAs(f.CA()), nats.UserCredentials(f.Path("agents", id+".creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(id)), nats.NoReconnect())
+		return nats.Connect(urls[n], nats.RootCAs(f.CA()), nats.UserCredentials(f.Path("agents", id+".creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(id)), nats.NoReconnect(), nats.Timeout(wait.Patience))
 	}
 	evilAt := make([]*nats.Conn, 3)
 	for n := range servers {
 		evilAt[n], err = connect(evil, n)
 		s.must(err)
 		defer evilAt[n].Close()
-		_, err = evilAt[n].Request(protocol.FactsSubject(evil), []byte("{}"), patience)
+		_, err = evilAt[n].Request(protocol.FactsSubject(evil), []byte("{}"), wait.Patience)
 		s.must(err)
 	}
 	copied, err := os.ReadFile(f.Path("agents", evil+".creds"))
@@ -71,7 +72,7 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Fatalf("broker %d did not cut it off", n+1)
 			}
-			_ = evilAt[n].FlushTimeout(patience) // it ends with the connection
+			_ = evilAt[n].FlushTimeout(wait.Patience) // it ends with the connection
 		}
 		if conn, err := connect(evil, n); err == nil {
 			conn.Close()
@@ -83,7 +84,7 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 	s.must(err)
 	defer conn.Close()
 	s.must(insist(ctx, func() error { // until another leader is chosen
-		_, err := conn.Request(protocol.FactsSubject(victim), []byte("{}"), patience)
+		_, err := conn.Request(protocol.FactsSubject(victim), []byte("{}"), wait.Patience)
 		return err
 	}))
 }

@@ -13,12 +13,12 @@ import (
 	"devserver-agent/cmd/devserverctl/fleet"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 const (
-	patience = 10 * time.Second
-	evil     = "evil-1"   // the host that the attacker owns
-	victim   = "victim-1" // another host of the fleet
+	evil   = "evil-1"   // the host that the attacker owns
+	victim = "victim-1" // another host of the fleet
 )
 
 // site is a fleet with its broker, control plane's account and two hosts.
@@ -76,7 +76,7 @@ func (s *site) serve() {
 		s.server.Shutdown()
 		s.server.WaitForShutdown()
 	})
-	if !s.server.ReadyForConnections(patience) {
+	if !s.server.ReadyForConnections(wait.Patience) {
 		s.Fatal("the broker is not ready")
 	}
 }
@@ -107,7 +107,7 @@ func (s *site) tryLogin(options ...nats.Option) (*client, error) {
 func (s *site) tryLoginAt(url string, options ...nats.Option) (*client, error) {
 	c := &client{said: make(chan error, 1024), ended: make(chan struct{})}
 	conn, err := nats.Connect(url, append([]nats.Option{
-		nats.RootCAs(s.fleet.CA()), nats.NoReconnect(), nats.Timeout(patience),
+		nats.RootCAs(s.fleet.CA()), nats.NoReconnect(), nats.Timeout(wait.Patience),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.said <- err }),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.ended) }),
 	}, options...)...)
@@ -125,7 +125,7 @@ func (c *client) refused(t testing.TB) error {
 	select {
 	case err := <-c.said:
 		return err
-	case <-time.After(patience):
+	case <-time.After(wait.Patience):
 		t.Error("the broker does not complain")
 		return nil
 	}
@@ -134,7 +134,7 @@ func (c *client) refused(t testing.TB) error {
 // settle waits until the broker has looked at all that was sent.
 func (c *client) settle(t testing.TB) {
 	t.Helper()
-	if err := c.FlushTimeout(patience); err != nil {
+	if err := c.FlushTimeout(wait.Patience); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -143,7 +143,7 @@ func (c *client) settle(t testing.TB) {
 func (s *site) contents() map[string]uint64 {
 	s.Helper()
 	held := map[string]uint64{}
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.Context(), wait.Patience)
 	defer cancel()
 	streams := s.control.JS.ListStreams(ctx)
 	for info := range streams.Info() {

@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/cmd/devserverctl/fleet"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // TestAHostMayDoItsWork is the other side of what follows: with these credentials an
@@ -22,14 +23,14 @@ func TestAHostMayDoItsWork(t *testing.T) {
 	c := s.login(evil)
 	push, err := c.SubscribeSync(protocol.PushSubject(evil))
 	s.must(err)
-	s.must(c.FlushTimeout(patience))
+	s.must(c.FlushTimeout(wait.Patience))
 	_, err = s.control.JS.Publish(t.Context(), protocol.MailboxSubject(evil), []byte("box"))
 	s.must(err)
-	m, err := push.NextMsg(patience)
+	m, err := push.NextMsg(wait.Patience)
 	if err != nil || string(m.Data) != "box" {
 		t.Errorf("the push: %v, %v", m, err)
 	}
-	m, err = c.Request(protocol.FetchSubject(evil), nil, patience)
+	m, err = c.Request(protocol.FetchSubject(evil), nil, wait.Patience)
 	if err != nil || string(m.Data) != "box" {
 		t.Errorf("the mailbox: %v, %v", m, err)
 	}
@@ -39,16 +40,16 @@ func TestAHostMayDoItsWork(t *testing.T) {
 		if subject == protocol.PresenceSubject(evil) || subject == protocol.FetchSubject(evil) {
 			continue
 		}
-		ack, err := c.Request(subject, []byte("{}"), patience)
+		ack, err := c.Request(subject, []byte("{}"), wait.Patience)
 		if err != nil || !strings.Contains(string(ack.Data), `"seq"`) {
 			t.Errorf("%s: %s, %v", subject, ack.Data, err)
 		}
 	}
 	presence, err := s.control.Conn.SubscribeSync(protocol.PresenceSubject("*"))
 	s.must(err)
-	s.must(s.control.Conn.FlushTimeout(patience))
+	s.must(s.control.Conn.FlushTimeout(wait.Patience))
 	s.must(c.Publish(protocol.PresenceSubject(evil), []byte("{}")))
-	if _, err := presence.NextMsg(patience); err != nil {
+	if _, err := presence.NextMsg(wait.Patience); err != nil {
 		t.Errorf("presence: %v", err)
 	}
 	// What comes after a complaint comes after it, so it would have come by now.
@@ -124,14 +125,14 @@ func TestARepliesSubjectWritesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, fleet.Options{})
 	c := s.login(evil)
-	_, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), patience) // so that fetch and facts have something to say
+	_, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), wait.Patience) // so that fetch and facts have something to say
 	s.must(err)
 	_, err = s.control.JS.Publish(t.Context(), protocol.MailboxSubject(evil), []byte("written by the attacker"))
 	s.must(err)
 	box := s.mailbox()
 	everything, err := s.control.Conn.SubscribeSync(">")
 	s.must(err)
-	s.must(s.control.Conn.FlushTimeout(patience))
+	s.must(s.control.Conn.FlushTimeout(wait.Patience))
 	publish, _ := protocol.AgentSubjects(evil)
 	for _, subject := range publish {
 		subject = strings.ReplaceAll(subject, "*", "task-1")
@@ -143,9 +144,9 @@ func TestARepliesSubjectWritesNothing(t *testing.T) {
 		}
 	}
 	// What was asked for is answered by now, or never: a question of our own is.
-	_, err = c.Request(protocol.FetchSubject(evil), nil, patience)
+	_, err = c.Request(protocol.FetchSubject(evil), nil, wait.Patience)
 	s.must(err)
-	s.must(s.control.Conn.FlushTimeout(patience))
+	s.must(s.control.Conn.FlushTimeout(wait.Patience))
 	for {
 		m, err := everything.NextMsg(50 * time.Millisecond)
 		if errors.Is(err, nats.ErrTimeout) {
@@ -170,7 +171,7 @@ func TestHeadersGiveNoPower(t *testing.T) {
 	c := s.login(evil)
 	honest := s.login(victim)
 	for n := range 3 {
-		_, err := honest.Request(protocol.StatusSubject(victim), fmt.Appendf(nil, `{"seq":%d}`, n), patience)
+		_, err := honest.Request(protocol.StatusSubject(victim), fmt.Appendf(nil, `{"seq":%d}`, n), wait.Patience)
 		s.must(err)
 	}
 	before := s.contents()
@@ -186,7 +187,7 @@ func TestHeadersGiveNoPower(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &nats.Msg{Subject: protocol.StatusSubject(evil), Header: header, Data: []byte(`{}`)}
-			answer, err := c.RequestMsg(m, patience)
+			answer, err := c.RequestMsg(m, wait.Patience)
 			s.must(err)
 			if !strings.Contains(string(answer.Data), `"error"`) {
 				t.Errorf("the broker takes it: %s", answer.Data)
@@ -210,7 +211,7 @@ func TestBoundsOfAConnection(t *testing.T) {
 	})
 	t.Run("a message that is too large for its stream", func(t *testing.T) {
 		c := s.login(evil)
-		answer, err := c.Request(protocol.StatusSubject(evil), make([]byte, 512<<10), patience)
+		answer, err := c.Request(protocol.StatusSubject(evil), make([]byte, 512<<10), wait.Patience)
 		if err != nil || !strings.Contains(string(answer.Data), `"error"`) {
 			t.Errorf("got %s, %v", answer.Data, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"devserver-agent/cmd/devserverctl/fleet"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // leafSite is a fleet whose two hosts connect to a leaf node.
@@ -80,17 +81,17 @@ func TestALeafNodeCarriesWhatHostsMaySay(t *testing.T) {
 	pushed, err := good.SubscribeSync(protocol.PushSubject(victim))
 	s.must(err)
 	s.must(insist(t.Context(), func() error { // until the leaf node is connected
-		_, err := good.Request(protocol.FactsSubject(victim), []byte("{}"), patience)
+		_, err := good.Request(protocol.FactsSubject(victim), []byte("{}"), wait.Patience)
 		return err
 	}))
-	reply, err := good.Request(protocol.FetchSubject(victim), nil, patience)
+	reply, err := good.Request(protocol.FetchSubject(victim), nil, wait.Patience)
 	s.must(err)
 	if string(reply.Data) != "the victim's mailbox" {
 		t.Errorf("it fetches %q, %v", reply.Data, reply.Header)
 	}
 	_, err = s.control.JS.Publish(t.Context(), protocol.MailboxSubject(victim), []byte("another one"))
 	s.must(err)
-	m, err := pushed.NextMsg(patience)
+	m, err := pushed.NextMsg(wait.Patience)
 	s.must(err)
 	if string(m.Data) != "another one" {
 		t.Errorf("it is pushed %q", m.Data)
@@ -110,7 +111,7 @@ func TestALeafNodeCarriesWhatHostsMaySay(t *testing.T) {
 		s.must(bad.PublishRequest(protocol.FetchSubject(evil), reply, nil))
 	}
 	bad.settle(t)
-	_, err = good.Request(protocol.FactsSubject(victim), []byte("{}"), patience) // comes after it all
+	_, err = good.Request(protocol.FactsSubject(victim), []byte("{}"), wait.Patience) // comes after it all
 	s.must(err)
 	after := s.contents()
 	for _, own := range []string{protocol.FactsStream + " last", protocol.FactsStream + " messages"} {
@@ -128,6 +129,6 @@ func TestALeafNodeCarriesWhatHostsMaySay(t *testing.T) {
 	case <-t.Context().Done():
 		t.Error("the leaf node does not cut the revoked host off")
 	}
-	_, err = good.Request(protocol.FactsSubject(victim), []byte("{}"), patience)
+	_, err = good.Request(protocol.FactsSubject(victim), []byte("{}"), wait.Patience)
 	s.must(err)
 }

@@ -17,6 +17,7 @@ import (
 
 	"devserver-agent/cmd/devserverctl/fleet"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // TestWhoIsNotOfTheFleetStaysOut tries to log in.
@@ -92,7 +93,7 @@ func TestTheBrokerIsKnownByItsCertificate(t *testing.T) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url(), "tls://"))
 		s.must(err)
 		defer conn.Close()
-		s.must(conn.SetDeadline(time.Now().Add(patience)))
+		s.must(conn.SetDeadline(time.Now().Add(wait.Patience)))
 		_, err = conn.Write([]byte("CONNECT {\"verbose\":true}\r\nPING\r\n"))
 		s.must(err)
 		for line := bufio.NewScanner(conn); line.Scan(); {
@@ -116,7 +117,7 @@ func TestWithMutualTLSACertificateIsNeededToo(t *testing.T) {
 		return nats.ClientCert(f.Path("agents", evil+".pem"), f.Path("agents", evil+".key"))
 	}
 	c := s.login(evil, pair(s.fleet))
-	if _, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), patience); err != nil {
+	if _, err := c.Request(protocol.FactsSubject(evil), []byte("{}"), wait.Patience); err != nil {
 		t.Errorf("with its certificate: %v", err)
 	}
 	other, err := fleet.Init(filepath.Join(t.TempDir(), "other"), fleet.Options{Mutual: true, Brokers: []fleet.Broker{{Name: "b", Host: "127.0.0.1"}}})
@@ -152,12 +153,12 @@ func TestARevokedHostIsCutOff(t *testing.T) {
 	if _, err := s.tryLogin(nats.UserCredentials(kept)); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("it logs in again: %v", err)
 	}
-	if _, err := honest.Request(protocol.FactsSubject(victim), []byte("{}"), patience); err != nil {
+	if _, err := honest.Request(protocol.FactsSubject(victim), []byte("{}"), wait.Patience); err != nil {
 		t.Errorf("another host is cut off too: %v", err)
 	}
 	_, err = s.fleet.Enrol(evil, "", false)
 	s.must(err)
-	if _, err := s.login(evil).Request(protocol.FactsSubject(evil), []byte("{}"), patience); err != nil {
+	if _, err := s.login(evil).Request(protocol.FactsSubject(evil), []byte("{}"), wait.Patience); err != nil {
 		t.Errorf("enrolled anew: %v", err)
 	}
 }
@@ -225,6 +226,6 @@ func TestWhoOwnsTheEnrolmentKeyMakesHostsAndNothingElse(t *testing.T) {
 	if diff := cmp.Diff(before, s.contents()); diff != "" {
 		t.Errorf("the streams have changed:\n%s", diff)
 	}
-	_, err = c.Request(protocol.FactsSubject(evil), []byte("{}"), patience)
+	_, err = c.Request(protocol.FactsSubject(evil), []byte("{}"), wait.Patience)
 	s.must(err) // it is a host
 }

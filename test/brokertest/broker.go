@@ -13,9 +13,8 @@ import (
 
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
-
-const startTimeout = 30 * time.Second
 
 // maxStore is as much as all streams together may reserve. It takes no room on the
 // disk. Without it the server allows three quarters of the disk that is free, which
@@ -57,9 +56,9 @@ func Start(dir string, configure ...func(*server.Options)) (*Broker, error) {
 		return nil, fmt.Errorf("test broker: map %s: %w", from, err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(startTimeout) {
+	if !s.ReadyForConnections(wait.Patience) {
 		s.Shutdown()
-		return nil, fmt.Errorf("test broker: not ready within %s", startTimeout)
+		return nil, fmt.Errorf("test broker: not ready within %s", wait.Patience)
 	}
 	b := &Broker{s}
 	if err := b.streams(opts); err != nil {
@@ -71,17 +70,27 @@ func Start(dir string, configure ...func(*server.Options)) (*Broker, error) {
 
 // streams makes what the control plane would make, by its own code.
 func (b *Broker) streams(opts *server.Options) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
 	defer cancel()
 	control, err := broker.Open(ctx, broker.Options{URL: b.ClientURL(), CAFile: opts.TLSCaCert})
 	if err != nil {
 		return fmt.Errorf("test broker: %w", err)
 	}
 	defer control.Close()
-	if _, err := control.Ensure(ctx); err != nil {
+	if err := ensure(ctx, control); err != nil {
 		return fmt.Errorf("test broker: %w", err)
 	}
 	return nil
+}
+
+// ensure asks again where the broker does not answer in time, as the control plane does:
+// its disk may have stalled.
+func ensure(ctx context.Context, b *broker.Broker) error {
+	for {
+		if _, err := b.Ensure(ctx); !broker.Away(err) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // Stop ends the server; its store is on disk when Stop returns.
@@ -107,7 +116,7 @@ func Embedded(t testing.TB) *broker.Broker {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	if _, err := b.Ensure(t.Context()); err != nil {
+	if err := ensure(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -7,16 +7,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // admin is a connection of somebody who may do everything. It is the caller's to
 // close.
 func (f *fleet) admin() (*nats.Conn, jetstream.JetStream, error) {
-	conn, err := nats.Connect("nats://" + f.nats)
+	conn, err := nats.Connect("nats://"+f.nats, nats.Timeout(wait.Patience))
 	if err != nil {
 		return nil, nil, err
 	}
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
 	return conn, js, err
 }
 
@@ -27,7 +28,7 @@ func (f *fleet) mailbox(server string) ([]byte, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(f.t.Context(), wait.Patience)
 	defer cancel()
 	stream, err := js.Stream(ctx, protocol.MailboxStream)
 	if err != nil {
@@ -50,5 +51,5 @@ func (f *fleet) publish(subject string, data []byte) error {
 	if err := conn.Publish(subject, data); err != nil {
 		return err
 	}
-	return conn.FlushTimeout(patience)
+	return conn.FlushTimeout(wait.Patience)
 }

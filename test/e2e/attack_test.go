@@ -17,6 +17,7 @@ import (
 	"devserver-agent/agent/audit"
 	"devserver-agent/protocol"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 	"devserver-agent/test/trial"
 )
 
@@ -246,7 +247,7 @@ func (r *rig) withSignature(sig string) protocol.Envelope {
 // audited looks for a line of the audit log, whose chain must hold.
 func (r *rig) audited(is func(audit.Entry) bool) {
 	r.t.Helper()
-	until(r.t, "the audit log has it", func() error {
+	wait.Until(r.t, "the audit log has it", func() error {
 		out, err := r.command("audit", "show", "--json").Output()
 		if err != nil {
 			return err
@@ -408,11 +409,11 @@ func TestAFloodOfBadMessages(t *testing.T) {
 		}
 		r.must(r.conn.Publish(protocol.PushSubject("server-1"), message))
 	}
-	r.must(r.conn.FlushTimeout(patience))
+	r.must(r.conn.FlushTimeout(wait.Patience))
 
 	over := time.Now()
 	r.give("after", "after:ok")
-	until(t, "the good task has its verdict", func() error {
+	wait.Until(t, "the good task has its verdict", func() error {
 		if r.verdict("after") == nil {
 			return fmt.Errorf("the broker has %v", brief(r.statuses()))
 		}
@@ -455,7 +456,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 	r.give("good", "good:ok")
 	r.ends("good", protocol.Success, "")
 	r.ends("bad", protocol.Failed, protocol.SpecInvalid)
-	until(t, "they are counted", func() error {
+	wait.Until(t, "they are counted", func() error {
 		reply, err := http.Get("http://" + address + "/metrics")
 		if err != nil {
 			return err

@@ -12,12 +12,13 @@ import (
 
 	"devserver-agent/agent/journal"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // closed waits until the agent knows that all a task said has arrived.
 func (r *rig) closed(task string) {
 	r.t.Helper()
-	until(r.t, task+" is closed on the host", func() error {
+	wait.Until(r.t, task+" is closed on the host", func() error {
 		_, err := os.Stat(filepath.Join(r.stateDir(), "open", task))
 		if errors.Is(err, os.ErrNotExist) {
 			return nil

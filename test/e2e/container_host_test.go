@@ -17,6 +17,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/container"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // computer has a real systemd: a container or a virtual machine.
@@ -247,7 +248,7 @@ func (h *unitHost) judge(id string, byOthers int) {
 				h.t.Logf("its output:\n%s", file)
 			}
 		}()
-		err := soon(patience, func() error {
+		err := wait.Within(wait.Patience, func() error {
 			arrived, err := f.ctl("task", "logs", id, task.ID)
 			if err == nil && !bytes.Equal(arrived, file) {
 				err = fmt.Errorf("the host has %d bytes of output, of which %d arrived", len(file), len(arrived))

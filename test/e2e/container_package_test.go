@@ -11,6 +11,7 @@ import (
 
 	"devserver-agent/test/container"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // property is what systemd says of the agent's unit.
@@ -28,7 +29,7 @@ func (h *unitHost) enabled() string {
 // runs waits until an agent of a version runs.
 func (h *unitHost) runs(version string) {
 	h.t.Helper()
-	until(h.t, "version "+version+" runs", func() error {
+	wait.Until(h.t, "version "+version+" runs", func() error {
 		out, err := h.Run("devserver-agent", "status", "--json")
 		if err == nil && !strings.Contains(out, `"version": "`+version+`"`) {
 			err = errors.New(out)
@@ -198,7 +199,7 @@ func TestContainerPackageControlPlaneLives(t *testing.T) {
 	f.awaitBroker()
 	answers := func() {
 		t.Helper()
-		until(t, "the control plane answers", func() error {
+		wait.Until(t, "the control plane answers", func() error {
 			_, err := plane.Run("devserverctl", "--api", "http://"+f.api, "server", "list")
 			return err
 		})

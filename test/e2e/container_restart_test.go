@@ -12,12 +12,13 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // says waits until a job's only task says something.
 func (f *fleet) says(id, what string) {
 	f.t.Helper()
-	until(f.t, "the task says "+what, func() error {
+	wait.Until(f.t, "the task says "+what, func() error {
 		j, err := f.job(id)
 		if err == nil && !strings.Contains(j.Tasks[0].Message, what) {
 			err = errors.New(j.Tasks[0].Message)
@@ -47,7 +48,7 @@ func TestContainerAFlashInhibitsAShutdown(t *testing.T) {
 	f := newFleet(t)
 	h := f.addUnit("host-1", goalA2, 1500*time.Millisecond)
 	id := f.upgrade(goalA2, h.server)
-	until(t, "the shutdown is blocked", func() error {
+	wait.Until(t, "the shutdown is blocked", func() error {
 		out, err := h.Run("systemd-inhibit", "--list", "--no-legend")
 		if err == nil && !strings.Contains(out, "must not be cut") {
 			err = errors.New(out)
@@ -78,7 +79,7 @@ func TestContainerACancelWithinTheDelayKeepsTheHostUp(t *testing.T) {
 	h := f.addUnit("host-1", goalA2, 200*time.Millisecond)
 	h.delayed(10 * time.Minute)
 	id := f.upgrade(goalA2, h.server)
-	until(t, "a restart is scheduled", func() error {
+	wait.Until(t, "a restart is scheduled", func() error {
 		if got := h.scheduled(); !strings.Contains(got, `"reboot"`) {
 			return errors.New(got)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/test/container"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // try runs the trial executor's steps on the host, as an operator would by hand.
@@ -47,7 +48,7 @@ func TestContainerLimitsOfSteps(t *testing.T) {
 			ended <- err
 		}()
 		var said string
-		until(t, "it runs", func() error {
+		wait.Until(t, "it runs", func() error {
 			units := h.flashes()
 			if len(units) != 1 {
 				return errors.New("there is no unit of it")

@@ -13,6 +13,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
@@ -81,7 +82,7 @@ func TestContainerAStepOutlives(t *testing.T) {
 		"the death of the agent": func(h *unitHost) { h.MustRun("systemctl", "kill", "--signal=KILL", agentUnit) },
 		"an agent that is stopped for a while": func(h *unitHost) {
 			h.MustRun("systemctl", "stop", agentUnit)
-			until(h.t, "the installer has ended", func() error {
+			wait.Until(h.t, "the installer has ended", func() error {
 				if units := h.flashes(); len(units) > 0 {
 					return fmt.Errorf("%v run", units)
 				}
@@ -166,7 +167,7 @@ func TestContainerAnAgentThatHangsIsStartedAgain(t *testing.T) {
 	h.altering(fakehost.Firmware)
 	pid := h.MustRun("systemctl", "show", "--property=MainPID", "--value", agentUnit)
 	h.MustRun("kill", "-STOP", pid)
-	until(t, "it is started again", func() error {
+	wait.Until(t, "it is started again", func() error {
 		if now := h.MustRun("systemctl", "show", "--property=MainPID", "--value", agentUnit); now == pid || now == "0" {
 			return errors.New("it is not")
 		}

@@ -16,6 +16,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/container"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // cutCount is how many upgrades are cut at random when E2E_CUTS does not say.
@@ -103,7 +104,7 @@ func TestContainerTheDiskIsFullForAWhile(t *testing.T) {
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
 	var relieve func()
-	until(t, "the first installer ends on a full disk", func() error {
+	wait.Until(t, "the first installer ends on a full disk", func() error {
 		relieve = small.choke() // again and again: the agent has a reserve
 		log, err := h.Run("journalctl", "--unit", agentUnit, "--output=cat")
 		// It ends on record, or its end waits for room.

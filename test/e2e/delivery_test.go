@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 func TestDeliveryOfTheSameTask(t *testing.T) {
@@ -84,7 +85,7 @@ func TestDeliveryWhileTheBrokerIsAwayForLong(t *testing.T) {
 	r.awaitProgram("a")
 	r.away()
 	r.open("a")
-	until(t, "the task has ended on the host", func() error {
+	wait.Until(t, "the task has ended on the host", func() error {
 		if r.started()["c"] == 0 || len(r.running()) > 0 {
 			return fmt.Errorf("%v were started", r.started())
 		}
@@ -92,7 +93,7 @@ func TestDeliveryWhileTheBrokerIsAwayForLong(t *testing.T) {
 	})
 	r.kill()
 	r.start() // it finds no broker at all
-	until(t, "the agent answers while it has no broker", func() error { return r.command("status").Run() })
+	wait.Until(t, "the agent answers while it has no broker", func() error { return r.command("status").Run() })
 	r.up()
 	r.net.lead(r.address())
 	r.ends("task-1", protocol.Success, "")
@@ -105,12 +106,13 @@ func TestDeliveryIntoANetworkThatSwallowsEverything(t *testing.T) {
 	r.net.become(stalled)
 	r.start()
 	// Nothing waits for the broker: neither those who ask nor those who stop it.
-	if err := soon(5*time.Second, func() error { return r.command("status").Run() }); err != nil {
+	const atOnce = 9 * time.Second // a broker's answer is waited for longer
+	if err := wait.Within(atOnce, func() error { return r.command("status").Run() }); err != nil {
 		t.Errorf("the agent does not answer: %v", err)
 	}
 	stopped := time.Now()
 	r.stop()
-	if took := time.Since(stopped); took > 5*time.Second {
+	if took := time.Since(stopped); took > atOnce {
 		t.Errorf("the agent took %s to stop", took)
 	}
 }

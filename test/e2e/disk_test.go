@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"devserver-agent/test/support/wait"
 )
 
 // disk is a small file system of its own. Who is not root gets it in a namespace
@@ -51,7 +53,7 @@ func newDisk(t testing.TB, bytes int) *disk {
 	pid := strconv.Itoa(holder.Process.Pid)
 	d.path = filepath.Join("/proc", pid, "root", dir)
 	d.command = []string{"nsenter", "--target", pid, "--user", "--mount", "--preserve-credentials"}
-	until(t, "the disk is there", func() error {
+	wait.Until(t, "the disk is there", func() error {
 		mounts, err := os.ReadFile(filepath.Join("/proc", pid, "mounts"))
 		if err == nil && !strings.Contains(string(mounts), dir) {
 			err = fmt.Errorf("it is not in %s", mounts)
@@ -82,7 +84,7 @@ func (d *disk) tryRemount(option string) error {
 // smaller than what is on it.
 func (d *disk) choke() (relieve func()) {
 	d.t.Helper()
-	until(d.t, "the disk is full", func() error {
+	wait.Until(d.t, "the disk is full", func() error {
 		var now syscall.Statfs_t
 		if err := syscall.Statfs(d.path, &now); err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // enrolledFleet starts a control plane whose broker asks everybody who he is.
@@ -81,7 +82,7 @@ func TestSystemAnEnrolledFleet(t *testing.T) {
 	gated.gateTool()
 	gated.start()
 	id := f.query("srv-1", "srv-2")
-	until(t, "the gated task runs", func() error {
+	wait.Until(t, "the gated task runs", func() error {
 		j, err := f.job(id)
 		if err == nil && j.Tasks[0].Phase != "RUNNING" && j.Tasks[1].Phase != "RUNNING" {
 			err = fmt.Errorf("they are %s and %s", j.Tasks[0].Phase, j.Tasks[1].Phase)
@@ -97,7 +98,7 @@ func TestSystemAnEnrolledFleet(t *testing.T) {
 
 	// A host that is revoked hears nothing any more, and the other goes on.
 	f.mustCtl("fleet", "revoke", "srv-2", "--fleet", dir)
-	until(t, "the revoked host's agent says why it is not connected", func() error {
+	wait.Until(t, "the revoked host's agent says why it is not connected", func() error {
 		said, err := f.hosts["srv-2"].command("status").CombinedOutput()
 		if err == nil && !strings.Contains(strings.ToLower(string(said)), "authorization violation") {
 			err = errors.New(string(said))
@@ -129,7 +130,7 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 		}
 		return err
 	}
-	until(t, "the task runs", running)
+	wait.Until(t, "the task runs", running)
 	first, err := f.brokersCertificate(dir, "srv-2")
 	f.must(err)
 	broker := func(file string) string { return filepath.Join(dir, "brokers", "nats-1", file) }
@@ -143,7 +144,7 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 	f.must(err)
 	f.must(os.WriteFile(broker("server.pem"), []byte("none"), 0o600))
 	f.must(f.plane.cmd.Process.Signal(syscall.SIGHUP))
-	until(t, "the control plane says so", func() error { return f.plane.says("goes on with its former configuration") })
+	wait.Until(t, "the control plane says so", func() error { return f.plane.says("goes on with its former configuration") })
 	if got, err := f.brokersCertificate(dir, "srv-1"); err != nil || got != first {
 		t.Errorf("the certificate is %s, it was %s: %v", got, first, err)
 	}
@@ -151,7 +152,7 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 
 	f.mustCtl("fleet", "renew", "--fleet", dir)
 	f.must(f.plane.cmd.Process.Signal(syscall.SIGHUP))
-	until(t, "the broker shows another certificate", func() error {
+	wait.Until(t, "the broker shows another certificate", func() error {
 		got, err := f.brokersCertificate(dir, "srv-1")
 		if err == nil && got == first {
 			err = errors.New("it does not")
@@ -177,7 +178,7 @@ func TestSystemTheBrokersCertificateIsMadeAnew(t *testing.T) {
 // fleet's authority made for the broker.
 func (f *fleet) brokersCertificate(dir, server string) (serial string, err error) {
 	conn, err := nats.Connect("tls://"+f.nats, nats.RootCAs(filepath.Join(dir, "ca.pem")),
-		nats.UserCredentials(f.hosts[server].path("agent.creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(server)))
+		nats.UserCredentials(f.hosts[server].path("agent.creds")), nats.CustomInboxPrefix(protocol.InboxPrefix(server)), nats.Timeout(wait.Patience))
 	if err != nil {
 		return "", err
 	}
@@ -211,12 +212,12 @@ func TestSystemTheAuditLogIsKeptElsewhere(t *testing.T) {
 		}
 		return nil
 	}
-	until(t, "the control plane has the whole log", same)
+	wait.Until(t, "the control plane has the whole log", same)
 
 	h.kill()
 	h.must(os.RemoveAll(filepath.Join(h.stateDir(), "audit")))
 	h.start()
-	until(t, "the control plane notices that the log is another one", func() error {
+	wait.Until(t, "the control plane notices that the log is another one", func() error {
 		out, err := f.ctl("server", "audit", "srv-1")
 		if err == nil || !strings.Contains(string(out), "DOES NOT HOLD") {
 			return fmt.Errorf("it says %s", out)
@@ -256,7 +257,7 @@ func TestSystemAHostEnrolsWithAToken(t *testing.T) {
 	h.must(os.WriteFile(h.path("agent.seed"), seed, 0o600))
 
 	f.mustCtl("fleet", "revoke", "srv-1", "--fleet", dir)
-	until(t, "the revoked host's agent says why it is not connected", func() error {
+	wait.Until(t, "the revoked host's agent says why it is not connected", func() error {
 		said, err := h.command("status").CombinedOutput()
 		if err == nil && !strings.Contains(strings.ToLower(string(said)), "authorization violation") {
 			err = errors.New(string(said))
@@ -289,7 +290,7 @@ func TestSystemTheAPIForOthers(t *testing.T) {
 		return string(out), err
 	}
 	create := []string{"job", "create", "--name", "q", "--item", "HDK_QUERY", "--server", "srv-1", "--json"}
-	until(t, "the control plane answers", func() error { _, err := as(tokens["reader"], "server", "list"); return err })
+	wait.Until(t, "the control plane answers", func() error { _, err := as(tokens["reader"], "server", "list"); return err })
 	if out, err := as(tokens["operator"], create...); err != nil || !strings.Contains(out, `"user_name": "operator"`) && !strings.Contains(out, `"user_name":"operator"`) {
 		t.Errorf("an operator: %v, %s", err, out)
 	}

@@ -17,6 +17,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // order creates a job of one item for servers and returns its id.
@@ -71,7 +72,7 @@ func TestSystemExecutorsWithAgentsKilled(t *testing.T) {
 				}
 				h := f.add(server, fakehost.A2, fakehost.Options{}, "executors: {plugin_dir: "+plugins+"}")
 				h.start(point)
-				until(t, "the host is known", func() error {
+				wait.Until(t, "the host is known", func() error {
 					out, err := f.ctl("server", "list", "--json")
 					if err == nil && !bytes.Contains(out, []byte(server)) {
 						err = errors.New("it is not listed")
@@ -162,7 +163,7 @@ func TestSystemHalfASuperNode(t *testing.T) {
 		}
 		f.add(server, fakehost.A3, fakehost.Options{}, node).start()
 	}
-	until(t, "all hosts are known", func() error {
+	wait.Until(t, "all hosts are known", func() error {
 		out, err := f.ctl("server", "list", "--json")
 		if n := strings.Count(string(out), `"super_node"`); err == nil && n < 3 {
 			err = fmt.Errorf("%d super nodes are told of", n)

@@ -19,6 +19,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // fleet is a control plane process and fake Ascend hosts with an agent each. It
@@ -119,7 +120,7 @@ func (f *fleet) startBroker() {
 
 func (f *fleet) awaitBroker() {
 	f.t.Helper()
-	until(f.t, "the broker answers", func() error {
+	wait.Until(f.t, "the broker answers", func() error {
 		conn, _, err := f.admin()
 		if err == nil {
 			conn.Close()
@@ -132,7 +133,7 @@ func (f *fleet) awaitBroker() {
 func (f *fleet) startPlane() {
 	f.t.Helper()
 	f.plane.start()
-	until(f.t, "the control plane answers", func() error {
+	wait.Until(f.t, "the control plane answers", func() error {
 		_, err := f.ctl("server", "list")
 		return err
 	})
@@ -261,7 +262,7 @@ func (f *fleet) job(id string) (j job, err error) {
 // begun waits until all tasks of a job run.
 func (f *fleet) begun(id string) {
 	f.t.Helper()
-	until(f.t, "all tasks run", func() error {
+	wait.Until(f.t, "all tasks run", func() error {
 		j, err := f.job(id)
 		for _, task := range j.Tasks {
 			if task.Phase != protocol.Running && err == nil {
@@ -314,7 +315,7 @@ func (f *fleet) said(check func([]protocol.Status) []error) {
 // that forgot. They take their time, and a job is FINISHED before that.
 func (f *fleet) saidAgain(jobs ...string) {
 	f.t.Helper()
-	until(f.t, "everything has been said again", func() error {
+	wait.Until(f.t, "everything has been said again", func() error {
 		byTask := f.statuses()
 		var wrong []error
 		for _, id := range jobs {
@@ -349,7 +350,7 @@ func (f *fleet) statuses() map[string][]protocol.Status {
 // ended waits for the end of a job.
 func (f *fleet) ended(id string) (j job) {
 	f.t.Helper()
-	until(f.t, "the job is FINISHED", func() (err error) {
+	wait.Until(f.t, "the job is FINISHED", func() (err error) {
 		if j, err = f.job(id); err == nil && j.Status != "FINISHED" {
 			err = fmt.Errorf("it is %+v", j)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // host is a host on which one agent runs and is killed and runs again. Its
@@ -161,7 +162,7 @@ func (h *host) alive() bool {
 // dies waits until the agent has killed itself at its fail point.
 func (h *host) dies() {
 	h.t.Helper()
-	until(h.t, "the agent dies at its fail point", func() error {
+	wait.Until(h.t, "the agent dies at its fail point", func() error {
 		if h.alive() {
 			return errors.New("it lives")
 		}
@@ -175,7 +176,7 @@ func (h *host) dies() {
 // exits waits until the agent has ended by itself and returns its exit code.
 func (h *host) exits() int {
 	h.t.Helper()
-	until(h.t, "the agent exits", func() error {
+	wait.Until(h.t, "the agent exits", func() error {
 		if h.alive() {
 			return errors.New("it lives")
 		}
@@ -239,7 +240,7 @@ func (h *host) powerCycle() {
 // sweep kills shims first: none may write down how its program was killed.
 func (h *host) sweep() {
 	h.t.Helper()
-	until(h.t, "nothing of the host runs", func() error {
+	wait.Until(h.t, "nothing of the host runs", func() error {
 		running := h.running()
 		for _, shims := range []bool{true, false} {
 			for _, p := range running {
@@ -273,5 +274,5 @@ func (h *host) close() {
 		return
 	}
 	// A shim that was just starting when its kind was swept may write for a moment.
-	until(h.t, "its folder is gone", func() error { return os.RemoveAll(h.dir) })
+	wait.Until(h.t, "its folder is gone", func() error { return os.RemoveAll(h.dir) })
 }

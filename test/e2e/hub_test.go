@@ -14,6 +14,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 // hub is a broker that is stopped and started again on the same store. Its
@@ -54,10 +55,10 @@ func (h *hub) up() {
 	b, err := brokertest.Start(h.dir, h.settings...)
 	if err == nil {
 		h.broker = b
-		h.conn, err = nats.Connect(b.ClientURL())
+		h.conn, err = nats.Connect(b.ClientURL(), nats.Timeout(wait.Patience))
 	}
 	if err == nil {
-		h.js, err = jetstream.New(h.conn)
+		h.js, err = jetstream.New(h.conn, jetstream.WithDefaultTimeout(wait.Patience))
 	}
 	if err != nil {
 		h.t.Fatal(err)
@@ -76,7 +77,7 @@ func (h *hub) away() {
 }
 
 func (h *hub) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), patience)
+	return context.WithTimeout(context.Background(), wait.Patience)
 }
 
 // address is where it listens, another one after each start.
@@ -111,7 +112,7 @@ func (h *hub) push(box protocol.Mailbox) {
 		err = h.conn.Publish(protocol.PushSubject(box.ServerID), raw)
 	}
 	if err == nil {
-		err = h.conn.FlushTimeout(patience)
+		err = h.conn.FlushTimeout(wait.Patience)
 	}
 	if err != nil {
 		h.t.Fatal(err)

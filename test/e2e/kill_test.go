@@ -10,6 +10,7 @@ import (
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestCrashOfTheShim(t *testing.T) {
@@ -91,7 +92,7 @@ func TestCrashWhileAProgramWritesLosesNoOutput(t *testing.T) {
 			const bytes = 8 << 20
 			r.give("task-1", "a:slow:300", fmt.Sprintf("b:chatty:%d", bytes), "c:ok")
 			if point == "" {
-				until(t, "some output has arrived", func() error {
+				wait.Until(t, "some output has arrived", func() error {
 					if len(r.chunks()) < 5 {
 						return fmt.Errorf("%d chunks", len(r.chunks()))
 					}
@@ -154,7 +155,7 @@ func TestCrashBesideAStuckProgramKeepsTheHostClosed(t *testing.T) {
 	task.TimeoutSeconds = 1
 	r.list(task)
 	r.give("task-2", "b:ok")
-	until(t, "task-1 is stuck", func() error {
+	wait.Until(t, "task-1 is stuck", func() error {
 		if v := r.verdict("task-1"); v == nil || v.Code != protocol.StepStuck {
 			return fmt.Errorf("its verdict is %+v", v)
 		}
@@ -190,7 +191,7 @@ func TestCrashBesideAStuckProgramLosesNoOutput(t *testing.T) {
 	task.TimeoutSeconds = 1
 	r.list(task)
 	r.deliver()
-	until(t, "the step is stuck", func() error {
+	wait.Until(t, "the step is stuck", func() error {
 		if r.verdict("task-1") == nil {
 			return errors.New("there is no verdict")
 		}
@@ -224,13 +225,13 @@ func TestCrashWithTheStateWipedUnderTheAgent(t *testing.T) {
 			r.awaitProgram("a")
 			r.accepted("task-1")
 			former := r.of("task-1")[0].InstallationID
-			until(t, "the state directory is gone", func() error { return os.RemoveAll(r.stateDir()) })
+			wait.Until(t, "the state directory is gone", func() error { return os.RemoveAll(r.stateDir()) })
 			r.deliver()
 			ends(r)
 			r.start()
 			r.give("task-2", "c:ok")
 			r.ends("task-2", protocol.Success, "")
-			until(t, "the new installation says what it knows of the task", func() error {
+			wait.Until(t, "the new installation says what it knows of the task", func() error {
 				for _, s := range r.of("task-1") {
 					if s.InstallationID != former && s.Code == protocol.HostReplaced {
 						return nil

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"devserver-agent/test/support/wait"
 )
 
 // What is killed as a whole must not go on in part: a shell that has just forked leaves a
@@ -25,7 +27,7 @@ func TestKillBelowLeavesNothing(t *testing.T) {
 		if err := shim.Start(); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "it forks", func() error { _, err := os.Stat(mark); return err })
+		wait.Until(t, "it forks", func() error { _, err := os.Stat(mark); return err })
 		if killBelow(t, shim.Process.Pid) == 0 {
 			t.Error("nothing was killed")
 		}
@@ -33,7 +35,7 @@ func TestKillBelowLeavesNothing(t *testing.T) {
 		if err := shim.Wait(); shim.ProcessState.ExitCode() != 7 {
 			t.Errorf("the one above ended with %v", err)
 		}
-		until(t, "all of it ends", func() error {
+		wait.Until(t, "all of it ends", func() error {
 			lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 			if err != nil {
 				return err
@@ -78,7 +80,7 @@ func TestKillBelowInTheMiddleOfAFork(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { signal(below(shim.Process.Pid)) }) // of a test that failed
-	until(t, "it forks", func() error {
+	wait.Until(t, "it forks", func() error {
 		states := string(statesBelow(shim.Process.Pid))
 		if states != "DS" {
 			return errors.New("the states are " + states)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // boots has the host's own init run the agent: it starts the agent again when
@@ -88,7 +89,7 @@ func killBelow(t testing.TB, pid int) (killed int) {
 		}
 		return running
 	}
-	until(t, "all of it is halted", func() error {
+	wait.Until(t, "all of it is halted", func() error {
 		// The second look sees what was forked during the first one.
 		if running := append(halt(), halt()...); len(running) > 0 {
 			return fmt.Errorf("%v go on", running)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // manager is the socket of a service manager and what was said on it (sd_notify(3)).
@@ -60,14 +61,14 @@ func TestServiceIsReadyWhenTheMailboxWasAskedForAndFeedsItsWatchdog(t *testing.T
 	r := newRig(t)
 	m := newManager(t, r.host, time.Second)
 	r.start()
-	if got := m.next(patience); got != "READY=1" {
+	if got := m.next(wait.Patience); got != "READY=1" {
 		t.Fatalf("it said %q first", got)
 	}
 	if r.broker.NumClients() == 0 {
 		t.Error("it is ready and has not asked the broker")
 	}
 	for range 3 {
-		if got := m.next(patience); got != "WATCHDOG=1" {
+		if got := m.next(wait.Patience); got != "WATCHDOG=1" {
 			t.Fatalf("it said %q", got)
 		}
 	}
@@ -90,7 +91,7 @@ func TestServiceIsReadyWithoutABroker(t *testing.T) {
 	r.waitsForBroker(time.Second)
 	r.away()
 	r.start()
-	if got := m.next(patience); got != "READY=1" {
+	if got := m.next(wait.Patience); got != "READY=1" {
 		t.Errorf("it said %q", got)
 	}
 }
@@ -100,7 +101,7 @@ func TestServiceThatHangsDoesNotFeedItsWatchdog(t *testing.T) {
 	r := newRig(t)
 	m := newManager(t, r.host, 300*time.Millisecond)
 	r.start()
-	m.next(patience)
+	m.next(wait.Patience)
 	if err := r.agent.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func TestServiceThatHangsDoesNotFeedItsWatchdog(t *testing.T) {
 	if err := r.agent.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.next(patience); got != "WATCHDOG=1" {
+	if got := m.next(wait.Patience); got != "WATCHDOG=1" {
 		t.Errorf("it said %q when it went on", got)
 	}
 }
@@ -127,7 +128,7 @@ func TestServiceHandsOverWhenNothingRuns(t *testing.T) {
 	r.awaitProgram("first")
 	hangUp := func(says string) {
 		r.must(r.agent.cmd.Process.Signal(syscall.SIGHUP))
-		until(t, "the agent says "+says, func() error {
+		wait.Until(t, "the agent says "+says, func() error {
 			log, err := os.ReadFile(r.logFile())
 			if err == nil && !strings.Contains(string(log), says) {
 				err = errors.New("it does not")

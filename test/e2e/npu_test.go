@@ -8,6 +8,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // npuFaults are the troubles of an HDK and what a query says of them
@@ -50,7 +51,7 @@ func TestSystemNPUFaultsAreTold(t *testing.T) {
 	}
 	began := time.Now()
 	id := f.query(servers...)
-	until(t, "the sound host has answered", func() error { return f.answered(id, "sound") })
+	wait.Until(t, "the sound host has answered", func() error { return f.answered(id, "sound") })
 	j := f.finished(id, want)
 	if took := time.Since(began); took > 100*time.Second {
 		t.Errorf("the job took %s", took)

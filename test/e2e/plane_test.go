@@ -13,6 +13,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 	"devserver-agent/test/trial"
 )
 
@@ -161,7 +162,7 @@ func (r *rig) deliver() {
 // accepted waits for a task's first status.
 func (r *rig) accepted(task string) {
 	r.t.Helper()
-	until(r.t, task+" is accepted", func() error {
+	wait.Until(r.t, task+" is accepted", func() error {
 		if len(r.of(task)) == 0 {
 			return fmt.Errorf("the broker has no status of it")
 		}
@@ -173,7 +174,7 @@ func (r *rig) accepted(task string) {
 // said has arrived. Then it checks all that must hold of it.
 func (r *rig) ends(task string, want protocol.State, code protocol.Code) protocol.Status {
 	r.t.Helper()
-	until(r.t, task+" has its verdict", func() error {
+	wait.Until(r.t, task+" has its verdict", func() error {
 		if r.verdict(task) == nil {
 			return fmt.Errorf("its statuses are %v", brief(r.of(task)))
 		}

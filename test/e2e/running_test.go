@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"devserver-agent/test/support/wait"
 	"devserver-agent/test/trial"
 )
 
@@ -93,7 +94,7 @@ func (h *host) programs() (found []running) {
 // that is killed before would not be counted.
 func (h *host) awaitProgram(step string) (program running) {
 	h.t.Helper()
-	until(h.t, "the program of step "+step+" runs", func() error {
+	wait.Until(h.t, "the program of step "+step+" runs", func() error {
 		for _, p := range h.programs() {
 			if p.step != step {
 				continue

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 const scheduleCount = 16
@@ -174,7 +175,7 @@ func (s *schedule) settle() {
 	}
 	s.mend(now)
 	s.deliver()
-	until(s.rig.t, "all tasks have ended and are closed", func() error {
+	wait.Until(s.rig.t, "all tasks have ended and are closed", func() error {
 		s.mend(time.Now())
 		for _, task := range s.tasks {
 			if s.verdict(task.TaskID) == nil {

@@ -13,6 +13,7 @@ import (
 
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // TestScripts runs the agent's commands as an operator does: devserver-agent is
@@ -77,5 +78,5 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: await PROGRAM ARGS...")
 	}
-	ts.Check(soon(patience, func() error { return ts.Exec(args[0], args[1:]...) }))
+	ts.Check(wait.Within(wait.Patience, func() error { return ts.Exec(args[0], args[1:]...) }))
 }

@@ -11,6 +11,7 @@ import (
 
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // refuses checks that the agent ends at once with exit code 78 and a sentence,
@@ -125,7 +126,7 @@ func TestStateThatTurnsReadOnly(t *testing.T) {
 	r.accepted("task-1")
 	r.kill() // what it has open for writing keeps the disk writable
 	r.open("a")
-	until(t, "nothing of the host runs", func() error {
+	wait.Until(t, "nothing of the host runs", func() error {
 		if len(r.running()) > 0 {
 			return fmt.Errorf("%+v runs", r.running())
 		}
@@ -169,7 +170,7 @@ func TestStateOnAFullDisk(t *testing.T) {
 // notice waits for a notice of a code and returns the first.
 func (r *rig) notice(code protocol.Code) (found protocol.Notice) {
 	r.t.Helper()
-	until(r.t, fmt.Sprintf("the agent reports %s", code), func() error {
+	wait.Until(r.t, fmt.Sprintf("the agent reports %s", code), func() error {
 		for _, n := range r.notices() {
 			if n.Code == code {
 				found = n
@@ -216,7 +217,7 @@ func TestStateWithADamagedRecordEndsThatTaskOnly(t *testing.T) {
 			r.dies()
 			r.edit("tasks/task-1/log", c.damage)
 			r.start()
-			until(t, "the damaged task has its verdict", func() error {
+			wait.Until(t, "the damaged task has its verdict", func() error {
 				if r.verdict("task-1") == nil {
 					return errors.New("it has none")
 				}

@@ -18,6 +18,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 	"devserver-agent/test/trial"
 )
 
@@ -48,7 +49,7 @@ func TestSyncedBeforeItIsSaidOrDone(t *testing.T) {
 		r.awaitProgram("e")
 		r.net.become(down)
 		r.open("e")
-		until(t, "the verdict is written", func() error {
+		wait.Until(t, "the verdict is written", func() error {
 			log, err := os.ReadFile(filepath.Join(r.stateDir(), "tasks", "offline", "log"))
 			if err == nil && !strings.Contains(string(log), `"SUCCESS"`) {
 				err = errors.New("it is not")

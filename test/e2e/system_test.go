@@ -11,6 +11,7 @@ import (
 
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // threeHosts is a fleet of one of each kind whose npu-smi waits for openTools, so
@@ -143,7 +144,7 @@ func TestSystemWithStreamsDeleted(t *testing.T) {
 	conn, js, err := f.admin()
 	f.must(err)
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 	defer cancel()
 	for _, stream := range []string{protocol.FactsStream, protocol.MailboxStream, protocol.StatusStream} {
 		f.must(js.DeleteStream(ctx, stream))
@@ -155,7 +156,7 @@ func TestSystemWithStreamsDeleted(t *testing.T) {
 	after := f.query(servers...)
 	f.finished(after, nil)
 	f.saidAgain(before, id, after)
-	until(t, "all hosts say again what they are", func() error {
+	wait.Until(t, "all hosts say again what they are", func() error {
 		out, err := f.ctl("server", "list", "--json")
 		if n := strings.Count(string(out), `"name-of-`); err == nil && n < len(servers)+1 {
 			err = fmt.Errorf("%d of %d are known by name:\n%s", n, len(servers)+1, out)

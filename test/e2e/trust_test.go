@@ -14,6 +14,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // trusts replaces the section trust of the configuration.
@@ -94,7 +95,7 @@ func TestSystemTheSigningKeyIsChanged(t *testing.T) {
 	away.kill()
 	before := f.key()
 	id := f.query("srv-1", "srv-2")
-	until(t, "the busy host runs its task", func() error {
+	wait.Until(t, "the busy host runs its task", func() error {
 		j, err := f.job(id)
 		if err == nil && j.Tasks[0].Phase != "RUNNING" && j.Tasks[1].Phase != "RUNNING" {
 			err = fmt.Errorf("they are %s and %s", j.Tasks[0].Phase, j.Tasks[1].Phase)

@@ -11,6 +11,7 @@ import (
 	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 // upgradePace is how long an installer takes in these tests: long enough for
@@ -137,13 +138,13 @@ func TestUpgradeCrash11AWipedStateDirectoryInstallsNothing(t *testing.T) {
 	h.boots()
 	id := f.upgrade(goalP310, h.server)
 	h.altering("firmware")
-	until(t, "the state directory is gone", func() error { return os.RemoveAll(h.stateDir()) })
+	wait.Until(t, "the state directory is gone", func() error { return os.RemoveAll(h.stateDir()) })
 	h.killAgent()
 	j := f.ended(id)
 	if task := j.Tasks[0]; task.Status != protocol.Failed || task.Code != protocol.HostReplaced {
 		t.Errorf("the task ended %s %s: %s", task.Status, task.Code, task.Message)
 	}
-	until(t, "the installer has ended", func() error {
+	wait.Until(t, "the installer has ended", func() error {
 		if len(h.events().Of(fakehost.KindEnd, fakehost.FirmwareInstaller)) == 0 {
 			return errors.New("it has not")
 		}

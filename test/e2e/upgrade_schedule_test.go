@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 const upgradeCount = 24
@@ -146,7 +147,7 @@ func (u *upgrade) settle() {
 	u.awaitBroker()
 	u.ended(u.job)
 	for _, h := range u.hosts {
-		until(u.t, h.server+" has nothing open", func() error {
+		wait.Until(u.t, h.server+" has nothing open", func() error {
 			open, err := os.ReadDir(filepath.Join(h.stateDir(), "open"))
 			if len(open) > 0 {
 				return fmt.Errorf("these are open: %v", open)
@@ -332,7 +333,7 @@ func (u *upgrade) output(h *upgraded, task task) (wrong []error) {
 		return []error{err}
 	}
 	// What a broker forgot that was killed is asked for 30 s after the verdict.
-	err = soon(patience, func() error {
+	err = wait.Within(wait.Patience, func() error {
 		arrived, err := u.ctl("task", "logs", u.job, task.ID)
 		if err == nil && !bytes.Equal(file, arrived) {
 			err = fmt.Errorf("the host has %d bytes of output, of which %d arrived:\n%s\n---\n%s", len(file), len(arrived), file, arrived)

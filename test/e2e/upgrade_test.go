@@ -16,6 +16,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
+	"devserver-agent/test/support/wait"
 )
 
 // goal is what the hosts of a model are upgraded from and to.
@@ -129,7 +130,7 @@ func TestSystemTwoHostsAreUpgraded(t *testing.T) {
 // altering waits until an installer alters the host.
 func (h *npuHost) altering(kind string) {
 	h.t.Helper()
-	until(h.t, "the installer of the "+kind+" alters "+h.server, func() error {
+	wait.Until(h.t, "the installer of the "+kind+" alters "+h.server, func() error {
 		if len(h.events().Of(fakehost.KindChange, kind+"-installer")) == 0 {
 			return errors.New("it does not yet")
 		}

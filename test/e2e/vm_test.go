@@ -13,6 +13,7 @@ import (
 	"devserver-agent/protocol"
 	"devserver-agent/test/container"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 	"devserver-agent/test/vm"
 )
 
@@ -138,7 +139,7 @@ func TestVMPackageForArm64(t *testing.T) {
 	h.MustRun("systemctl", "daemon-reload")
 	h.MustRun("devserver-agent", "config", "--check")
 	h.MustRun("systemctl", "start", agentUnit)
-	until(t, "the agent is connected", func() error {
+	wait.Until(t, "the agent is connected", func() error {
 		status, err := h.Run("devserver-agent", "status", "--json")
 		if err == nil && !strings.Contains(status, `"connected": true`) {
 			err = fmt.Errorf("it says %s", status)

@@ -13,22 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
-
-// eventually waits until what holds, or fails the test after some seconds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
 
 // agent is a program for the host that appends its pid to a file, leaves a process in
 // a session of its own behind, and waits. When there is a file named once it first
@@ -93,7 +79,7 @@ func boot(t *testing.T, h *fakehost.Host, c fakehost.Command) *fakehost.Machine 
 // started waits until the agent and what it leaves behind have started n times.
 func started(t *testing.T, notes string, n int) (agent, orphan int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("start %d of the agent", n), func() bool {
+	wait.For(t, fmt.Sprintf("start %d of the agent", n), func() bool {
 		return len(pids(notes, "agent")) == n && len(pids(notes, "orphan")) == n
 	})
 	return pids(notes, "agent")[n-1], pids(notes, "orphan")[n-1]
@@ -165,9 +151,9 @@ func TestACommandThatIsNotRestartedStaysDownUntilTheReboot(t *testing.T) {
 				must(t, err)
 				return len(journal.Of(fakehost.KindAgent, "end"))
 			}
-			eventually(t, "the first end", func() bool { return ends() == 1 })
+			wait.For(t, "the first end", func() bool { return ends() == 1 })
 			must(t, h.Reboot())
-			eventually(t, "the second end", func() bool { return ends() == 2 })
+			wait.For(t, "the second end", func() bool { return ends() == 2 })
 			if got := len(pids(notes, "ran")); got != 2 {
 				t.Errorf("the command ran %d times in two boots", got)
 			}

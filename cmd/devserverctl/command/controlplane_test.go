@@ -19,14 +19,13 @@ import (
 	"devserver-agent/controlplane"
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
-
-const deadline = 20 * time.Second
 
 // startControlPlane starts a real control plane with its own NATS, which the
 // script's commands then ask.
 func startControlPlane(ts *testscript.TestScript, _ bool, _ []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Patience)
 	defer cancel()
 	c, err := controlplane.Start(ctx, controlplane.Options{
 		Listen: "127.0.0.1:0", DataDir: filepath.Join(ts.Getenv("WORK"), "controlplane"),
@@ -49,14 +48,14 @@ func hostSays(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: host SERVER is|says|prints ...")
 	}
-	nc, err := nats.Connect(ts.Getenv("NATS"))
+	nc, err := nats.Connect(ts.Getenv("NATS"), nats.Timeout(wait.Patience))
 	ts.Check(err)
 	defer nc.Close()
 	server := args[0]
 	store := func(subject string, message any) {
 		text, err := json.Marshal(message)
 		ts.Check(err)
-		reply, err := nc.Request(subject, text, deadline)
+		reply, err := nc.Request(subject, text, wait.Patience)
 		ts.Check(err)
 		if strings.Contains(string(reply.Data), `"error"`) {
 			ts.Fatalf("%s: %s", subject, reply.Data)
@@ -134,7 +133,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	last := ""
-	for end := time.Now().Add(deadline); time.Now().Before(end); <-look.C {
+	for end := time.Now().Add(wait.Patience); time.Now().Before(end); <-look.C {
 		last = show(ts, args[1:])
 		if m := pattern.FindStringSubmatch(last); m != nil {
 			if len(m) > 1 {
@@ -143,7 +142,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("no match for %s within %s in:\n%s", args[0], deadline, last)
+	ts.Fatalf("no match for %s within %s in:\n%s", args[0], wait.Patience, last)
 }
 
 // show is what a file holds, nothing while it is not there, or what a command

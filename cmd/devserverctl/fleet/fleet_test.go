@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/jwt/v2"
@@ -21,6 +20,7 @@ import (
 
 	"devserver-agent/cmd/devserverctl/fleet"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func must(t *testing.T, err error) {
@@ -233,10 +233,10 @@ func TestABrokerIsReachedByItsAddress(t *testing.T) {
 	})
 	must(t, err)
 	s := serve(t, f)
-	nc, err := nats.Connect("tls://"+s.Addr().String(), nats.RootCAs(f.CA()), nats.UserCredentials(f.ControlPlane()), nats.TLSHandshakeFirst())
+	nc, err := nats.Connect("tls://"+s.Addr().String(), nats.RootCAs(f.CA()), nats.UserCredentials(f.ControlPlane()), nats.TLSHandshakeFirst(), nats.Timeout(wait.Patience))
 	must(t, err)
 	defer nc.Close()
-	must(t, nc.FlushTimeout(10*time.Second))
+	must(t, nc.FlushTimeout(wait.Patience))
 	state, err := nc.TLSConnectionState()
 	must(t, err)
 	cert := state.PeerCertificates[0]
@@ -261,7 +261,7 @@ func serve(t *testing.T, f *fleet.Fleet) *server.Server {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(wait.Patience) {
 		t.Fatal("the broker is not ready")
 	}
 	return s

@@ -15,6 +15,7 @@ import (
 	"devserver-agent/cmd/devserverctl/objects"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/test/brokertest"
+	"devserver-agent/test/support/wait"
 )
 
 const (
@@ -84,12 +85,12 @@ func TestPush(t *testing.T) {
 
 func bucket(t *testing.T, url string) jetstream.ObjectStore {
 	t.Helper()
-	conn, err := nats.Connect(url)
+	conn, err := nats.Connect(url, nats.Timeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}

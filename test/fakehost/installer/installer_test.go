@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/support/wait"
 )
 
 var (
@@ -255,7 +256,7 @@ func TestASecondInstallerIsRefusedWhileOneRuns(t *testing.T) {
 		killGroup(first.Process.Pid)
 		_ = first.Wait()
 	})
-	eventually(t, "the first installer works", func() bool { return changes(t, h) == 1 })
+	wait.For(t, "the first installer works", func() bool { return changes(t, h) == 1 })
 	status, out := install(t, h, "driver", "", "--quiet", "--upgrade")
 	if status != 1 || !strings.Contains(out, "ERR_NO:0x0094;ERR_DES:There is already a process being executed") {
 		t.Errorf("exit code %d\n%s", status, out)
@@ -268,7 +269,7 @@ func TestAnInstallerThatIsKilledInTheMiddleLeavesNoDriver(t *testing.T) {
 	cmd.SysProcAttr = ownGroup()
 	must(t, cmd.Start())
 	for _, path := range []string{"/usr/local/Ascend/driver/version.info", "/usr/local/sbin/npu-smi"} {
-		eventually(t, path+" is deleted", func() bool {
+		wait.For(t, path+" is deleted", func() bool {
 			_, err := os.Stat(h.Path(path))
 			return errors.Is(err, os.ErrNotExist)
 		})

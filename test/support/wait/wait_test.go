@@ -25,7 +25,7 @@ func TestWithin(t *testing.T) {
 				}
 				return nil
 			})
-			if err != c.want {
+			if !errors.Is(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if took, most := time.Since(began), min(c.after, 10*time.Second)+2*longest; took > most {

@@ -103,6 +103,14 @@ type Agent struct {
 // Open opens the state directory and makes the stations. Errors are those of
 // journal.Open and of what the configuration names.
 func Open(opts Options) (*Agent, error) {
+	a, err := open(opts)
+	if err != nil {
+		return nil, notStarted{err}
+	}
+	return a, nil
+}
+
+func open(opts Options) (*Agent, error) {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
@@ -241,10 +249,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		err = a.engine.Wait()
 	}
-	if err != nil {
-		return ended{err}
-	}
-	return nil
+	return running(err)
 }
 
 // report keeps the first error that makes it pointless to go on.
@@ -280,7 +285,7 @@ func (a *Agent) connect() error {
 }
 
 // Close gives the state directory up. Run has returned.
-func (a *Agent) Close() error { return errors.Join(a.store.Close(), a.audit.Close()) }
+func (a *Agent) Close() error { return running(errors.Join(a.store.Close(), a.audit.Close())) }
 
 // SocketPath is where a running agent answers on its host.
 func SocketPath(c config.Config) string { return filepath.Join(c.RunDir, "agent.sock") }

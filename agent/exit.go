@@ -10,20 +10,34 @@ import (
 	"devserver-agent/agent/journal"
 )
 
-// ExitConfig is the exit code for what no restart mends (sysexits.h,
-// EX_CONFIG); the service does not restart after it.
+// ExitConfig is the exit code if every start would fail until an operator acts
+// (sysexits.h, EX_CONFIG); the service does not restart after it.
 const ExitConfig = 78
 
-// ended is an error that an agent came to while it ran. The next start finds out what
-// is left of the state directory, and whether it needs an operator.
-type ended struct{ error }
+// notStarted is an error of Open: nothing was begun.
+type notStarted struct{ error }
 
-func (e ended) Unwrap() error { return e.error }
+func (e notStarted) Unwrap() error { return e.error }
+
+// whileRunning is an error that an agent came to while it ran, or closed. The next start
+// finds out what is left of the state directory, and whether it needs an operator.
+type whileRunning struct{ error }
+
+func (e whileRunning) Unwrap() error { return e.error }
+
+// running marks an error as whileRunning; nil stays nil.
+func running(err error) error {
+	if err == nil {
+		return nil
+	}
+	return whileRunning{err}
+}
 
 // ExitCode is the exit code that tells a service manager what to do about an
-// error of Open or Run: 78 when only an operator can mend it, else 1.
+// error of Open, Run or Close: 78 if every start would fail until an operator acts,
+// else 1.
 func ExitCode(err error) int {
-	if errors.As(err, new(ended)) || passes(err) {
+	if errors.As(err, new(whileRunning)) || transient(err) {
 		return 1
 	}
 	var configured *config.Error
@@ -39,11 +53,11 @@ func ExitCode(err error) int {
 	return 1
 }
 
-// passes tells errors of a path that another start may not have from those that every
-// start has.
-func passes(err error) bool {
+// transient reports whether an error of a path may be gone at the next start.
+func transient(err error) bool {
 	for _, known := range []error{
-		syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EINTR, syscall.EAGAIN,
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE,
+		syscall.EINTR, syscall.EAGAIN, syscall.ESTALE, syscall.ETIMEDOUT,
 	} {
 		if errors.Is(err, known) {
 			return true
@@ -52,11 +66,14 @@ func passes(err error) bool {
 	return false
 }
 
-// Explain adds to an error of Open or Run what state the host is in and what an operator
-// should do.
+// Explain adds to an error of Open, Run or Close in which state the host is and what an
+// operator should do. Other errors stay as they are.
 func Explain(err error) error {
-	if errors.As(err, new(ended)) {
-		return fmt.Errorf("%w; programs that run on this host run on, and the agent continues when it is started again", err)
+	if errors.As(err, new(whileRunning)) {
+		return fmt.Errorf("%w; programs of tasks that run on this host run on, and the next start of the agent says what is left to do", err)
+	}
+	if !errors.As(err, new(notStarted)) {
+		return err
 	}
 	for _, known := range []struct {
 		err  error
@@ -65,8 +82,8 @@ func Explain(err error) error {
 		{journal.ErrLocked, "stop the other agent, or give this one another state_dir"},
 		{journal.ErrOtherMachine, "if the board was swapped on purpose run \"devserver-agent adopt\"; otherwise give this host a state directory of its own: a copied one would answer for tasks of another host"},
 		{journal.ErrSchema, "install the agent version that wrote it, or a newer one"},
-		{syscall.ENOSPC, "free room on the disk of its state directory, and start it again, as systemd does"},
-		{syscall.EDQUOT, "raise the quota of its state directory's disk, and start it again, as systemd does"},
+		{syscall.ENOSPC, "free room on that disk; systemd tries the start again"},
+		{syscall.EDQUOT, "raise the quota of that disk; systemd tries the start again"},
 		{os.ErrPermission, "run the agent as root, or correct the owner and mode of its state directory"},
 	} {
 		if errors.Is(err, known.err) {

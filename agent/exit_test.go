@@ -17,24 +17,30 @@ func TestExitCode(t *testing.T) {
 	path := func(err error) error {
 		return fmt.Errorf("state directory: %w", &os.PathError{Op: "mkdir", Path: "/state", Err: err})
 	}
+	opening := func(err error) error { return notStarted{err} }
 	for name, c := range map[string]struct {
 		err  error
 		code int
-		says string
+		says string // after the error itself
 	}{
-		"another agent":               {journal.ErrLocked, ExitConfig, "stop the other agent"},
+		"another agent":               {opening(journal.ErrLocked), ExitConfig, "; nothing was started on this host; stop the other agent"},
+		"another machine":             {opening(journal.ErrOtherMachine), ExitConfig, "; nothing was started on this host; if the board was swapped"},
+		"a newer agent's state":       {opening(journal.ErrSchema), ExitConfig, "; nothing was started on this host; install"},
+		"a damaged installation":      {opening(journal.ErrDamaged), ExitConfig, ""},
 		"a configuration":             {&config.Error{}, ExitConfig, ""},
-		"what is not there":           {path(syscall.ENOENT), ExitConfig, ""},
-		"what may not be read":        {path(syscall.EACCES), ExitConfig, "run the agent as root"},
-		"a file where a folder is":    {path(syscall.ENOTDIR), ExitConfig, ""},
-		"a full disk":                 {path(syscall.ENOSPC), 1, "free room"},
-		"a full share of the disk":    {path(syscall.EDQUOT), 1, "raise the quota"},
-		"a disk that fails":           {path(syscall.EIO), 1, ""},
-		"too many open files":         {path(syscall.EMFILE), 1, ""},
-		"any other":                   {errors.New("nobody knows"), 1, ""},
-		"a folder that went, later":   {ended{path(syscall.ENOENT)}, 1, "started again"},
-		"what may not be read, later": {ended{path(syscall.EACCES)}, 1, "started again"},
-		"a damaged log, later":        {ended{journal.ErrDamaged}, 1, "started again"},
+		"what is not there":           {opening(path(syscall.ENOENT)), ExitConfig, ""},
+		"what may not be read":        {opening(path(syscall.EACCES)), ExitConfig, "; nothing was started on this host; run the agent as root"},
+		"a file where a folder is":    {opening(path(syscall.ENOTDIR)), ExitConfig, ""},
+		"a disk that is read-only":    {opening(path(syscall.EROFS)), ExitConfig, ""},
+		"a full disk":                 {opening(path(syscall.ENOSPC)), 1, "; nothing was started on this host; free room"},
+		"a full share of the disk":    {opening(path(syscall.EDQUOT)), 1, "; nothing was started on this host; raise the quota"},
+		"a disk that fails":           {opening(path(syscall.EIO)), 1, ""},
+		"too many open files":         {opening(path(syscall.EMFILE)), 1, ""},
+		"any other":                   {opening(errors.New("nobody knows")), 1, ""},
+		"a full disk for the output":  {path(syscall.ENOSPC), 1, ""},
+		"a folder that went, later":   {running(path(syscall.ENOENT)), 1, "; programs of tasks that run on this host run on"},
+		"what may not be read, later": {running(path(syscall.EACCES)), 1, "; programs of tasks that run on this host run on"},
+		"a damaged log, later":        {errors.Join(running(journal.ErrDamaged), path(syscall.ENOENT)), 1, "; programs of tasks that run on this host run on"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -42,8 +48,9 @@ func TestExitCode(t *testing.T) {
 			if code := ExitCode(wrapped); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
-			if said := Explain(wrapped).Error(); !strings.Contains(said, c.says) {
-				t.Errorf("%q does not say %q", said, c.says)
+			said, ok := strings.CutPrefix(Explain(wrapped).Error(), wrapped.Error())
+			if !ok || !strings.HasPrefix(said, c.says) || c.says == "" && said != "" {
+				t.Errorf("%q is added, want %q", said, c.says)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -163,20 +164,25 @@ func (h *host) publish(subject string, body any) {
 		return
 	}
 	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {hex.EncodeToString(id)}}}
-	for deadline := time.Now().Add(wait.Patience); time.Now().Before(deadline); {
+	err = wait.Within(wait.Patience, func() error {
 		reply, err := h.conn.RequestMsg(msg, 2*time.Second)
+		if err != nil {
+			if h.conn.IsClosed() {
+				return nil
+			}
+			return err
+		}
 		var ack struct {
-			Seq   uint64          `json:"seq"`
-			Error json.RawMessage `json:"error"`
+			Seq uint64 `json:"seq"`
 		}
-		if err == nil && json.Unmarshal(reply.Data, &ack) == nil && ack.Seq > 0 {
-			return
+		if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Seq == 0 {
+			return fmt.Errorf("the broker acknowledged nothing: %s", reply.Data)
 		}
-		if h.conn.IsClosed() {
-			return
-		}
+		return nil
+	})
+	if err != nil {
+		h.t.Errorf("%s: %v", subject, err)
 	}
-	h.t.Errorf("%s: the broker acknowledged nothing", subject)
 }
 
 func (h *host) facts(name string, types ...protocol.ItemType) {

@@ -208,7 +208,7 @@ func TestACertificateIsReadAgain(t *testing.T) {
 		t.Fatalf("the first certificate is %d", got)
 	}
 	writeCertificate(t, filepath.Dir(p.opts.CertFile), 2)
-	wait.Until(t, "the new certificate", func() error {
+	wait.Until(t, "the new certificate is served", func() error {
 		if got := serial(); got != 2 {
 			return fmt.Errorf("the certificate is %d", got)
 		}

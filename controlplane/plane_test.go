@@ -46,7 +46,7 @@ func testOptions(t testing.TB) Options {
 
 func startPlane(t testing.TB, opts Options) *plane {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 	defer cancel()
 	c, err := Start(ctx, opts)
 	if err != nil {

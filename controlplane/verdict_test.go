@@ -11,7 +11,6 @@ import (
 func TestADeletedJobEndsEverywhere(t *testing.T) {
 	t.Parallel()
 	p := startPlane(t, testOptions(t))
-	cancelled := make(chan struct{})
 	h := p.host("server-a", hold)
 	created := p.create("server-a", "server-absent")
 	p.until(created.ID, "one has accepted", func(j job) bool { return j.task("server-a").Phase == "ACCEPTED" })
@@ -19,18 +18,14 @@ func TestADeletedJobEndsEverywhere(t *testing.T) {
 	if got := p.get(created.ID); got.Status != "DELETED" {
 		t.Errorf("job is %s at once after DELETE", got.Status)
 	}
-	go func() {
-		defer close(cancelled)
-		wait.Until(t, "the host sees the cancel", func() error {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			if _, ok := h.cancels[created.task("server-a").ID]; !ok {
-				return errorf("it does not")
-			}
-			return nil
-		})
-	}()
-	<-cancelled
+	wait.Until(t, "the host sees the cancel", func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if _, ok := h.cancels[created.task("server-a").ID]; !ok {
+			return errorf("it does not")
+		}
+		return nil
+	})
 	for _, task := range h.tasks {
 		h.say(task, protocol.Status{Status: protocol.Deleted, Phase: protocol.Done, Code: protocol.TaskCancelled, Message: "cancelled, nothing was changed"})
 	}

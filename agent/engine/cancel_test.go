@@ -11,6 +11,7 @@ import (
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestACancelBeforeTheTaskBeganStartsNothing(t *testing.T) {
@@ -22,7 +23,7 @@ func TestACancelBeforeTheTaskBeganStartsNothing(t *testing.T) {
 	b.submit("t0", "HOLDS")
 	b.begun("holds", 1)
 	waits := b.submit("waits", "ONE")
-	b.until("it is queued", func() bool { return waits.Latest().Phase == protocol.Queued })
+	wait.For(b.t, "it is queued", func() bool { return waits.Latest().Phase == protocol.Queued })
 	recorded := b.admit("recorded", []string{"ONE"})
 	if _, err := recorded.Cancel("no longer wanted"); err != nil {
 		t.Fatal(err)
@@ -178,7 +179,7 @@ func TestACancelDuringTheGraceDoesNotShortenIt(t *testing.T) {
 	task := b.submit("t1", "ONE")
 	b.begun("step", 1)
 	attempt := step.Attempt{Dir: filepath.Join(task.Dir(), task.Starts()[0].Dir), Boot: b.boot}
-	b.until("it was told to end and does not listen", func() bool {
+	wait.For(b.t, "it was told to end and does not listen", func() bool {
 		d, ok := attempt.RunningFor()
 		return ok && d > cmd.Timeout+100*time.Millisecond
 	})

@@ -115,7 +115,7 @@ func (b *bed) run() *bed {
 
 func (b *bed) open() {
 	b.t.Helper()
-	b.until("the state directory is free", func() bool {
+	wait.For(b.t, "the state directory is free", func() bool {
 		// A child that another test is just forking has the lock for a moment.
 		store, err := journal.Open(journal.Options{Dir: b.dir, ServerID: "srv-1", Version: "test", BootID: b.boot})
 		if err != nil && !errors.Is(err, journal.ErrLocked) {
@@ -191,7 +191,7 @@ func (b *bed) cancel(t *journal.Task) {
 func (b *bed) verdict(id string) protocol.Status {
 	b.t.Helper()
 	var latest protocol.Status
-	b.until("task "+id+" has its verdict", func() bool {
+	wait.For(b.t, "task "+id+" has its verdict", func() bool {
 		t := b.store.Open(id)
 		if t == nil {
 			return false
@@ -203,15 +203,10 @@ func (b *bed) verdict(id string) protocol.Status {
 }
 
 // until waits for a condition.
-func (b *bed) until(what string, holds func() bool) {
-	b.t.Helper()
-	wait.For(b.t, what, holds)
-}
-
 // begun waits until a step's program was started n times.
 func (b *bed) begun(name string, n int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("step %s was started %d times", name, n), func() bool { return b.count(name) >= n })
+	wait.For(b.t, fmt.Sprintf("step %s was started %d times", name, n), func() bool { return b.count(name) >= n })
 }
 
 func (b *bed) count(name string) int {

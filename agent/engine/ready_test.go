@@ -12,6 +12,7 @@ import (
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 // away is a service manager that does not answer for a while: a number of
@@ -64,7 +65,7 @@ func TestATaskThatIsCancelledDoesNotWaitForTheServiceManager(t *testing.T) {
 	b.change = func(o *engine.Options) { o.Surroundings, o.Retry = manager, time.Hour }
 	b.run()
 	task := b.submit("t1", "ONE")
-	b.until("it waits", func() bool {
+	wait.For(b.t, "it waits", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return len(b.progress) > 0

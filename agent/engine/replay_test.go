@@ -17,6 +17,7 @@ import (
 	"devserver-agent/agent/step"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestItemsRunInOrderAndTheirMessagesAreJoined(t *testing.T) {
@@ -111,7 +112,7 @@ func TestAnEndThatNobodySawIsCollected(t *testing.T) {
 	dir := filepath.Join(task.Dir(), task.Starts()[0].Dir)
 	b.halt()
 	b.openGate("slow")
-	b.until("the shim writes down the end", func() bool {
+	wait.For(b.t, "the shim writes down the end", func() bool {
 		_, err := os.Stat(filepath.Join(dir, "exit.json"))
 		return err == nil
 	})
@@ -172,12 +173,12 @@ func TestEveryAttemptHasTemporaryFilesOfItsOwn(t *testing.T) {
 	})}
 	b.run()
 	task := b.submit("t1", "ONE")
-	b.until("the first attempt has temporary files", func() bool { return len(told()) == 1 })
+	wait.For(b.t, "the first attempt has temporary files", func() bool { return len(told()) == 1 })
 	b.halt()
 	b.killStep(task, "install")
 	b.boot = "boot-2"
 	b.run()
-	b.until("the second attempt has temporary files", func() bool { return len(told()) == 2 })
+	wait.For(b.t, "the second attempt has temporary files", func() bool { return len(told()) == 2 })
 	b.restart()
 	first, second := told()[0], told()[1]
 	if _, err := os.Stat(first); !errors.Is(err, fs.ErrNotExist) {
@@ -338,7 +339,7 @@ func TestATaskSubmittedTwiceRunsOnce(t *testing.T) {
 	}
 	b.openGate("slow")
 	wantVerdict(t, b.verdict("t1"), protocol.Success, "")
-	b.until("the run is over", func() bool { return len(b.queue.State().Running) == 0 })
+	wait.For(b.t, "the run is over", func() bool { return len(b.queue.State().Running) == 0 })
 	b.engine.Submit(task)
 	b.halt()
 	if calls != 1 {

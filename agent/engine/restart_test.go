@@ -249,7 +249,7 @@ func TestAHeldHostIsNotRestartedUntilItIsReleased(t *testing.T) {
 	b.begun("install", 1)
 	b.queue.Hold(true)
 	b.openGate("install")
-	b.until("the item has ended", func() bool { _, ok := b.store.Open("t1").Memo(0, "engine/result"); return ok })
+	wait.For(b.t, "the item has ended", func() bool { _, ok := b.store.Open("t1").Memo(0, "engine/result"); return ok })
 	if len(asked) > 0 {
 		t.Fatal("a held host was asked to restart")
 	}
@@ -267,7 +267,7 @@ func TestACancelKeepsAHostFromItsRestart(t *testing.T) {
 	b.begun("install", 1)
 	b.queue.Hold(true) // it waits before its restart
 	b.openGate("install")
-	b.until("the item has ended", func() bool { _, ok := task.Memo(0, "engine/result"); return ok })
+	wait.For(b.t, "the item has ended", func() bool { _, ok := task.Memo(0, "engine/result"); return ok })
 	b.cancel(task)
 	wantVerdict(t, b.verdict("t1"), protocol.Deleted, protocol.TaskCancelled, "install (done)")
 	if len(asked) > 0 {
@@ -314,7 +314,7 @@ func TestARestartWaitsForWhatIsInItsWay(t *testing.T) {
 			b.types["WORK"] = script{execute: b.steps(b.command("install", "ok"))}
 			b.run()
 			task := b.submitRestart("t1", "WORK")
-			b.until("the obstacle is told", func() bool { return strings.Contains(task.Latest().Message, "dpkg (process 7)") })
+			wait.For(b.t, "the obstacle is told", func() bool { return strings.Contains(task.Latest().Message, "dpkg (process 7)") })
 			if len(asked) > 0 || len(task.Restarts()) > 0 {
 				t.Error("the host was asked all the same")
 			}

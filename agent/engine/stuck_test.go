@@ -9,6 +9,7 @@ import (
 	"devserver-agent/agent/journal"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAStuckProgramKeepsTheHostClosedToExclusiveWork(t *testing.T) {
@@ -66,9 +67,9 @@ func TestAProgramThatMayNotBeKilledIsOnlyAsked(t *testing.T) {
 	b.begun("polite", 1)
 	b.cancel(task)
 	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.StepStuck, "polite")
-	b.until("the host is closed", func() bool { return b.queue.State().Occupied })
+	wait.For(b.t, "the host is closed", func() bool { return b.queue.State().Occupied })
 	b.openGate("polite")
-	b.until("the host is open", func() bool { return !b.queue.State().Occupied })
+	wait.For(b.t, "the host is open", func() bool { return !b.queue.State().Occupied })
 }
 
 func TestACancelledTaskIsStuckAtItsDeadline(t *testing.T) {
@@ -83,7 +84,7 @@ func TestACancelledTaskIsStuckAtItsDeadline(t *testing.T) {
 	b.cancel(task)
 	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.StepStuck)
 	b.openGate("flash")
-	b.until("the host is open", func() bool { return !b.queue.State().Occupied })
+	wait.For(b.t, "the host is open", func() bool { return !b.queue.State().Occupied })
 }
 
 func damage(t *testing.T, task *journal.Task) {
@@ -137,7 +138,7 @@ func TestATaskOfAnotherInstallationStartsNothing(t *testing.T) {
 	b.begun("holds", 1)
 	b.engine.Submit(b.admit("t1", []string{"ONE"}, func(a *journal.AcceptRecord) { a.Replaced = "other" }))
 	b.engine.Submit(b.admit("t2", []string{"ONE"}, func(a *journal.AcceptRecord) { a.Replaced = b.store.Installation().ID }))
-	b.until("they wait until the host may be looked at", func() bool { return len(b.queue.State().Waiting) == 2 })
+	wait.For(b.t, "they wait until the host may be looked at", func() bool { return len(b.queue.State().Waiting) == 2 })
 	b.openGate("holds")
 	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.HostReplaced, "another installation of the agent (other)", "The host now: driver 24.1 runs")
 	wantVerdict(t, b.verdict("t2"), protocol.Failed, protocol.JournalDamaged, "its record of it is gone", "The host now: driver 24.1 runs")

@@ -13,6 +13,7 @@ import (
 	"devserver-agent/agent/journal"
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAFailureSaysWhatTheItemsBeforeItReached(t *testing.T) {
@@ -193,7 +194,7 @@ func TestATaskGoesOnWhenThereIsRoomAgain(t *testing.T) {
 	}
 	b.engine.Submit(task)
 	b.begun("first", 1)
-	b.until("the reserve is given up", func() bool {
+	wait.For(b.t, "the reserve is given up", func() bool {
 		_, err := os.Stat(filepath.Join(b.dir, "reserve"))
 		return errors.Is(err, os.ErrNotExist)
 	})
@@ -232,7 +233,7 @@ func TestAnAttemptIsGivenUpWhenThereIsRoomAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.engine.Submit(task)
-	b.until("the reserve is given up", func() bool {
+	wait.For(b.t, "the reserve is given up", func() bool {
 		_, err := os.Stat(filepath.Join(b.dir, "reserve"))
 		return errors.Is(err, os.ErrNotExist)
 	})

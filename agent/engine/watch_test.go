@@ -9,6 +9,7 @@ import (
 
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAWatcherHearsAProgramWhileItRuns(t *testing.T) {
@@ -59,7 +60,7 @@ func TestAWatcherHearsItAllAgainInAReplay(t *testing.T) {
 	}}
 	b.run()
 	b.submit("t1", "ONE")
-	b.until("the program has ended", func() bool { return len(again) == 1 })
+	wait.For(b.t, "the program has ended", func() bool { return len(again) == 1 })
 	b.restart()
 	verdict := b.verdict("t1")
 	wantVerdict(t, verdict, protocol.Success, "")

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devserver-agent/executors"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAnAttemptThatNobodyStartedIsAbandonedForGood(t *testing.T) {
@@ -154,7 +155,7 @@ func TestAShimThatIsKilledBeforeItCouldStartIsAbandoned(t *testing.T) {
 	}
 	gone := tr.start()
 	var shim int
-	tr.eventually("the shim to have the lock's file open", func() bool {
+	wait.For(tr, "the shim has the lock's file open", func() bool {
 		for _, pid := range tr.carriers() {
 			files, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/fd/*")
 			for _, file := range files {

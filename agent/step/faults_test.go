@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"devserver-agent/agent/failpoint"
+	"devserver-agent/test/support/wait"
 )
 
 // Each named place at which an attempt can be cut, and what the next agent makes
@@ -36,7 +37,7 @@ func TestAnAttemptThatIsCutAnywhere(t *testing.T) {
 			if killed := agent.ProcessState.ExitCode() == -1; killed != inAgent {
 				t.Fatalf("the agent was killed %v (%v), want %v", killed, err, inAgent)
 			}
-			tr.eventually("its shim to be known", func() bool {
+			wait.For(tr, "its shim is known", func() bool {
 				_, err := ReadStarted(tr.Dir)
 				return err == nil || c.at == failpoint.StepPrepared
 			})

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devserver-agent/executors"
+	"devserver-agent/test/support/wait"
 )
 
 // family is a program with a child in its session and a grandchild that left
@@ -42,7 +43,7 @@ func TestKillingATreeLeavesNothing(t *testing.T) {
 	if n, err := tr.Signal(unix.SIGTERM); n != 3 || err != nil {
 		t.Errorf("TERM reached %d, %v; want 3", n, err)
 	}
-	tr.eventually("the program to end", func() bool { return !alive(program) })
+	wait.For(tr, "the program has ended", func() bool { return !alive(program) })
 	if !alive(child) || !alive(stranger) {
 		t.Fatal("those who ignore TERM are gone")
 	}
@@ -82,7 +83,7 @@ func TestATreeThatLostItsShimIsKilledWhole(t *testing.T) {
 	if err := tr.KillAll(); err != nil {
 		t.Fatal(err)
 	}
-	tr.eventually("all to be gone", func() bool { return !alive(program) && !alive(child) && !alive(stranger) })
+	wait.For(tr, "all are gone", func() bool { return !alive(program) && !alive(child) && !alive(stranger) })
 	if _, err := tr.wait(gone); !errors.Is(err, ErrInterrupted) {
 		t.Errorf("Wait gave %v, want ErrInterrupted", err)
 	}

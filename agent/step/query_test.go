@@ -156,11 +156,11 @@ func TestAQueryThatCannotBeKilledReturnsAndIsCollectedLater(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	wait.For(t, "it to be collected", func() bool {
+	wait.For(t, "it is collected", func() bool {
 		_, err := inspect(pid)
 		return errors.Is(err, os.ErrNotExist)
 	})
-	wait.For(t, "files and goroutines to be as before", func() bool {
+	wait.For(t, "files and goroutines are as before", func() bool {
 		return openFiles(t) <= files && runtime.NumGoroutine() <= routines
 	})
 }
@@ -183,8 +183,8 @@ func TestQueriesLeaveNothingBehind(t *testing.T) {
 		_, _, _ = ask(t, 50*time.Millisecond, "sleep 1000")
 		_, _, _ = ask(t, 30*time.Second, "yes")
 	}
-	wait.For(t, "files and goroutines to be as before", func() bool {
+	wait.For(t, "files and goroutines are as before", func() bool {
 		return openFiles(t) <= files && runtime.NumGoroutine() <= routines
 	})
-	wait.For(t, "their processes to be gone", func() bool { return len(tr.carriers()) == 0 })
+	wait.For(t, "their processes are gone", func() bool { return len(tr.carriers()) == 0 })
 }

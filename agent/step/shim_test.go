@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"devserver-agent/executors"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAProgramsEndIsRecorded(t *testing.T) {
@@ -187,7 +188,7 @@ func TestWhatAProgramLeavesBehindIsCollected(t *testing.T) {
 	gone := tr.prepare().start()
 	tr.mark("up")
 	shim := tr.shim()
-	tr.eventually("no zombie to be left", func() bool {
+	wait.For(tr, "no zombie is left", func() bool {
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", shim, shim))
 		if err != nil {
 			t.Fatal(err)

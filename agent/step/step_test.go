@@ -107,7 +107,7 @@ func (tr *trial) sweep() {
 	for _, pid := range tr.carriers() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	tr.eventually("everything to be gone", func() bool { return len(tr.carriers()) == 0 })
+	wait.For(tr, "everything is gone", func() bool { return len(tr.carriers()) == 0 })
 }
 
 func (tr *trial) carriers() []int {
@@ -165,7 +165,7 @@ func (tr *trial) run() Exit {
 func (tr *trial) mark(name string) string {
 	tr.Helper()
 	var said string
-	tr.eventually("the mark "+name, func() bool {
+	wait.For(tr, "there is the mark "+name, func() bool {
 		raw, _ := os.ReadFile(filepath.Join(tr.folder, name))
 		said = strings.TrimSpace(string(raw))
 		return said != ""
@@ -211,11 +211,6 @@ func (tr *trial) read(name string) string {
 	return string(raw)
 }
 
-func (tr *trial) eventually(what string, holds func() bool) {
-	tr.Helper()
-	wait.For(tr.T, what, holds)
-}
-
 func alive(pid int) bool {
 	p, err := inspect(pid)
 	return err == nil && !p.zombie
@@ -225,7 +220,7 @@ func alive(pid int) bool {
 func (tr *trial) shim() int {
 	tr.Helper()
 	var started Started
-	tr.eventually("the shim to start", func() (ok bool) {
+	wait.For(tr, "the shim has started", func() (ok bool) {
 		var err error
 		started, err = ReadStarted(tr.Dir)
 		return err == nil
@@ -238,7 +233,7 @@ func (tr *trial) kill(pid int) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		tr.Fatal(err)
 	}
-	tr.eventually("a killed process to be gone", func() bool { return !alive(pid) })
+	wait.For(tr, "a killed process is gone", func() bool { return !alive(pid) })
 }
 
 func (tr *trial) want(state error) {

@@ -39,6 +39,7 @@ func TestAStreamThatGoesWhileItIsReadIsForgotten(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 			defer cancel()
 			lost := false
+			changed := make(chan struct{})
 			err = fold.Run(ctx, fold.Options{
 				Conn: b.Conn, JS: b.JS, View: view.New(view.Options{}), Store: store, Heartbeat: time.Second,
 				Mailbox: func(string, []byte, uint64) {
@@ -46,6 +47,7 @@ func TestAStreamThatGoesWhileItIsReadIsForgotten(t *testing.T) {
 						return
 					}
 					lost = true
+					defer close(changed)
 					err := b.JS.DeleteStream(ctx, protocol.MailboxStream)
 					if again && err == nil {
 						_, err = b.Ensure(ctx)
@@ -61,6 +63,7 @@ func TestAStreamThatGoesWhileItIsReadIsForgotten(t *testing.T) {
 			if !broker.Forgot(err) {
 				t.Errorf("error is %v", err)
 			}
+			<-changed // it may have been noticed in the middle of it
 		})
 	}
 }

@@ -111,14 +111,7 @@ func TestRunLooksAtOnceWhenAsked(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); j.Run(ctx) }()
 	j.Look()
-	deadline := time.After(wait.Patience)
-	for statuses(t, b) == 0 {
-		select {
-		case <-deadline:
-			t.Fatal("no verdict was given")
-		default:
-		}
-	}
+	wait.For(t, "a verdict is given", func() bool { return statuses(t, b) > 0 })
 	cancel()
 	<-done
 }

@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAContainerRunsToItsEnd(t *testing.T) {
@@ -77,7 +78,7 @@ func TestAContainerOutlivesWhoStartedIt(t *testing.T) {
 	r := newRig(t)
 	run := r.order(r.spec("echo start >>/shared/starts; until [ -e /shared/gate ]; do sleep 0.1; done; echo over; exit 7"))
 	first, _ := r.program("run", run)
-	r.until("it runs", func() bool { return r.shared("starts") != "" })
+	wait.For(r, "it runs", func() bool { return r.shared("starts") != "" })
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func TestAProgramThatIsToldToStopStopsItsContainer(t *testing.T) {
 	r := newRig(t)
 	run := r.order(r.spec("trap 'echo asked; exit 9' TERM; echo start >>/shared/starts; while :; do sleep 0.1; done"))
 	cmd, out := r.program("run", run)
-	r.until("it runs", func() bool { return r.shared("starts") != "" })
+	wait.For(r, "it runs", func() bool { return r.shared("starts") != "" })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -121,14 +122,14 @@ func TestAllOutputOfAContainerIsPrinted(t *testing.T) {
 		r := newRig(t)
 		run := r.order(r.spec("trap 'echo asked >>/shared/asked; sleep 0.7; echo last words; exit 9' TERM; echo start >>/shared/starts; while :; do sleep 0.1; done"))
 		first, _ := r.program("run", run)
-		r.until("it runs", func() bool { return r.shared("starts") != "" })
+		wait.For(r, "it runs", func() bool { return r.shared("starts") != "" })
 		if err := first.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = first.Wait() // it was killed
 		stopped := make(chan error, 1)
 		go func() { stopped <- r.api.stop(t.Context(), run.Name, time.Minute) }()
-		r.until("it is being stopped", func() bool { return r.shared("asked") != "" })
+		wait.For(r, "it is being stopped", func() bool { return r.shared("asked") != "" })
 		second, out := r.program("run", run)
 		if err := second.Wait(); second.ProcessState.ExitCode() != 9 || !strings.Contains(out.String(), "last words\n") {
 			t.Errorf("it ended with %v: %s", err, out)
@@ -177,7 +178,7 @@ func TestAServiceIsDeployedReplacedAndGivenBack(t *testing.T) {
 		if !strings.Contains(message, c.says) {
 			t.Errorf("%s: it ends with %q, want ...%s...\n%s", c.command, message, c.says, next.host.Output())
 		}
-		r.until("it was started as it should be", func() bool {
+		wait.For(r, "it was started as it should be", func() bool {
 			got := r.shared("starts")
 			return got == c.starts || strings.ReplaceAll(got, "bad\n", "") == strings.ReplaceAll(c.starts, "bad\n", "") && strings.Contains(got, "bad")
 		})

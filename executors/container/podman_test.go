@@ -137,13 +137,13 @@ func (p engineOfTest) keep(until io.Reader) error {
 		_ = service.Wait() // it was killed
 	}
 	// Who cleans up after a container recreates the folders.
-	left := wait.Within(wait.Patience, func() error {
+	waited := wait.Within(wait.Patience, func() error {
 		if left := p.processes(); len(left) > 0 {
 			return fmt.Errorf("processes are left: %q", left)
 		}
 		return nil
 	})
-	return errors.Join(err, left, os.RemoveAll(p.dir))
+	return errors.Join(err, waited, os.RemoveAll(p.dir))
 }
 
 // prepare makes the image.
@@ -246,12 +246,6 @@ func (r *rig) shared(name string) string {
 		r.Fatal(err)
 	}
 	return string(text)
-}
-
-// until waits for a condition.
-func (r *rig) until(what string, holds func() bool) {
-	r.Helper()
-	wait.For(r, what, holds)
 }
 
 // program starts the program as a step would.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -43,7 +44,7 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 	t.Cleanup(control.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 6*wait.Patience)
 	defer cancel()
-	s.must(insist(ctx, func() error { // until the cluster has chosen a leader
+	s.must(wait.Within(wait.Patience, func() error { // until the cluster has chosen a leader
 		_, err := control.Ensure(ctx)
 		return err
 	}))
@@ -83,18 +84,8 @@ func TestAClusterOfThreeIsOneFleet(t *testing.T) {
 	conn, err := connect(victim, 1)
 	s.must(err)
 	defer conn.Close()
-	s.must(insist(ctx, func() error { // until another leader is chosen
-		_, err := conn.Request(protocol.FactsSubject(victim), []byte("{}"), wait.Patience)
+	s.must(wait.Within(wait.Patience, func() error { // until another leader is chosen
+		_, err := conn.Request(protocol.FactsSubject(victim), []byte("{}"), 2*time.Second)
 		return err
 	}))
-}
-
-// insist tries again until it goes well or ctx ends.
-func insist(ctx context.Context, try func() error) error {
-	for {
-		err := try()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-	}
 }

@@ -3,6 +3,7 @@
 package brokertest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -86,11 +87,14 @@ func (b *Broker) streams(opts *server.Options) error {
 // ensure asks again where the broker does not answer in time, as the control plane does:
 // its disk may have stalled.
 func ensure(ctx context.Context, b *broker.Broker) error {
-	for {
-		if _, err := b.Ensure(ctx); !broker.Away(err) || ctx.Err() != nil {
+	var err error
+	slow := wait.Within(wait.Patience, func() error {
+		if _, err = b.Ensure(ctx); broker.Away(err) && ctx.Err() == nil {
 			return err
 		}
-	}
+		return nil
+	})
+	return cmp.Or(slow, err)
 }
 
 // Stop ends the server; its store is on disk when Stop returns.

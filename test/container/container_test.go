@@ -5,9 +5,9 @@ package container_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"devserver-agent/test/container"
+	"devserver-agent/test/support/wait"
 )
 
 func TestAContainerBootsRestartsAndLosesItsPower(t *testing.T) {
@@ -40,11 +40,7 @@ func TestThePowerIsCutBetweenTwoBoots(t *testing.T) {
 		if _, err := c.Run("systemctl", "reboot", "--force", "--force"); err != nil {
 			t.Log(err) // its connection goes down first
 		}
-		for deadline := time.Now().Add(time.Minute); c.Up() && c.Boots() == before; {
-			if time.Now().After(deadline) {
-				t.Fatal("it does not go down")
-			}
-		}
+		wait.For(t, "it goes down", func() bool { return !c.Up() || c.Boots() != before })
 		c.PowerCut()
 		if got := c.Boots(); got < 2*n+2 {
 			t.Errorf("after %d restarts and power cuts it had %d boots", n+1, got)

@@ -106,7 +106,7 @@ func TestDeliveryIntoANetworkThatSwallowsEverything(t *testing.T) {
 	r.net.become(stalled)
 	r.start()
 	// Nothing waits for the broker: neither those who ask nor those who stop it.
-	const atOnce = 9 * time.Second // a broker's answer is waited for longer
+	const atOnce = 9 * time.Second // a broker's answer is waited for 10 s
 	if err := wait.Within(atOnce, func() error { return r.command("status").Run() }); err != nil {
 		t.Errorf("the agent does not answer: %v", err)
 	}

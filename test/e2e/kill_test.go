@@ -207,13 +207,13 @@ func TestCrashBesideAStuckProgramLosesNoOutput(t *testing.T) {
 
 func TestCrashWithTheStateWipedUnderTheAgent(t *testing.T) {
 	t.Parallel()
-	for how, ends := range map[string]func(*rig){
+	for how, stops := range map[string]func(*rig){
 		"which is killed": func(r *rig) { r.kill() },
 		// The next start makes another state directory: the service has to be restarted.
 		"which ends by itself": func(r *rig) {
 			r.open("a")
 			if status := r.exits(); status != 1 {
-				t.Errorf("it ended with exit status %d, after which systemd does not restart it", status)
+				r.t.Errorf("it ended with exit status %d, after which systemd does not restart it", status)
 			}
 		},
 	} {
@@ -227,7 +227,7 @@ func TestCrashWithTheStateWipedUnderTheAgent(t *testing.T) {
 			former := r.of("task-1")[0].InstallationID
 			wait.Until(t, "the state directory is gone", func() error { return os.RemoveAll(r.stateDir()) })
 			r.deliver()
-			ends(r)
+			stops(r)
 			r.start()
 			r.give("task-2", "c:ok")
 			r.ends("task-2", protocol.Success, "")

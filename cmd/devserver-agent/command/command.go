@@ -42,8 +42,8 @@ type cli struct {
 const defaultConfig = "/etc/devserver-agent/config.yaml"
 
 // Main runs the program and returns its exit code: 0; 1 for an error or a task
-// that failed; 2 for a wrong command line; 78 for what only an operator can
-// mend.
+// that failed; 2 for a wrong command line; 78 if every
+// start would fail until an operator acts.
 func Main(opts Options) int {
 	// The shim is this program too and starts often: no command tree for it.
 	if len(opts.Args) == 2 && opts.Args[0] == "step" {
@@ -97,7 +97,8 @@ nothing runs; SIGTERM ends it at once and leaves running steps alone.
 
 It exits with 0; 1 for an error or a task that failed; 2 for a wrong command line; 3
 for a doctor that has warnings only;
-78 for what only an operator can mend, after which systemd does not start it again.`
+78 if every start would fail until an operator acts, after which systemd does not
+start it again.`
 
 // New is the tree of commands, for whoever documents them.
 func New() *cobra.Command { return (&cli{}).root() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -130,19 +131,17 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: await PATTERN file NAME | COMMAND...")
 	}
 	pattern := regexp.MustCompile("(?m)" + args[0])
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	last := ""
-	for end := time.Now().Add(wait.Patience); time.Now().Before(end); <-look.C {
-		last = show(ts, args[1:])
-		if m := pattern.FindStringSubmatch(last); m != nil {
-			if len(m) > 1 {
-				ts.Setenv("FOUND", m[1])
-			}
-			return
+	ts.Check(wait.Within(wait.Patience, func() error {
+		last := show(ts, args[1:])
+		m := pattern.FindStringSubmatch(last)
+		if m == nil {
+			return fmt.Errorf("no match for %s within %s in:\n%s", args[0], wait.Patience, last)
 		}
-	}
-	ts.Fatalf("no match for %s within %s in:\n%s", args[0], wait.Patience, last)
+		if len(m) > 1 {
+			ts.Setenv("FOUND", m[1])
+		}
+		return nil
+	}))
 }
 
 // show is what a file holds, nothing while it is not there, or what a command

@@ -1,39 +1,45 @@
-// Package wait is how tests wait for what others do: as long as a machine may take that
-// builds beside them and whose disk stalls for seconds. A test that passes does not wait
-// longer for it.
+// Package wait lets tests wait for a condition. The limit is long, because the machine
+// may be busy and its disk may stall for seconds; a test that passes does not wait that
+// long.
 package wait
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 )
 
-// Patience is how long anything may take that takes a moment on an idle machine.
-// E2E_PATIENCE has it in seconds, for machines that are emulated.
-var Patience = time.Minute
+// Patience is how long anything may take that takes a moment on an idle machine: a
+// minute, or what E2E_PATIENCE says in seconds, for machines that are emulated.
+var Patience = patience(os.Getenv("E2E_PATIENCE"))
 
-// The first checks follow each other closely, as most things are quick; what takes longer
-// is not to be slowed down by being watched.
+// Pauses start short, since most conditions hold soon, and grow, so that checking costs
+// little.
 const shortest, longest = 2 * time.Millisecond, 25 * time.Millisecond
 
-func init() {
-	if seconds, err := strconv.Atoi(os.Getenv("E2E_PATIENCE")); err == nil {
-		Patience = time.Duration(seconds) * time.Second
+func patience(text string) time.Duration {
+	if text == "" {
+		return time.Minute
 	}
+	seconds, err := strconv.Atoi(text)
+	if err != nil || seconds <= 0 {
+		panic(fmt.Sprintf("E2E_PATIENCE=%q is no number of seconds", text))
+	}
+	return time.Duration(seconds) * time.Second
 }
 
-// For waits until something holds, and ends the test if it does not within Patience.
+// For waits until something holds, and ends the test if it does not within Patience. It
+// is for the test's own goroutine, as Until is.
 func For(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	if !within(Patience, holds) {
-		t.Fatalf("waited %s for: %s", Patience, what)
+		t.Fatalf("waited %s until %s", Patience, what)
 	}
 }
 
-// Until waits until check returns nil, and ends the test with its last answer if it does
-// not within Patience.
+// Until is For with a check that can say what is missing.
 func Until(t testing.TB, what string, check func() error) {
 	t.Helper()
 	if err := Within(Patience, check); err != nil {
@@ -41,7 +47,8 @@ func Until(t testing.TB, what string, check func() error) {
 	}
 }
 
-// Within calls check until it returns nil or time is up, and returns its last answer.
+// Within calls check until it returns nil or the limit is reached, at least once, and
+// returns its last answer.
 func Within(limit time.Duration, check func() error) (err error) {
 	within(limit, func() bool { err = check(); return err == nil })
 	return err

@@ -14,9 +14,9 @@ func TestWithin(t *testing.T) {
 			after time.Duration // until it holds
 			want  error
 		}{
-			"at once":    {0, nil},
-			"just so":    {9 * time.Second, nil},
-			"not at all": {time.Hour, not},
+			"at once":          {0, nil},
+			"before the limit": {9 * time.Second, nil},
+			"not at all":       {time.Hour, not},
 		} {
 			began := time.Now()
 			err := Within(10*time.Second, func() error {

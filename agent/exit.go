@@ -19,8 +19,7 @@ type notStarted struct{ error }
 
 func (e notStarted) Unwrap() error { return e.error }
 
-// whileRunning is an error that an agent came to while it ran, or closed. The next start
-// finds out what is left of the state directory, and whether it needs an operator.
+// whileRunning is an error that an agent came to while it ran, or closed.
 type whileRunning struct{ error }
 
 func (e whileRunning) Unwrap() error { return e.error }
@@ -37,7 +36,7 @@ func running(err error) error {
 // error of Open, Run or Close: 78 if every start would fail until an operator acts,
 // else 1.
 func ExitCode(err error) int {
-	if errors.As(err, new(whileRunning)) || transient(err) {
+	if transient(err) {
 		return 1
 	}
 	var configured *config.Error
@@ -69,8 +68,12 @@ func transient(err error) bool {
 // Explain adds to an error of Open, Run or Close in which state the host is and what an
 // operator should do. Other errors stay as they are.
 func Explain(err error) error {
-	if errors.As(err, new(whileRunning)) {
-		return fmt.Errorf("%w; programs of tasks that run on this host run on, and the next start of the agent says what is left to do", err)
+	if errors.As(err, new(whileRunning)) && errors.As(err, new(*os.PathError)) {
+		todo := "if the state directory is gone, bring it back before the agent is started again: without it this host begins as a new installation, and the tasks that it had accepted fail"
+		if transient(err) {
+			todo = "the agent continues when it is started again, which systemd does"
+		}
+		return fmt.Errorf("%w; programs of tasks that run on this host run on; %s", err, todo)
 	}
 	if !errors.As(err, new(notStarted)) {
 		return err

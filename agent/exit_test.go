@@ -38,9 +38,10 @@ func TestExitCode(t *testing.T) {
 		"too many open files":         {opening(path(syscall.EMFILE)), 1, ""},
 		"any other":                   {opening(errors.New("nobody knows")), 1, ""},
 		"a full disk for the output":  {path(syscall.ENOSPC), 1, ""},
-		"a folder that went, later":   {running(path(syscall.ENOENT)), 1, "; programs of tasks that run on this host run on"},
-		"what may not be read, later": {running(path(syscall.EACCES)), 1, "; programs of tasks that run on this host run on"},
-		"a damaged log, later":        {errors.Join(running(journal.ErrDamaged), path(syscall.ENOENT)), 1, "; programs of tasks that run on this host run on"},
+		"a folder that went, later":   {running(path(syscall.ENOENT)), ExitConfig, "; programs of tasks that run on this host run on; if the state directory is gone, bring it back"},
+		"what may not be read, later": {running(path(syscall.EACCES)), ExitConfig, "; programs of tasks that run on this host run on; if the state directory is gone, bring it back"},
+		"a disk that fails, later":    {errors.Join(running(path(syscall.EIO)), nil), 1, "; programs of tasks that run on this host run on; the agent continues"},
+		"a port in use":               {running(errors.New("bind: address already in use")), 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

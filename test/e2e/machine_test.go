@@ -61,6 +61,14 @@ func (h *npuHost) killAgent() {
 	signal(h.pids("run"))
 }
 
+// freezeAgent halts the agent, and nothing else.
+func (h *npuHost) freezeAgent() {
+	h.t.Helper()
+	for _, pid := range h.pids("run") {
+		h.must(syscall.Kill(pid, syscall.SIGSTOP))
+	}
+}
+
 // killShims is kill -9 of the shims; what they started goes on.
 func (h *npuHost) killShims() (killed int) {
 	h.t.Helper()

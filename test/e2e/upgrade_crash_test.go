@@ -138,6 +138,7 @@ func TestUpgradeCrash11AWipedStateDirectoryInstallsNothing(t *testing.T) {
 	h.boots()
 	id := f.upgrade(goalP310, h.server)
 	h.altering("firmware")
+	h.freezeAgent() // it would notice, and stay down
 	wait.Until(t, "the state directory is gone", func() error { return os.RemoveAll(h.stateDir()) })
 	h.killAgent()
 	j := f.ended(id)

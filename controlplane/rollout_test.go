@@ -224,7 +224,7 @@ func TestALostHostFreesItsSlotAndItsReportIsLate(t *testing.T) {
 			opts := testOptions(t)
 			opts.SilentAfter = 100 * time.Millisecond
 			if !byOperator {
-				opts.LostAfter = 800 * time.Millisecond
+				opts.LostAfter = 5 * time.Second // it is seen silent before it is lost
 			}
 			p := startPlane(t, opts)
 			lost := p.host("server-00", func(h *host, task protocol.Task) {

@@ -59,7 +59,7 @@ func TestADeletedJobEndsEverywhere(t *testing.T) {
 func TestASilentHostIsNamedAndThenLost(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)
-	opts.SilentAfter, opts.LostAfter = 100*time.Millisecond, 1500*time.Millisecond
+	opts.SilentAfter, opts.LostAfter = 100*time.Millisecond, 5*time.Second // it is seen silent before it is lost
 	p := startPlane(t, opts)
 	h := p.host("server-a", hold)
 	created := p.create("server-a")
@@ -110,7 +110,7 @@ func TestAnOperatorGivesAHostUp(t *testing.T) {
 func TestAHeartbeatKeepsAHostFromBeingLost(t *testing.T) {
 	t.Parallel()
 	opts := testOptions(t)
-	opts.SilentAfter, opts.LostAfter = 50*time.Millisecond, 300*time.Millisecond
+	opts.SilentAfter, opts.LostAfter = 50*time.Millisecond, 3*time.Second // longer than a heartbeat may be on its way
 	p := startPlane(t, opts)
 	h := p.host("server-a", hold)
 	other := p.host("server-b", hold)

@@ -387,7 +387,7 @@ func TestDeletedStreamsAreNoticedAndRecreated(t *testing.T) {
 // A deleted mailbox stream must not be reported as a missing mapping.
 func TestADeletedMailboxStreamIsNoMissingMapping(t *testing.T) {
 	t.Parallel()
-	b, err := Open(t.Context(), Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", SyncInterval: time.Hour, ProbeTimeout: 200 * time.Millisecond})
+	b, err := Open(t.Context(), Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", SyncInterval: time.Hour, ProbeTimeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

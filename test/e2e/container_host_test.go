@@ -212,6 +212,24 @@ func (h *unitHost) flashes() []string {
 	return units
 }
 
+// hold halts the installer that runs, so that it does not end before the test has done what
+// it came for. goOn lets it go on.
+func (h *unitHost) hold() (goOn func()) {
+	h.t.Helper()
+	units := h.flashes()
+	if len(units) == 0 {
+		h.t.Fatal("no installer runs")
+	}
+	all := func(signal string) {
+		h.t.Helper()
+		for _, unit := range units {
+			h.MustRun("systemctl", "kill", "--signal="+signal, unit)
+		}
+	}
+	all("STOP")
+	return func() { h.t.Helper(); all("CONT") }
+}
+
 // booted waits for the nth boot and sees that there was no further one.
 func (h *unitHost) booted(n int) {
 	h.t.Helper()

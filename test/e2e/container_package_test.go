@@ -130,7 +130,9 @@ func TestContainerPackageWhileAnInstallerRuns(t *testing.T) {
 			h.fetch(deb, "devserver-agent", nextVersion) // which may take longer than the installer
 			id := f.upgrade(goalA2, h.server)
 			h.altering(fakehost.Firmware)
+			goOn := h.hold()
 			c.do(h)
+			goOn()
 			h.succeeded(f, id, 2)
 			h.runs(c.after)
 		})
@@ -164,9 +166,11 @@ printf '[local]\nname=local\nbaseurl=file:///srv/repo\ngpgcheck=0\n' >/etc/yum.r
 	publish(nextVersion)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
+	goOn := h.hold()
 	pid := h.property("MainPID")
 	h.MustRun("dnf", "--assumeyes", "upgrade", "devserver-agent")
 	h.wants("the agent that is busy", h.property("MainPID"), pid)
+	goOn()
 	h.succeeded(f, id, 2)
 	h.runs(nextVersion)
 

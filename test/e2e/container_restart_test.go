@@ -110,10 +110,12 @@ func TestContainerARestartComesAfterTheDelay(t *testing.T) {
 func TestContainerAUnitThatIsDisabledDelaysItsVerdict(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	h := f.addUnit("host-1", goalA2, time.Second)
+	h := f.addUnit("host-1", goalA2, 3*time.Second)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
+	goOn := h.hold()
 	h.MustRun("systemctl", "disable", agentUnit)
+	goOn()
 	h.AwaitBoot(2)
 	if j, err := f.job(id); err != nil || j.Status == "FINISHED" {
 		t.Errorf("it ended without its agent: %+v %v", j, err)

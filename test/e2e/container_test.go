@@ -19,9 +19,10 @@ import (
 func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	h := f.addUnit("host-1", goalA2, time.Second)
+	h := f.addUnit("host-1", goalA2, 3*time.Second)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
+	goOn := h.hold()
 	running := h.flashes()
 	if len(running) != 1 || !strings.HasPrefix(running[0], "devserver-flash@") || !strings.HasSuffix(running[0], ":0:01-install-firmware.service") {
 		t.Errorf("the units that run are %v", running)
@@ -29,6 +30,7 @@ func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	if got := h.MustRun("systemctl", "show", "--property=Slice", "--value", running[0]); got != "devserver-tasks.slice" {
 		t.Errorf("its slice is %s", got)
 	}
+	goOn()
 	h.succeeded(f, id, 2)
 	if left := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); left != "" {
 		t.Errorf("units have failed: %s", left)
@@ -39,7 +41,7 @@ func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 func TestContainerAUnitThatIsSlowToStart(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	h := f.addUnit("host-1", goalA2, time.Second)
+	h := f.addUnit("host-1", goalA2, 3*time.Second)
 	h.put("/etc/systemd/system/slow.service", "[Service]\nType=oneshot\nExecStart=/bin/sleep 2\n")
 	h.put("/etc/systemd/system/devserver-flash@.service.d/slow.conf", "[Unit]\nWants=slow.service\nAfter=slow.service\n")
 	h.MustRun("systemctl", "daemon-reload")
@@ -120,7 +122,7 @@ func (h *unitHost) replaceAgent() {
 func TestContainerARestartByHandWaitsForAFlash(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	h := f.addUnit("host-1", goalA2, 3*time.Second)
+	h := f.addUnit("host-1", goalA2, 5*time.Second)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
 	if out, err := h.Run("systemctl", "reboot"); err != nil {
@@ -143,7 +145,7 @@ func TestContainerARestartByHandWaitsForAFlash(t *testing.T) {
 func TestContainerThePlugIsPulledWhileAnInstallerRuns(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	h := f.addUnit("host-1", goalA2, 2*time.Second)
+	h := f.addUnit("host-1", goalA2, 3*time.Second)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Driver)
 	h.PowerCut()

@@ -6,9 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
 	"devserver-agent/test/brokertest"
@@ -28,15 +25,7 @@ func forgetful(t *testing.T) (p *plane, lose func(streams ...string)) {
 		defer losing.RUnlock()
 		return true
 	})}
-	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := brokertest.JetStream(t, s.ClientURL())
 	return startPlane(t, opts), func(streams ...string) {
 		t.Helper()
 		losing.Lock()

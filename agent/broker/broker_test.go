@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/agent/broker"
@@ -88,21 +87,6 @@ func ask(t *testing.T) context.Context {
 	return ctx
 }
 
-// streams is a connection of somebody who may do everything.
-func streams(t *testing.T, url string) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect(url, nats.Timeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 func put(t *testing.T, js jetstream.JetStream, subject, text string) {
 	t.Helper()
 	if _, err := js.Publish(ask(t), subject, []byte(text)); err != nil {
@@ -113,7 +97,7 @@ func put(t *testing.T, js jetstream.JetStream, subject, text string) {
 func TestAMailboxIsPushedAndFetchedWithTheTimeItWasStored(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir())
-	js := streams(t, b.ClientURL())
+	js := brokertest.JetStream(t, b.ClientURL())
 	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}})
 	receive(t, "the connect", a.connects)
 	if _, _, err := a.Fetch(ask(t)); !errors.Is(err, broker.ErrNoMailbox) {
@@ -144,7 +128,7 @@ func TestAMailboxIsPushedAndFetchedWithTheTimeItWasStored(t *testing.T) {
 func TestAPublishIsAcknowledgedOrRefusedOrUnknown(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir(), func(o *server.Options) { o.MaxPayload = 256 << 10 })
-	js := streams(t, b.ClientURL())
+	js := brokertest.JetStream(t, b.ClientURL())
 	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}})
 	receive(t, "the connect", a.connects)
 	subject := protocol.StatusSubject(id)
@@ -206,7 +190,7 @@ func TestTheConnectionIsMadeAgainAndAgain(t *testing.T) {
 			t.Errorf("state is %+v", s)
 		}
 		// The subscription is there before the mailbox can be read.
-		put(t, streams(t, b.ClientURL()), protocol.MailboxSubject(id), "after a connect")
+		put(t, brokertest.JetStream(t, b.ClientURL()), protocol.MailboxSubject(id), "after a connect")
 		receive(t, "the push", a.pushes)
 		b.Stop()
 		wait.For(t, "the loss is noticed", func() bool { s := a.State(); return !s.Connected && s.Server == "" })
@@ -328,7 +312,7 @@ func TestAnAnswerThatIsOwedIsNotWaitedForForEver(t *testing.T) {
 func TestAPushThatGotLostHasTheMailboxRead(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir())
-	js := streams(t, b.ClientURL())
+	js := brokertest.JetStream(t, b.ClientURL())
 	release := make(chan struct{})
 	a := connect(t, broker.Options{Servers: []string{b.ClientURL()}, OnPush: func([]byte, time.Time) { <-release }})
 	settled(t, a)

@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/agent/broker"
 	"devserver-agent/protocol"
+	"devserver-agent/test/brokertest"
 	"devserver-agent/test/support/wait"
 )
 
@@ -59,7 +60,7 @@ func restricted(t *testing.T) func(*server.Options) {
 func TestTheListOfPermissionsIsEnoughAndAViolationIsShown(t *testing.T) {
 	t.Parallel()
 	b := start(t, t.TempDir(), restricted(t))
-	js := streams(t, b.ClientURL())
+	js := brokertest.JetStream(t, b.ClientURL())
 	a := connect(t, broker.Options{Servers: []string{strings.Replace(b.ClientURL(), "://", "://"+id+":s3cr3t-pass@", 1)}})
 	settled(t, a)
 	put(t, js, protocol.MailboxSubject(id), "box")

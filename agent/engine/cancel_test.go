@@ -206,8 +206,12 @@ func TestTheTimeOfATaskIsCountedOverRestarts(t *testing.T) {
 			task = now
 		}
 	}
+	began := time.Now()
 	verdict := b.verdict("t1")
 	wantVerdict(t, verdict, protocol.Failed, protocol.DeadlineExceeded, "ran out of time after", "step (timed-out)")
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the rest of three seconds took %s", took)
+	}
 	wantEnded(t, task)
 	b.wantCount("next", 0)
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/agent/objects"
@@ -24,15 +23,7 @@ func connected(t *testing.T) (*brokertest.Broker, jetstream.JetStream) {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Stop)
-	conn, err := nats.Connect(broker.ClientURL(), nats.Timeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := brokertest.JetStream(t, broker.ClientURL())
 	return broker, js
 }
 

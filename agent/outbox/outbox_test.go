@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/agent/broker"
@@ -122,15 +121,7 @@ func newHub(t testing.TB) *hub {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
-	nc, err := nats.Connect(b.ClientURL(), nats.Timeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := brokertest.JetStream(t, b.ClientURL())
 	conn, err := broker.Connect(broker.Options{ServerID: server, Servers: []string{b.ClientURL()}})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/controlplane/broker"
 	"devserver-agent/protocol"
@@ -95,6 +97,21 @@ func ensure(ctx context.Context, b *broker.Broker) error {
 		return nil
 	})
 	return cmp.Or(slow, err)
+}
+
+// JetStream is a client's view of a broker until the test ends, as patient as the test is.
+func JetStream(t testing.TB, url string) jetstream.JetStream {
+	t.Helper()
+	conn, err := nats.Connect(url, nats.Timeout(wait.Patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }
 
 // Stop ends the server; its store is on disk when Stop returns.

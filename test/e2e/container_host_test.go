@@ -212,9 +212,8 @@ func (h *unitHost) flashes() []string {
 	return units
 }
 
-// hold halts the installer that runs, so that it does not end before the test has done what
-// it came for. goOn lets it go on.
-func (h *unitHost) hold() (goOn func()) {
+// hold stops the running installer, so that it cannot end before the test has acted.
+func (h *unitHost) hold() (resume func()) {
 	h.t.Helper()
 	units := h.flashes()
 	if len(units) == 0 {

@@ -113,9 +113,9 @@ func TestContainerAUnitThatIsDisabledDelaysItsVerdict(t *testing.T) {
 	h := f.addUnit("host-1", goalA2, 3*time.Second)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
-	goOn := h.hold()
+	resume := h.hold()
 	h.MustRun("systemctl", "disable", agentUnit)
-	goOn()
+	resume()
 	h.AwaitBoot(2)
 	if j, err := f.job(id); err != nil || j.Status == "FINISHED" {
 		t.Errorf("it ended without its agent: %+v %v", j, err)

@@ -22,7 +22,7 @@ func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	h := f.addUnit("host-1", goalA2, 3*time.Second)
 	id := f.upgrade(goalA2, h.server)
 	h.altering(fakehost.Firmware)
-	goOn := h.hold()
+	resume := h.hold()
 	running := h.flashes()
 	if len(running) != 1 || !strings.HasPrefix(running[0], "devserver-flash@") || !strings.HasSuffix(running[0], ":0:01-install-firmware.service") {
 		t.Errorf("the units that run are %v", running)
@@ -30,7 +30,7 @@ func TestContainerUpgradeByUnitsAndARestart(t *testing.T) {
 	if got := h.MustRun("systemctl", "show", "--property=Slice", "--value", running[0]); got != "devserver-tasks.slice" {
 		t.Errorf("its slice is %s", got)
 	}
-	goOn()
+	resume()
 	h.succeeded(f, id, 2)
 	if left := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); left != "" {
 		t.Errorf("units have failed: %s", left)

@@ -9,13 +9,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/cmd/devserverctl/objects"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/test/brokertest"
-	"devserver-agent/test/support/wait"
 )
 
 const (
@@ -85,15 +83,7 @@ func TestPush(t *testing.T) {
 
 func bucket(t *testing.T, url string) jetstream.ObjectStore {
 	t.Helper()
-	conn, err := nats.Connect(url, nats.Timeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(wait.Patience))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := brokertest.JetStream(t, url)
 	store, err := js.ObjectStore(context.Background(), "hdk")
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func patience(text string) time.Duration {
 	}
 	seconds, err := strconv.Atoi(text)
 	if err != nil || seconds <= 0 {
-		panic(fmt.Sprintf("E2E_PATIENCE=%q is no number of seconds", text))
+		panic(fmt.Sprintf("E2E_PATIENCE=%q is not a positive number of seconds", text))
 	}
 	return time.Duration(seconds) * time.Second
 }

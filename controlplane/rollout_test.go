@@ -82,6 +82,27 @@ func TestNoMoreServersAreAtWorkAtOnceThanMayBe(t *testing.T) {
 	}
 }
 
+// A plug-in's type says of itself that it is disruptive, in the facts of its hosts.
+func TestDisruptiveWorkOfAPlugInHasTenServersAtWork(t *testing.T) {
+	t.Parallel()
+	p := startPlane(t, testOptions(t))
+	p.host("server-a", succeed).facts("lite-a",
+		protocol.ItemType{Type: "SITE_FIRMWARE", Exclusive: true, Disruptive: true}, protocol.ItemType{Type: "SITE_PROBE", Exclusive: true})
+	wait.Until(t, "the facts are known", func() error {
+		if status, data := p.call("GET", "/server-a", nil); !contains(string(data), "SITE_FIRMWARE") {
+			return errorf("%d %s", status, data)
+		}
+		return nil
+	})
+	for kind, most := range map[string]int{"SITE_FIRMWARE": 10, "SITE_PROBE": 0} {
+		var j job
+		p.into(&j, "POST", "/jobs", map[string]any{"name": "site", "type": kind, "server_ids": []string{"server-a"}, "items": []map[string]any{{"type": kind}}})
+		if j.MaxConcurrent != most {
+			t.Errorf("%s: max_concurrent is %d, want %d", kind, j.MaxConcurrent, most)
+		}
+	}
+}
+
 func TestAnUpgradeHasTenServersAtWorkUnlessItSaysOtherwise(t *testing.T) {
 	t.Parallel()
 	p := startPlane(t, testOptions(t))

@@ -69,8 +69,8 @@ type Result struct {
 	Unchanged bool
 }
 
-// Host is the only way an executor touches its host. Query and Files may be used
-// concurrently, the rest must not be.
+// Host is the only way an executor touches its host. Query, Files and
+// Boot may be used concurrently, the rest must not be.
 type Host interface {
 	// Query runs a program that only reads and returns all it printed, standard
 	// error included. argv[0] is a tool's name, looked up in the configuration
@@ -117,6 +117,10 @@ type Host interface {
 	// Files is the host's file system, to read. Names are without the leading
 	// slash, as fs.FS wants them.
 	Files() fs.FS
+
+	// Boot is the id of the host's present boot, which another boot does not have; "" if
+	// it is not known, and then nothing follows from it.
+	Boot() string
 }
 
 // Bounds of Host.Query.

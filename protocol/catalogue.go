@@ -26,7 +26,11 @@ type ItemType struct {
 	Description string  `json:"description"`
 	Params      []Param `json:"params,omitempty"`
 	// Exclusive work has the host alone.
-	Exclusive      bool   `json:"exclusive,omitempty"`
+	Exclusive bool `json:"exclusive,omitempty"`
+	// Disruptive work changes what all other work on the host runs on, such as the
+	// driver. It is exclusive, a job runs it on few servers at once unless it says
+	// otherwise, and all servers of a super node should get it.
+	Disruptive     bool   `json:"disruptive,omitempty"`
 	TimeoutSeconds int64  `json:"timeout_seconds"`
 	Version        string `json:"version,omitempty"`
 	// Cases say how work with some values of a parameter differs.
@@ -83,7 +87,7 @@ func Catalogue() []ItemType {
 			Description: "Which driver and firmware run and are installed.",
 		},
 		{
-			Type: "HDK_UPGRADE", Template: "ASCEND_SOFTWARE_UPGRADE", TimeoutSeconds: 90 * 60, Exclusive: true,
+			Type: "HDK_UPGRADE", Template: "ASCEND_SOFTWARE_UPGRADE", TimeoutSeconds: 90 * 60, Exclusive: true, Disruptive: true,
 			Description: "Bring driver and firmware of all NPUs to one HDK version.",
 			Params: []Param{
 				{Name: "version", Required: true, Pattern: version, Description: "HDK (driver) version to reach, such as 24.1.rc3.10."},

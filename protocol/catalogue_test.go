@@ -57,6 +57,22 @@ func checkParam(t *testing.T, p Param) {
 	}
 }
 
+func TestATypeSaysThatItIsDisruptive(t *testing.T) {
+	var disruptive []string
+	for _, kind := range Catalogue() {
+		if !kind.Disruptive {
+			continue
+		}
+		disruptive = append(disruptive, kind.Type)
+		if !kind.Exclusive {
+			t.Errorf("%s changes what other work runs on, and runs beside it", kind.Type)
+		}
+	}
+	if diff := cmp.Diff([]string{"HDK_UPGRADE"}, disruptive); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestCatalogueIsTheCallersOwn(t *testing.T) {
 	Catalogue()[1].Params[0].Pattern = ".*"
 	found, _ := LookupType("HDK_UPGRADE")

@@ -80,8 +80,9 @@ func SealPayload(private ed25519.PrivateKey, payloadType string, payload []byte)
 }
 
 // Keyring is what an agent trusts. The zero value trusts nobody.
-// AllowUnsigned lets envelopes without any signature pass; one that has a
-// signature must still be good.
+// AllowUnsigned lets envelopes without any signature pass. If there are keys, one
+// that has a signature must still be signed with one of them. If there are none, no
+// signature can be checked, and an envelope counts as unsigned whatever it carries.
 type Keyring struct {
 	Keys          []Trusted
 	AllowUnsigned bool // for development only
@@ -114,12 +115,12 @@ func (r Keyring) Open(e Envelope, now time.Time) (Statement, error) {
 	return s, key.permits(s)
 }
 
-// verify finds the key that signed; nil if none did and none has to.
+// verify finds the key that signed; nil if the envelope counts as unsigned and may.
 func (r Keyring) verify(e Envelope, payload []byte, now time.Time) (key *Trusted, err error) {
-	if len(e.Signatures) == 0 {
-		if r.AllowUnsigned {
-			return nil, nil
-		}
+	switch unsigned := len(e.Signatures) == 0; {
+	case r.AllowUnsigned && (unsigned || len(r.Keys) == 0):
+		return nil, nil
+	case unsigned:
 		return nil, ErrUnsigned
 	}
 	err = ErrUnknownKey

@@ -62,7 +62,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"an unsigned statement", seal(t, nil, sampleCancel()), ring(key), ErrUnsigned},
 		{"everything, when it trusts nobody", good, Keyring{}, ErrUnknownKey},
 		{"a key that is not trusted", seal(t, other, sampleCancel()), ring(key), ErrUnknownKey},
-		{"a key that is not trusted where unsigned may pass", seal(t, other, sampleCancel()), Keyring{AllowUnsigned: true}, ErrUnknownKey},
+		{"a key that is not trusted beside one that is, where unsigned may pass", seal(t, other, sampleCancel()), Keyring{Keys: ring(key).Keys, AllowUnsigned: true}, ErrUnknownKey},
 		{"another's signature under a trusted name", with(good, func(e *Envelope) { e.Signatures[0].Sig = seal(t, other, sampleCancel()).Signatures[0].Sig }), ring(key), ErrSignature},
 		{"a signature of another payload", with(good, func(e *Envelope) { e.Payload = seal(t, key, sampleResend()).Payload }), ring(key), ErrSignature},
 		{"a signature of another payload type", with(good, func(e *Envelope) { e.PayloadType = TaskPayload }), ring(key), ErrSignature},
@@ -112,6 +112,10 @@ func TestOpenAccepts(t *testing.T) {
 		keyID    string
 	}{
 		{"an unsigned statement where that is allowed", seal(t, nil, sampleCancel()), Keyring{AllowUnsigned: true}, ""},
+		{"an unsigned statement where that is allowed and there are keys", seal(t, nil, sampleCancel()), Keyring{Keys: ring(key).Keys, AllowUnsigned: true}, ""},
+		{"a stranger's signature where unsigned may pass and there is no key", seal(t, other, sampleCancel()), Keyring{AllowUnsigned: true}, ""},
+		{"a signature that nobody can check where unsigned may pass and there is no key", with(good, func(e *Envelope) { e.Signatures[0].Sig = "AAAA" }), Keyring{AllowUnsigned: true}, ""},
+		{"a known key where unsigned may pass", good, Keyring{Keys: ring(key).Keys, AllowUnsigned: true}, KeyOf(key).ID()},
 		{"one good signature beside one of a stranger", with(good, func(e *Envelope) {
 			e.Signatures = append(seal(t, other, sampleCancel()).Signatures, e.Signatures...)
 		}), ring(key), KeyOf(key).ID()},

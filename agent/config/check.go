@@ -24,6 +24,10 @@ func (l *loader) check() {
 			if v.String() != "" {
 				l.checkValue(k, k.Path, v.String())
 			}
+		case reflect.Uint:
+			if k.check != "" {
+				l.checkValue(k, k.Path, strconv.FormatUint(v.Uint(), 10))
+			}
 		case reflect.Slice:
 			for i, text := range v.Interface().([]string) {
 				l.checkValue(k, fmt.Sprintf("%s[%d]", k.Path, i), text)
@@ -69,6 +73,9 @@ func checkText(rule, text string) error {
 		}
 		return nil
 	}
+	if bounds, ok := strings.CutPrefix(rule, "range="); ok {
+		return inRange(text, bounds)
+	}
 	switch rule {
 	case "id":
 		if !protocol.ValidID(text) {
@@ -103,6 +110,21 @@ func checkText(rule, text string) error {
 		return repository(text)
 	case "address":
 		return address(text)
+	}
+	return nil
+}
+
+// inRange checks a whole number against bounds such as 1-64.
+func inRange(text, bounds string) error {
+	low, high, _ := strings.Cut(bounds, "-")
+	n, err := strconv.Atoi(text)
+	least, errLow := strconv.Atoi(low)
+	most, errHigh := strconv.Atoi(high)
+	if err := errors.Join(err, errLow, errHigh); err != nil {
+		return err
+	}
+	if n < least || n > most {
+		return fmt.Errorf("is %d, must be %d to %d", n, least, most)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 		Trust:     Trust{Keys: []string{testKey}},
 		Tools:     Tools{NPUSMI: "/opt/bin/npu-smi"},
 		Host:      Host{Root: "/", BootIDFile: "/proc/sys/kernel/random/boot_id", RebootCommand: []string{"/sbin/reboot", "-f"}, RebootDelay: Duration(time.Minute)},
-		HDK:       HDK{Repository: "https://user:secret@mirror.example.com/hdk", HookTimeout: Duration(10 * time.Minute)},
+		HDK:       HDK{Repository: "https://user:secret@mirror.example.com/hdk", CardsAtOnce: 4, HookTimeout: Duration(10 * time.Minute)},
 		Logs:      Logs{Bucket: "devserver-logs"},
 		Executors: Executors{Allow: []string{"HDK_QUERY"}},
 		Steps:     Steps{MemoryMax: 16 << 30, TasksMax: 4096},
@@ -170,6 +170,19 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 				`line 2: host.reboot_command must begin with a program: is "reboot", must be an absolute path`,
 			},
 		},
+		"no card at a time": {
+			yaml: "server_id: a\nhdk: {cards_at_once: 0}\n",
+			want: []string{"line 2: hdk.cards_at_once is 0, must be 1 to 64"},
+		},
+		"more cards at a time than a host has": {
+			yaml: "server_id: a\n",
+			env:  []string{"DEVSERVER_AGENT_HDK_CARDS_AT_ONCE=65"},
+			want: []string{"DEVSERVER_AGENT_HDK_CARDS_AT_ONCE: hdk.cards_at_once is 65, must be 1 to 64"},
+		},
+		"cards that are no number": {
+			yaml: "server_id: a\nhdk: {cards_at_once: all}\n",
+			want: []string{`line 2: hdk.cards_at_once is "all", must be a whole number`},
+		},
 		"text that is not YAML": {
 			yaml: "server_id: a\n\tnats:\n",
 			env:  []string{"DEVSERVER_AGENT_SERVER_ID=a"},
@@ -277,7 +290,7 @@ func TestSample(t *testing.T) {
 func TestReference(t *testing.T) { golden.Compare(t, "../../docs/configuration.md", Reference()) }
 
 func TestEveryKeyIsExplained(t *testing.T) {
-	rules := regexp.MustCompile(`^(id|text|path|secret|key|publickey|broker|repository|address|type|oneof=.+)?$`)
+	rules := regexp.MustCompile(`^(id|text|path|secret|key|publickey|broker|repository|address|type|oneof=.+|range=\d+-\d+)?$`)
 	seen := map[string]bool{}
 	for _, k := range Keys() {
 		if k.Doc == "" || (k.Default == "" && k.Empty == "") {

@@ -25,7 +25,7 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
 // host is what one item's executor sees of its host during one replay.
 type host struct {
-	onlooker
+	readonly
 	run       *run
 	item      int
 	asked     map[string]int // how often a step was asked for in this replay
@@ -40,7 +40,7 @@ func newHost(r *run, item int) (*host, error) {
 	if err := r.engine.opts.Store.Write(func() error { return r.task.PrepareOutput(item) }); err != nil {
 		return nil, err
 	}
-	return &host{onlooker: onlooker{r.engine.opts.Tools}, run: r, item: item, asked: map[string]int{}}, nil
+	return &host{readonly: r.engine.readonly(), run: r, item: item, asked: map[string]int{}}, nil
 }
 
 // Memo implements executors.Host.

@@ -46,12 +46,12 @@ func TestASurveyLooksAndDoesNothing(t *testing.T) {
 				return string(reply.Output), err
 			})
 			_, missing := host.Query(ctx, "hccn_tool")
-			return executors.Result{Message: fmt.Sprintf("%q, acted: %v, missing: %v", driver, acted == nil, errors.Is(missing, executors.ErrNotFound))}, err
+			return executors.Result{Message: fmt.Sprintf("%q in %s, acted: %v, missing: %v", driver, host.Boot(), acted == nil, errors.Is(missing, executors.ErrNotFound))}, err
 		}}
 	}
 	b.run()
 	b.engine.Submit(b.admit("t1", []string{"ONE"}, func(a *journal.AcceptRecord) { a.Replaced = "other" }))
-	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.HostReplaced, `The host now: "driver 24.1\n", acted: false, missing: true`)
+	wantVerdict(t, b.verdict("t1"), protocol.Failed, protocol.HostReplaced, `The host now: "driver 24.1\n" in boot-1, acted: false, missing: true`)
 	b.wantCount("never", 0)
 }
 

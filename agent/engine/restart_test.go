@@ -107,6 +107,25 @@ func TestTheHostIsRestartedAfterAllItemsAndThenVerified(t *testing.T) {
 	}
 }
 
+func TestTheHostTellsAnExecutorItsBoot(t *testing.T) {
+	t.Parallel()
+	b, asked := asking(t)
+	boot := func(ctx context.Context, host executors.Host) (string, error) {
+		return executors.Memo(ctx, host, "boot", func(context.Context) (string, error) { return host.Boot(), nil })
+	}
+	b.types["WORK"] = twice{script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		_, err := boot(ctx, host)
+		return executors.Result{}, err
+	}}, func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		before, err := boot(ctx, host)
+		return executors.Result{Message: fmt.Sprintf("from %s to %s", before, host.Boot())}, err
+	}}
+	b.run()
+	b.submitRestart("t1", "WORK")
+	b.reboot(asked)
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "", "from boot-1 to boot-1+")
+}
+
 func TestARestartIsAskedForAgainByTheNextAgentOfTheSameBoot(t *testing.T) {
 	t.Parallel()
 	b, asked := asking(t)

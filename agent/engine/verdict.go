@@ -203,7 +203,7 @@ func (e *Engine) survey() string {
 	ctx, cancel := context.WithTimeout(e.life, 2*executors.QueryTimeout)
 	defer cancel()
 	result, err := guard(func() (executors.Result, error) {
-		return e.opts.Survey.Execute(ctx, onlooker{e.opts.Tools}, nil)
+		return e.opts.Survey.Execute(ctx, e.readonly(), nil)
 	})
 	if err != nil {
 		return err.Error()

@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -67,6 +68,40 @@ func TestWhatIsRefusedCausesNoRecordAndHarmsNoOther(t *testing.T) {
 			want(t, "notices", b.said(), wanted)
 			if s := b.latest("known"); s.Seq != 1 || s.JobID != "job-1" {
 				t.Errorf("the known task became %+v", s)
+			}
+		})
+	}
+}
+
+// An agent without keys that runs what nobody signed cannot tell a control plane's
+// signature from another, and refusing it would help nobody: without it the same task runs.
+func TestAnAgentThatAllowsUnsignedTakesWhatIsSigned(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		keys              []protocol.Trusted
+		accepted, notices []string
+	}{
+		"without keys":  {nil, []string{"signed", "unsigned"}, nil},
+		"with a key":    {[]protocol.Trusted{{Key: protocol.KeyOf(trusted)}}, []string{"unsigned"}, []string{"KEY_UNKNOWN  1", "KEY_UNKNOWN  1"}},
+		"with that key": {[]protocol.Trusted{{Key: protocol.KeyOf(foreign)}}, []string{"signed", "unsigned"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &bed{t: t, dir: t.TempDir(), keyring: protocol.Keyring{Keys: c.keys, AllowUnsigned: true}}
+			b.open(nil)
+			by := func(key ed25519.PrivateKey, statement any) protocol.Envelope {
+				e, err := protocol.Seal(key, statement)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e
+			}
+			b.receive(by(foreign, task("signed")), by(nil, task("unsigned")))
+			want(t, "accepted", b.accepted, c.accepted)
+			b.receive(by(foreign, cancel("unsigned")))
+			want(t, "notices", b.said(), c.notices)
+			if cancelled := len(b.cancels) > 0; cancelled != (c.notices == nil) {
+				t.Errorf("cancelled: %q", b.cancels)
 			}
 		})
 	}

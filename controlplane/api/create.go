@@ -29,14 +29,14 @@ type createRequest struct {
 	IsReboot    bool            `json:"is_reboot"`
 	Items       []protocol.Item `json:"items"`
 
-	// This project's own. Without max_concurrent a job that upgrades has
+	// This project's own. Without max_concurrent a disruptive job has
 	// DefaultConcurrent and any other no limit, which is 0.
 	MaxConcurrent *int `json:"max_concurrent,omitempty"`
 	MaxFailures   int  `json:"max_failures,omitempty"` // 0: no limit
 }
 
-// DefaultConcurrent is how many servers of a job that upgrades are at work at
-// once, unless it says otherwise.
+// DefaultConcurrent is how many servers of a disruptive job are at work at once,
+// unless it says otherwise.
 const DefaultConcurrent = 10
 
 // MaxBody is the most bytes of a request's body.
@@ -68,7 +68,7 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 		ProjectID: r.PathValue("project_id"), Name: req.Name, Description: req.Description,
 		Type: template, TemplateID: templates.ID(template), UserName: userName(r),
 		IsReboot: req.IsReboot, Items: req.Items, Work: work.items, TimeoutSeconds: work.seconds, Servers: req.ServerIDs, Token: r.Header.Get(clientToken),
-		MaxConcurrent: req.concurrent(), MaxFailures: req.MaxFailures,
+		MaxConcurrent: req.concurrent(work), MaxFailures: req.MaxFailures,
 	}
 	if asked.Token != "" {
 		if asked.Digest, err = requestDigest(asked.Token, req); err != nil {
@@ -102,16 +102,18 @@ func (a *api) create(r *http.Request, b *Backend) (any, error) {
 		return nil, err
 	}
 	answer := a.jobAnswer(job)
-	answer.Warnings = warnings(req.Items, req.ServerIDs, b.View)
+	if work.disruptive {
+		answer.Warnings = partial(req.ServerIDs, b.View)
+	}
 	return answer, nil
 }
 
 // concurrent is how many servers of the job may be at work at once, 0 for all.
-func (req createRequest) concurrent() int {
+func (req createRequest) concurrent(w work) int {
 	switch {
 	case req.MaxConcurrent != nil:
 		return *req.MaxConcurrent
-	case slices.ContainsFunc(req.Items, func(i protocol.Item) bool { return i.Type == "HDK_UPGRADE" }):
+	case w.disruptive:
 		return DefaultConcurrent
 	}
 	return 0
@@ -181,7 +183,7 @@ func (a *api) checkCreate(req createRequest, v *view.View) (template string, w w
 	if len(req.Items) == 0 || len(req.Items) > protocol.MaxItems {
 		return "", work{}, badRequest("items has %d entries, it must have 1 to %d", len(req.Items), protocol.MaxItems)
 	}
-	for name, n := range map[string]int{"max_concurrent": req.concurrent(), "max_failures": req.MaxFailures} {
+	for name, n := range map[string]int{"max_concurrent": req.concurrent(work{}), "max_failures": req.MaxFailures} {
 		if n < 0 || n > protocol.MaxJobServers {
 			return "", work{}, badRequest("%s is %d, it must be 0 (no limit) to %d", name, n, protocol.MaxJobServers)
 		}
@@ -204,6 +206,8 @@ type work struct {
 	items   []protocol.Item
 	seconds int64 // that all may take; 0: each what its type may
 	limited int   // items whose template has a limit
+	// disruptive says that an item changes what other work on its host runs on.
+	disruptive bool
 }
 
 // add takes in one item. The limits of templates hold when every item has one.
@@ -217,6 +221,7 @@ func (w *work) add(known templates.Set, item protocol.Item, announced map[string
 		return err
 	}
 	w.items = append(w.items, expanded)
+	w.disruptive = w.disruptive || disruptive(expanded, announced)
 	if seconds > 0 {
 		w.limited++
 	}
@@ -256,6 +261,12 @@ func checkItem(item protocol.Item, announced map[string]protocol.ItemType) error
 		return builtIn.CheckSpec(item.Spec)
 	}
 	return fmt.Errorf("type %.80q is not known here, and none of the servers announces it", item.Type)
+}
+
+// disruptive asks the type, built in or as an agent announced it.
+func disruptive(item protocol.Item, announced map[string]protocol.ItemType) bool {
+	builtIn, _ := protocol.LookupType(item.Type)
+	return builtIn.Disruptive || announced[item.Type].Disruptive
 }
 
 // checkRoom names the servers that cannot take one more task.

@@ -7,16 +7,11 @@ import (
 	"slices"
 
 	"devserver-agent/controlplane/view"
-	"devserver-agent/protocol"
 )
 
-// warnings are what a user should know of a job that was made all the same. All NPUs
-// of one super node have to run the same driver (ModelArts, aics_bp_0103), so one that
-// is upgraded in part is worth a word.
-func warnings(items []protocol.Item, servers []string, v *view.View) []string {
-	if !slices.ContainsFunc(items, func(i protocol.Item) bool { return i.Type == "HDK_UPGRADE" }) {
-		return nil
-	}
+// partial are the warnings about a disruptive job that takes in a part of a super node.
+// All NPUs of one have to run the same driver (ModelArts, aics_bp_0103).
+func partial(servers []string, v *view.View) []string {
 	in := map[string]bool{}
 	for _, id := range servers {
 		in[id] = true

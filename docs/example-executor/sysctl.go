@@ -50,7 +50,8 @@ func (SetSysctl) Execute(ctx context.Context, host executors.Host, spec executor
 		return executors.Result{}, fmt.Errorf("read %s: %w; nothing was changed", name, err)
 	}
 	if before == want {
-		return executors.Result{Message: fmt.Sprintf("%s was %s already", name, want)}, nil
+		// Unchanged: a task that asks for a restart of the host does without it.
+		return executors.Result{Message: fmt.Sprintf("%s was %s already", name, want), Unchanged: true}, nil
 	}
 
 	// Rule: the host is touched only through host. This starts sysctl once; a

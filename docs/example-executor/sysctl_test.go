@@ -42,6 +42,9 @@ func execute(t *testing.T, host *hosttest.Host, want string, starts int) {
 	if err != nil || result.Message != want {
 		t.Errorf("got %q, %v; want %q", result.Message, err, want)
 	}
+	if unchanged := starts == 0; result.Unchanged != unchanged {
+		t.Errorf("unchanged: %v, want %v", result.Unchanged, unchanged)
+	}
 	if got := host.Starts("set"); got != starts {
 		t.Errorf("sysctl was started %d times, not %d", got, starts)
 	}

@@ -62,7 +62,10 @@ func Catalogue() []byte {
 }
 
 func manner(t protocol.ItemType) string {
-	if t.Exclusive {
+	switch {
+	case t.Disruptive:
+		return "disruptive: has the host alone, and changes what other work on it runs on"
+	case t.Exclusive:
 		return "exclusive: has the host alone"
 	}
 	return "shared: runs beside other tasks"

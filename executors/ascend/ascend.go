@@ -49,11 +49,6 @@ func (n Node) Board(ctx context.Context, card int) (Board, error) {
 	return ask(ctx, n.host, parse, "npu-smi", "info", "-t", "board", "-i", strconv.Itoa(card))
 }
 
-// Health is the health of one card as the running driver sees it.
-func (n Node) Health(ctx context.Context, card int) (Health, error) {
-	return ask(ctx, n.host, ParseHealth, "npu-smi", "info", "-t", "health", "-i", strconv.Itoa(card))
-}
-
 // ask runs a tool that reads. Exit status 0 does not mean data and some tools
 // say why in a sentence only, so an answer is data only if it parses as such;
 // otherwise its text, and then its status, tell what went wrong.
@@ -65,20 +60,25 @@ func ask[T any](ctx context.Context, host Host, parse func([]byte) (T, error), a
 		return none, context.Cause(ctx)
 	}
 	if err != nil {
-		return none, &ToolError{Tool: tool, Err: plain(err)}
-	}
-	if reply.Code != 0 {
-		return none, tongues[argv[0]].refusal(tool, reply, nil)
+		return none, &ToolError{Tool: tool, Err: sentinel(err)}
 	}
 	value, err := parse(reply.Output)
+	if in, is := any(value).(incomplete); reply.Code != 0 && !(err == nil && is && in.incomplete()) {
+		return none, dialects[argv[0]].refusal(tool, reply, nil)
+	}
 	if err != nil {
-		return none, tongues[argv[0]].refusal(tool, reply, err)
+		return none, dialects[argv[0]].refusal(tool, reply, err)
 	}
 	return value, nil
 }
 
-// plain is what err means, without the tool's name, which is said once already.
-func plain(err error) error {
+// incomplete is implemented by answers that say themselves what is missing from them: a
+// card's, of which a chip does not answer. On some families the tool ends with an error
+// then, and what it says of the other chips is an answer all the same.
+type incomplete interface{ incomplete() bool }
+
+// sentinel is what err means, without the tool's name, which the ToolError has.
+func sentinel(err error) error {
 	for _, meaning := range []error{executors.ErrNotFound, executors.ErrTimeout, executors.ErrFlood} {
 		if errors.Is(err, meaning) {
 			return meaning

@@ -1,6 +1,7 @@
 package ascend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -39,6 +40,8 @@ const (
 	keyBus           = "PCIe Bus Info"
 	keyVendor        = "PCI Vendor ID"
 	keyDevice        = "PCI Device ID"
+	keyVendorUB      = "Vendor ID" // of a card on UB, which is on no PCI bus
+	keyDeviceUB      = "Device ID"
 	keyChips         = "Chip Count"
 )
 
@@ -166,11 +169,17 @@ func (b Board) Serial() string { return b.text(keySerial) }
 // writes it, "" on an SoC.
 func (b Board) Bus() string { return strings.ToLower(b.text(keyBus)) }
 
-// Chip is the card's chip family by its PCI device id, "" for one that is not
-// known.
+// IDs are the vendor and the device as the driver prints them, "" for one that it
+// does not.
+func (b Board) IDs() (vendor, device string) {
+	return cmp.Or(b.text(keyVendor), b.text(keyVendorUB)), cmp.Or(b.text(keyDevice), b.text(keyDeviceUB))
+}
+
+// Chip is the card's chip family by its device id, "" for one that is not known.
 func (b Board) Chip() Chip {
-	vendor, vendorErr := parseID(b.text(keyVendor))
-	device, err := parseID(b.text(keyDevice))
+	vendorText, deviceText := b.IDs()
+	vendor, vendorErr := parseID(vendorText)
+	device, err := parseID(deviceText)
 	if err != nil || (vendorErr == nil && vendor != VendorHuawei) {
 		return ""
 	}

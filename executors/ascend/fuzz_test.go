@@ -64,6 +64,55 @@ func FuzzBoard(f *testing.F) {
 	})
 }
 
+// FuzzBlocks cuts any answer: no chip is in it twice, none is both asked and unasked,
+// and everything is bounded.
+func FuzzBlocks(f *testing.F) {
+	for _, folder := range []string{"readings", "cardhealth", "processes"} {
+		seeds(f, folder)
+	}
+	seedLayouts(f, "health", "common", "usages", "ecc", "proc-mem")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := cutBlocks(data, 3, processRow)
+		if err != nil {
+			return
+		}
+		seen := map[int]bool{}
+		for _, b := range a.chips {
+			if seen[b.chip] || b.mcu || len(b.fields) > 2*maxReading || len(b.rows) > 2*maxRows {
+				t.Errorf("took %+v", b)
+			}
+			seen[b.chip] = true
+		}
+		for _, u := range a.unasked {
+			if seen[u.Chip] || !printable(u.Said) {
+				t.Errorf("chip %d is in the answer twice", u.Chip)
+			}
+			seen[u.Chip] = true
+		}
+		if len(seen) == 0 {
+			t.Error("no chip without an error")
+		}
+	})
+}
+
+func FuzzCardHealth(f *testing.F) {
+	seeds(f, "cardhealth")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		health, err := ParseCardHealth(data, 3)
+		if err != nil {
+			return
+		}
+		worst := StateOK
+		for _, chip := range health.Chips {
+			worst = worst.Worse(chip.State)
+		}
+		if len(health.Chips) == 0 || health.State != worst || health.MCU == StateUnknown {
+			t.Errorf("took %+v", health)
+		}
+		carried(t, health)
+	})
+}
+
 func FuzzHealth(f *testing.F) {
 	seeds(f, "health")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -167,7 +216,7 @@ func FuzzRefusal(f *testing.F) {
 		if parsing == nil {
 			return
 		}
-		err := tongues["npu-smi"].refusal("npu-smi", executors.Reply{Output: data, Code: status}, parsing)
+		err := dialects["npu-smi"].refusal("npu-smi", executors.Reply{Output: data, Code: status}, parsing)
 		if err.Err == nil || !printable(err.Error()) || len(err.Said) > maxSaid+len("...") {
 			t.Errorf("%q", err)
 		}
@@ -230,7 +279,10 @@ func FuzzReadings(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, chip := range chips {
+		if len(chips.Chips)+len(chips.Unasked) == 0 {
+			t.Error("nothing is said of any chip, without an error")
+		}
+		for _, chip := range chips.Chips {
 			if len(chip.Fields) == 0 || len(chip.Fields) > maxReading {
 				t.Errorf("%d fields of chip %d without an error", len(chip.Fields), chip.Chip)
 			}

@@ -87,6 +87,10 @@ func TestBoard(t *testing.T) {
 
 func TestHealth(t *testing.T) { testSamples(t, "health", ParseHealth, nil) }
 
+func TestCardHealth(t *testing.T) {
+	testSamples(t, "cardhealth", func(data []byte) (Health, error) { return ParseCardHealth(data, 3) }, nil)
+}
+
 func TestVersionInfo(t *testing.T) {
 	testSamples(t, "versioninfo", ParseVersionInfo, func(v VersionInfo) map[string]any {
 		return map[string]any{
@@ -117,13 +121,13 @@ func TestSummary(t *testing.T) { testSamples(t, "summary", ParseSummary, nil) }
 func TestMapping(t *testing.T) { testSamples(t, "mapping", ParseMapping, nil) }
 
 func TestReadings(t *testing.T) {
-	parse := func(data []byte) ([]Reading, error) { return ParseReadings(data, 3) }
-	testSamples(t, "readings", parse, func(chips []Reading) map[string]any {
+	parse := func(data []byte) (Readings, error) { return ParseReadings(data, 3) }
+	testSamples(t, "readings", parse, func(r Readings) map[string]any {
 		says := map[string]any{}
 		for key, names := range map[string][]string{
 			"temperature": {"NPU Temperature (C)", "Temperature(C)"}, "power": {"NPU Real-time Power(W)"}, "double bit": {"HBM Double Bit Error Count"},
 		} {
-			for _, chip := range chips {
+			for _, chip := range r.Chips {
 				figure, err := chip.Figure(names...)
 				switch {
 				case err != nil:

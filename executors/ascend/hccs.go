@@ -10,25 +10,34 @@ import (
 
 // HCCS is how the links between a chip and the others of its host are.
 type HCCS struct {
+	// Judged says that the driver gives a health; a 310P has counters only.
+	Judged  bool    `json:"judged"`
 	Healthy bool    `json:"healthy"`
 	Lanes   []int   `json:"lanes,omitempty"` // lanes that each link trained to; 0: none
 	Fields  []Field `json:"fields"`          // all that the driver says
 }
 
-// HCCS asks for the links of a chip. Devices without such links are
-// ErrUnsupported.
+// OnlyChip asks a card of a 950 about its chip: npu-smi knows no chips there.
+const OnlyChip = -1
+
+// HCCS asks for the links of a chip, or of a card with OnlyChip. Devices without such
+// links are ErrUnsupported.
 func (n Node) HCCS(ctx context.Context, card, chip int) (HCCS, error) {
-	return ask(ctx, n.host, ParseHCCS, "npu-smi", "info", "-t", "hccs", "-i", strconv.Itoa(card), "-c", strconv.Itoa(chip))
+	argv := []string{"npu-smi", "info", "-t", "hccs", "-i", strconv.Itoa(card)}
+	if chip != OnlyChip {
+		argv = append(argv, "-c", strconv.Itoa(chip))
+	}
+	return ask(ctx, n.host, ParseHCCS, argv...)
 }
 
-// ParseHCCS reads what `npu-smi info -t hccs -i card -c chip` prints. Beside
-// health and lanes there are counters, a list in brackets each.
+// ParseHCCS reads what `npu-smi info -t hccs -i card -c chip` prints: health, lanes
+// and counters, a list in brackets each; on a 310P the counters only.
 func ParseHCCS(out []byte) (HCCS, error) {
 	var h HCCS
 	if err := tooLong(out); err != nil {
 		return h, err
 	}
-	health := ""
+	health, about := "", false
 	for line := range lines(out) {
 		f, is := cutField(line, ":")
 		if !is || f.Key == "" || f.Value == "" || !f.sound() {
@@ -38,6 +47,7 @@ func ParseHCCS(out []byte) (HCCS, error) {
 			return HCCS{}, fmt.Errorf("has more than %d fields", maxReading)
 		}
 		h.Fields = append(h.Fields, f)
+		about = about || strings.HasPrefix(strings.ToLower(f.Key), "hccs ")
 		var err error
 		switch {
 		case f.named("hccs health status"):
@@ -49,12 +59,14 @@ func ParseHCCS(out []byte) (HCCS, error) {
 			return HCCS{}, err
 		}
 	}
-	switch health {
-	case "OK", "NOK":
-		h.Healthy = health == "OK"
+	switch {
+	case health == "OK", health == "NOK":
+		h.Judged, h.Healthy = true, health == "OK"
 		return h, nil
-	case "":
-		return HCCS{}, errors.New("names no hccs health status")
+	case none(health) && about:
+		return h, nil
+	case health == "":
+		return HCCS{}, errors.New("says nothing of hccs links")
 	}
 	return HCCS{}, fmt.Errorf("gives %q as hccs health status", clip(health, maxSaid))
 }

@@ -1,17 +1,21 @@
 package ascend
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// State is how a card is, as the driver judges it; the worst of its alarms.
+// State is how a card or chip is, as the driver judges it; the worst of its alarms.
 type State string
 
 // The driver's words, the best first. Unknown also stands for NA, which virtual
-// machines and containers are told.
+// machines and containers are told, and for a chip that does not answer.
 const (
 	StateOK       State = "OK"
 	StateWarning  State = "Warning"
@@ -20,51 +24,189 @@ const (
 	StateUnknown  State = "UNKNOWN"
 )
 
+// severity orders the states. That a chip is not known weighs less than trouble
+// that is known, and is not health.
+var severity = map[State]int{StateOK: 0, StateUnknown: 1, StateWarning: 2, StateAlarm: 3, StateCritical: 4}
+
+// Worse is the worse of two states.
+func (s State) Worse(other State) State {
+	if severity[other] > severity[s] {
+		return other
+	}
+	return s
+}
+
 // Health is the health of one card.
 type Health struct {
+	State State        `json:"state"` // of its worst chip
+	Chips []ChipHealth `json:"chips"` // each chip that the driver counts, one at least
+	// MCU is the health of the card's management controller, which is judged apart
+	// from the chips; "" where it is not told, as in a virtual machine.
+	MCU State `json:"mcu,omitempty"`
+}
+
+// ChipHealth is the health of one chip.
+type ChipHealth struct {
+	Chip   int      `json:"chip"`
 	State  State    `json:"state"`
 	Codes  []string `json:"codes,omitempty"`  // hexadecimal, upper case, without 0x
-	Alarms []string `json:"alarms,omitempty"` // the driver's words
+	Alarms []string `json:"alarms,omitempty"` // the driver's words for them
+	Said   string   `json:"said,omitempty"`   // why the state is unknown, or was at first, or there are no codes; "" when nothing says so
+}
+
+// Codes are the error codes of all chips.
+func (h Health) Codes() []string {
+	var codes []string
+	for _, c := range h.Chips {
+		codes = append(codes, c.Codes...)
+	}
+	return codes
+}
+
+func (h Health) incomplete() bool {
+	return slices.ContainsFunc(h.Chips, func(c ChipHealth) bool { return c.State == StateUnknown && c.Said != "" })
 }
 
 const maxAlarms = 128
 
 var errorCode = regexp.MustCompile(`^[0-9A-F]{1,8}$`)
 
-// ParseHealth reads what `npu-smi info -t health -i card` prints. Alarms follow
-// the first one on lines of their own with an empty key.
-func ParseHealth(out []byte) (Health, error) {
-	var h Health
-	if err := tooLong(out); err != nil {
-		return h, err
+// Health is the health of one card as the running driver sees it. The tool gives a
+// card's health without codes, so each chip that is not OK is asked once more; that
+// it does not answer then is no error, its state is known.
+func (n Node) Health(ctx context.Context, card int) (Health, error) {
+	parse := func(out []byte) (Health, error) { return ParseCardHealth(out, card) }
+	argv := []string{"npu-smi", "info", "-t", "health", "-i", strconv.Itoa(card)}
+	h, err := ask(ctx, n.host, parse, argv...)
+	if err != nil {
+		return Health{}, err
 	}
-	inAlarms := false
-	for line := range lines(out) {
-		f, is := cutField(line, ":")
-		if !is {
+	for i := range h.Chips {
+		chip := &h.Chips[i]
+		if chip.State == StateOK || chip.Codes != nil {
 			continue
 		}
+		detail, err := ask(ctx, n.host, ParseHealth, append(argv, "-c", strconv.Itoa(chip.Chip))...)
+		switch {
+		case ctx.Err() != nil:
+			return Health{}, context.Cause(ctx)
+		case err != nil && chip.Said == "":
+			chip.Said = Reason(err)
+		case err == nil:
+			chip.Codes, chip.Alarms = detail.Codes, detail.Alarms
+			if chip.State == StateUnknown && detail.State != StateUnknown {
+				chip.State = detail.State // it answers by now; Said stays, as it did not before
+			}
+		}
+	}
+	h.judge()
+	return h, nil
+}
+
+// judge has the worst chip decide.
+func (h *Health) judge() {
+	h.State = StateOK
+	for _, c := range h.Chips {
+		h.State = h.State.Worse(c.State)
+	}
+}
+
+// expect adds the chips that the card has and the answer does not count.
+func (h *Health) expect(chips int) {
+	for chip := 0; chip < chips && len(h.Chips) < chips; chip++ {
+		if !slices.ContainsFunc(h.Chips, func(c ChipHealth) bool { return c.Chip == chip }) {
+			h.Chips = append(h.Chips, ChipHealth{Chip: chip, State: StateUnknown})
+		}
+	}
+	h.judge()
+}
+
+// ParseCardHealth reads what `npu-smi info -t health -i card` prints: a state for
+// each chip and for the MCU, without codes but for a 950, whose card is a chip. A
+// chip that is counted and has no state, or one that makes no sense, is unknown. An
+// answer that names no health at all is an error.
+func ParseCardHealth(out []byte, card int) (Health, error) {
+	a, err := cutBlocks(out, card, nil)
+	if err != nil {
+		return Health{}, err
+	}
+	var h Health
+	var wrong error
+	read := len(a.unasked) > 0
+	for _, b := range a.chips {
+		if b.named && b.empty() {
+			h.Chips = append(h.Chips, ChipHealth{Chip: b.chip, State: StateUnknown})
+			continue
+		}
+		chip, err := b.health()
+		if err != nil { // it must not hide what is said of another chip
+			wrong = cmp.Or(wrong, err)
+			chip = ChipHealth{Chip: b.chip, State: StateUnknown, Said: "npu-smi's answer " + err.Error()}
+		}
+		read = read || err == nil
+		h.Chips = append(h.Chips, chip)
+	}
+	if wrong != nil && !read {
+		return Health{}, wrong
+	}
+	for _, u := range a.unasked {
+		h.Chips = append(h.Chips, ChipHealth{Chip: u.Chip, State: StateUnknown, Said: u.Said})
+	}
+	for _, b := range a.mcus {
+		// NA says nothing, and neither does what cannot be read: the chips are what counts.
+		if mcu, err := b.health(); err == nil && mcu.State != StateUnknown {
+			h.MCU = cmp.Or(h.MCU, StateOK).Worse(mcu.State)
+		}
+	}
+	h.judge()
+	return h, nil
+}
+
+// ParseHealth reads what `npu-smi info -t health -i card -c chip` prints. Alarms
+// follow the first one on lines of their own with an empty key. The answer does not
+// name its chip.
+func ParseHealth(out []byte) (ChipHealth, error) {
+	if err := tooLong(out); err != nil {
+		return ChipHealth{}, err
+	}
+	var b block
+	for line := range lines(out) {
+		if f, is := cutField(line, ":"); is && len(b.fields) < maxReading {
+			b.fields = append(b.fields, f)
+		}
+	}
+	return b.health()
+}
+
+// health reads the fields of a block.
+func (b *block) health() (ChipHealth, error) {
+	h := ChipHealth{Chip: b.chip}
+	inAlarms := false
+	for _, f := range b.fields {
 		inAlarms = f.named("Error Information") || inAlarms && f.Key == ""
 		switch {
 		case f.named("Health Status"), f.named("Health"):
 			state, err := parseState(f.Value)
 			if err != nil {
-				return Health{}, err
+				return ChipHealth{}, err
 			}
 			if h.State != "" && h.State != state {
-				return Health{}, fmt.Errorf("gives %q and %q as health", h.State, state)
+				return ChipHealth{}, fmt.Errorf("gives %q and %q as health", h.State, state)
 			}
 			h.State = state
 		case f.named("Error Code"):
 			if err := h.addCodes(f.Value); err != nil {
-				return Health{}, err
+				return ChipHealth{}, err
 			}
 		case inAlarms && !none(f.Value) && len(h.Alarms) < maxAlarms:
 			h.Alarms = append(h.Alarms, clip(f.Value, maxValue))
 		}
 	}
-	if h.State == "" {
-		return Health{}, errors.New("names no health")
+	switch {
+	case h.State == "" && b.named:
+		return ChipHealth{}, fmt.Errorf("names no health of chip %d", b.chip)
+	case h.State == "":
+		return ChipHealth{}, errors.New("names no health")
 	}
 	return h, nil
 }
@@ -82,7 +224,7 @@ func parseState(word string) (State, error) {
 	return "", fmt.Errorf("gives %q as health", clip(word, maxSaid))
 }
 
-func (h *Health) addCodes(list string) error {
+func (h *ChipHealth) addCodes(list string) error {
 	if none(list) {
 		return nil
 	}

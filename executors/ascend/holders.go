@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,7 @@ type Holder struct {
 	Name      string
 	Container string // its id, as far as the cgroup tells it
 	NPU       bool   // a node is open
+	Devices   []int  // the numbers N of the nodes /dev/davinciN that are open
 	Installer string // the HDK package it runs, "" for none
 }
 
@@ -31,7 +33,7 @@ func (h Holder) String() string {
 var (
 	// Nodes whose holders keep the driver from being replaced, as Huawei's
 	// installer checks them.
-	npuNode     = regexp.MustCompile(`/dev/(?:davinci[0-9]+|davinci_manager|devmm_svm|hisi_hdc)$`)
+	npuNode     = regexp.MustCompile(`/dev/(?:davinci([0-9]{1,5})|davinci_manager|devmm_svm|hisi_hdc)$`)
 	containerID = regexp.MustCompile(`[0-9a-f]{64}`)
 	hdkPackage  = regexp.MustCompile(`(?i)^(?:Ascend-hdk|Atlas-).*npu-(?:driver|firmware).*\.run$|^A\d+.*-npu-(?:driver|firmware).*\.run$`)
 )
@@ -50,7 +52,8 @@ func Holders(files fs.FS) []Holder {
 			continue
 		}
 		dir := path.Join("proc", entry.Name())
-		h := Holder{PID: pid, NPU: holdsNPU(files, dir), Installer: installerOf(files, dir)}
+		h := Holder{PID: pid, Installer: installerOf(files, dir)}
+		h.NPU, h.Devices = openNodes(files, dir)
 		if !h.NPU && h.Installer == "" {
 			continue
 		}
@@ -61,17 +64,28 @@ func Holders(files fs.FS) []Holder {
 	return found
 }
 
-func holdsNPU(files fs.FS, dir string) bool {
+// openNodes are the nodes of NPUs that a process has open: whether there are any, and
+// the numbers of those that are a chip's.
+func openNodes(files fs.FS, dir string) (open bool, devices []int) {
 	fds, err := fs.ReadDir(files, path.Join(dir, "fd"))
 	if err != nil {
-		return false // it ended, or is a kernel thread
+		return false, nil // it ended, or is a kernel thread
 	}
 	for _, fd := range fds {
-		if target, err := fs.ReadLink(files, path.Join(dir, "fd", fd.Name())); err == nil && npuNode.MatchString(target) {
-			return true
+		target, err := fs.ReadLink(files, path.Join(dir, "fd", fd.Name()))
+		if err != nil {
+			continue
+		}
+		match := npuNode.FindStringSubmatch(target)
+		if match == nil {
+			continue
+		}
+		open = true
+		if n, err := strconv.Atoi(match[1]); err == nil && !slices.Contains(devices, n) {
+			devices = append(devices, n)
 		}
 	}
-	return false
+	return open, devices
 }
 
 func installerOf(files fs.FS, dir string) string {

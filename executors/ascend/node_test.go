@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,7 +43,8 @@ func TestNodeAsksAndUnderstands(t *testing.T) {
 	h := host(t, `case "$*" in
 "info -l") printf '\tTotal Count : 1\n\n\tNPU ID : 8\n\tChip Count : 2\n' ;;
 "info -t board -i 8") printf '\tNPU ID : 8\n\tSoftware Version : 24.1.1.1\n\tFirmware Version : 7.5.0.5.220\n' ;;
-"info -t health -i 8") printf '\tHealth Status : Warning\n\tError Code : 80e01801\n' ;;
+"info -t health -i 8") printf '\tNPU ID : 8\n\tChip Count : 2\n\n\tHealth : OK\n\tChip ID : 0\n\n\tHealth : Warning\n\tChip ID : 1\n\n\tHealth : NA\n\tChip Name : MCU\n' ;;
+"info -t health -i 8 -c 1") printf '\tHealth Status : Warning\n\tError Code : 80e01801\n' ;;
 *) echo "asked for $*"; exit 1 ;;
 esac
 `)
@@ -56,7 +58,7 @@ esac
 		t.Errorf("board is %v, %v", board, err)
 	}
 	health, err := node.Health(ctx, 8)
-	if err != nil || health.State != ascend.StateWarning || len(health.Codes) != 1 || health.Codes[0] != "80E01801" {
+	if err != nil || health.State != ascend.StateWarning || !slices.Equal(health.Codes(), []string{"80E01801"}) || health.Chips[1].Codes == nil {
 		t.Errorf("health is %v, %v", health, err)
 	}
 }
@@ -248,10 +250,10 @@ esac
 		t.Errorf("the mapping is %v, %v", mapping, err)
 	}
 	readings, err := node.Readings(ctx, ascend.TopicTemperature, 8)
-	if err != nil || len(readings) != 1 {
+	if err != nil || len(readings.Chips) != 1 {
 		t.Fatalf("readings are %v, %v", readings, err)
 	}
-	if warm, err := readings[0].Figure("Temperature(C)", "NPU Temperature(C)"); err != nil || warm == nil || *warm != 44 {
+	if warm, err := readings.Chips[0].Figure("Temperature(C)", "NPU Temperature(C)"); err != nil || warm == nil || *warm != 44 {
 		t.Errorf("the temperature is %v, %v", warm, err)
 	}
 	if processes, err := node.Processes(ctx, 8); err != nil || len(processes) != 1 || processes[0].PID != 7 {

@@ -2,10 +2,9 @@ package ascend
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // Processes are the programs that use a card, all of them; a Summary has eight of
@@ -15,56 +14,66 @@ func (n Node) Processes(ctx context.Context, card int) ([]Process, error) {
 	return ask(ctx, n.host, parse, "npu-smi", "info", "-t", "proc-mem", "-i", strconv.Itoa(card))
 }
 
-// processLine has the name between two keys: it may hold anything but a line end.
-var processLine = regexp.MustCompile(`^\s*Process id\s*:\s*(\d{1,9})\s+Process name\s*:\s*(.*?)(?:\s+Process memory\(MB\)\s*:\s*(\d{1,9}).*)?$`)
+// The keys of a process, which stand on one line. Values may be empty, and the name
+// may hold anything but a line end: a value ends where the next key begins.
+var (
+	processRow    = regexp.MustCompile(`^(?i:Process id)\s*:`)
+	processName   = regexp.MustCompile(`\b(?i:Process name)\s*:`)
+	processMemory = regexp.MustCompile(`\b(?i:Process memory\(MB\))\s*:`)
+)
 
-// ParseProcesses reads what `npu-smi info -t proc-mem -i card` prints: for each
-// chip its processes, which the chip's id ends. The answer must be about that
-// card. A line that the name of its process ends is a process all the same.
+// ParseProcesses reads what `npu-smi info -t proc-mem -i card` prints: the processes
+// of each chip, a line each. The answer must be about that card. What a line does
+// not say of its process is left out; one without an id is passed over, as nobody
+// could be asked about it.
 func ParseProcesses(out []byte, card int) ([]Process, error) {
-	if err := tooLong(out); err != nil {
+	a, err := cutBlocks(out, card, processRow)
+	if err != nil {
 		return nil, err
 	}
 	var all []Process
-	chips, open := 0, 0 // chips told of; where the processes of the next one begin
-	for line := range lines(out) {
-		if match := processLine.FindStringSubmatch(line); match != nil {
-			if len(all) == maxProcesses {
-				return nil, fmt.Errorf("lists more than %d processes", maxProcesses)
+	for _, b := range a.chips {
+		for _, row := range b.rows {
+			if p, is := parseProcess(row); is {
+				p.Card, p.Chip = card, b.chip
+				all = append(all, p)
 			}
-			all = append(all, process(card, match))
-			continue
 		}
-		f, is := cutField(line, ":")
-		switch {
-		case !is:
-		case f.named(keyCard) && f.Value != strconv.Itoa(card):
-			return nil, fmt.Errorf("is about card %q, not card %d", clip(f.Value, maxSaid), card)
-		case f.named(keyChip):
-			chip, err := count(f)
-			if err != nil {
-				return nil, err
-			}
-			for ; open < len(all); open++ {
-				all[open].Chip = chip
-			}
-			chips++
-		}
-	}
-	switch {
-	case open < len(all):
-		return nil, errors.New("ends before it says which chip it is about")
-	case chips == 0:
-		return nil, errors.New("is about no chip")
 	}
 	return all, nil
 }
 
-func process(card int, match []string) Process {
-	p := Process{Card: card, Name: clip(match[2], maxValue)}
-	p.PID, _ = strconv.Atoi(match[1]) // nine digits
-	if memory, err := strconv.Atoi(match[3]); err == nil {
-		p.Memory = &memory
+func parseProcess(row string) (p Process, is bool) {
+	id := row[len(processRow.FindString(row)):]
+	if at := processName.FindStringIndex(id); at != nil {
+		name := id[at[1]:]
+		id = id[:at[0]]
+		// The name is the process's own choice: the last key is npu-smi's.
+		if keys := processMemory.FindAllStringIndex(name, -1); keys != nil {
+			last := keys[len(keys)-1]
+			p.Memory = figure(name[last[1]:])
+			name = name[:last[0]]
+		}
+		p.Name = clip(strings.TrimSpace(name), maxValue)
 	}
-	return p
+	pid := figure(id)
+	if pid == nil {
+		return Process{}, false
+	}
+	p.PID = *pid
+	return p, true
+}
+
+// figure is the number that a text begins with, nil if there is none.
+func figure(text string) *int {
+	words := strings.Fields(text)
+	if len(words) == 0 || len(words[0]) > 9 {
+		return nil
+	}
+	n, err := strconv.ParseUint(words[0], 10, 31)
+	if err != nil {
+		return nil
+	}
+	is := int(n)
+	return &is
 }

@@ -3,7 +3,7 @@ package ascend
 import (
 	"context"
 	"errors"
-	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -22,6 +22,16 @@ const (
 	TopicPower       Topic = "power"
 )
 
+// Readings are what npu-smi says of a card on a topic. Each chip is in Chips or in
+// Unasked, and one of the two is not empty.
+type Readings struct {
+	Chips   []Reading `json:"chips,omitempty"`
+	Unasked []Unasked `json:"unasked,omitempty"`
+	// MCU is what it says of the card's management controller, of the first if there
+	// are several; its Chip means nothing. nil: the answer has no such block.
+	MCU *Reading `json:"mcu,omitempty"`
+}
+
 // Reading is what npu-smi says of one chip on a topic, in its order and with its
 // own keys.
 type Reading struct {
@@ -29,59 +39,37 @@ type Reading struct {
 	Fields []Field `json:"fields"`
 }
 
+func (r Readings) incomplete() bool { return anySaid(r.Unasked) }
+
 // Readings are what the driver says of a card's chips on a topic.
-func (n Node) Readings(ctx context.Context, topic Topic, card int) ([]Reading, error) {
-	parse := func(out []byte) ([]Reading, error) { return ParseReadings(out, card) }
+func (n Node) Readings(ctx context.Context, topic Topic, card int) (Readings, error) {
+	parse := func(out []byte) (Readings, error) { return ParseReadings(out, card) }
 	return ask(ctx, n.host, parse, "npu-smi", "info", "-t", string(topic), "-i", strconv.Itoa(card))
 }
 
-const (
-	keyChip = "Chip ID"
-	// maxReading bounds the fields of one chip; a topic has some twenty.
-	maxReading = 128
-)
-
-// ParseReadings reads what `npu-smi info -t TOPIC -i card` prints: the card, and
-// then fields for each chip, which its id ends. The answer must be about that
-// card, and about each chip once.
-func ParseReadings(out []byte, card int) ([]Reading, error) {
-	if err := tooLong(out); err != nil {
-		return nil, err
+// ParseReadings reads what `npu-smi info -t TOPIC -i card` prints. The answer must
+// be about that card, and about each chip once. An answer that names no chip is
+// about the only one, 0.
+func ParseReadings(out []byte, card int) (Readings, error) {
+	a, err := cutBlocks(out, card, nil)
+	if err != nil {
+		return Readings{}, err
 	}
-	var chips []Reading
-	var open []Field
-	for line := range lines(out) {
-		f, is := cutField(line, ":")
+	r := Readings{Unasked: a.unasked}
+	for _, b := range a.chips {
 		switch {
-		case !is || f.Key == "" || !f.sound() || f.named(keyChips):
-		case f.named(keyCard) && f.Value != strconv.Itoa(card):
-			return nil, fmt.Errorf("is about card %q, not card %d", f.Value, card)
-		case f.named(keyCard):
-		case f.named(keyChip):
-			chip, err := count(f)
-			if err != nil {
-				return nil, err
-			}
-			if len(open) == 0 || len(chips) == maxChips {
-				return nil, fmt.Errorf("says nothing of chip %d", chip)
-			}
-			for _, other := range chips {
-				if other.Chip == chip {
-					return nil, fmt.Errorf("is about chip %d twice", chip)
-				}
-			}
-			chips, open = append(chips, Reading{chip, open}), nil
-		case len(open) < maxReading:
-			open = append(open, f)
+		case len(b.fields) > 0:
+			r.Chips = append(r.Chips, Reading{b.chip, b.fields})
+		case b.named:
+			r.Unasked = append(r.Unasked, Unasked{Chip: b.chip})
+		default:
+			return Readings{}, errors.New("says nothing of any chip")
 		}
 	}
-	switch {
-	case len(open) > 0:
-		return nil, errors.New("ends before it says which chip it is about")
-	case len(chips) == 0:
-		return nil, errors.New("is about no chip")
+	if len(a.mcus) > 0 {
+		r.MCU = &Reading{Fields: a.mcus[0].fields}
 	}
-	return chips, nil
+	return r, nil
 }
 
 // Figure is a number under the first of these keys that has one; releases differ
@@ -92,11 +80,14 @@ func (r Reading) Figure(keys ...string) (*float64, error) {
 			if !strings.EqualFold(squeezed(f.Key), squeezed(key)) || none(f.Value) {
 				continue
 			}
-			figures := row{text: map[string]string{f.Key: f.Value}}
+			figures := row{text: map[string]string{f.Key: unit.ReplaceAllString(f.Value, "$1")}}
 			return figures.measure(f.Key), figures.err
 		}
 	}
 	return nil, nil
 }
+
+// unit is the unit that some releases write behind a figure, as their keys do in others.
+var unit = regexp.MustCompile(`^(-?[0-9.]+) ?(?:C|degC|W|MB|MHz|MHZ|%)$`)
 
 func squeezed(key string) string { return strings.ReplaceAll(key, " ", "") }

@@ -151,9 +151,9 @@ func (r *row) chip() ChipRow {
 // one that ends in the name is still a process.
 func (t *table) process(cells []string) {
 	header := t.header[0]
-	if extra := len(cells) - len(header); extra > 0 && len(header) > processName {
-		name := strings.Join(cells[processName:processName+extra+1], "|")
-		cells = slices.Concat(cells[:processName], []string{name}, cells[processName+extra+1:])
+	if extra := len(cells) - len(header); extra > 0 && len(header) > nameCell {
+		name := strings.Join(cells[nameCell:nameCell+extra+1], "|")
+		cells = slices.Concat(cells[:nameCell], []string{name}, cells[nameCell+extra+1:])
 	}
 	r := row{text: map[string]string{}}
 	for i := range min(len(cells), len(header)) {
@@ -171,4 +171,4 @@ func (t *table) process(cells []string) {
 	t.is.Processes = append(t.is.Processes, p)
 }
 
-const processName = 2 // its cell
+const nameCell = 2 // of a process

@@ -21,14 +21,16 @@ const (
 var ansi = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
 
 // lines yields the lines of text without terminal sequences and line ends. A
-// carriage return ends a line too: progress is rewritten with it.
+// carriage return ends a line too, as progress is rewritten with it; before a line
+// feed it is part of the same line end.
 func lines(text []byte) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		rest := string(ansi.ReplaceAll(text, nil))
 		for rest != "" {
 			line := rest
 			if end := strings.IndexAny(rest, "\r\n"); end >= 0 {
-				line, rest = rest[:end], rest[end+1:]
+				line, rest = rest[:end], strings.TrimPrefix(rest[end:], "\r")
+				rest = strings.TrimPrefix(rest, "\n")
 			} else {
 				rest = ""
 			}
@@ -38,6 +40,9 @@ func lines(text []byte) iter.Seq[string] {
 		}
 	}
 }
+
+// Lines yields the lines of a tool's text without terminal sequences and line ends.
+func Lines(text []byte) iter.Seq[string] { return lines(text) }
 
 // Field is one "key : value" line, both without the blanks around them.
 type Field struct {

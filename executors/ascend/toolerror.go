@@ -13,6 +13,7 @@ import (
 // What keeps a tool from answering, to be matched with errors.Is.
 var (
 	ErrDriverDown  = errors.New("the driver does not run")
+	ErrNotLoaded   = errors.New("cannot be loaded")
 	ErrInUse       = errors.New("the device is in use")
 	ErrNoCards     = errors.New("no NPU card on this host")
 	ErrNoCard      = errors.New("no such card")
@@ -38,15 +39,15 @@ type ToolError struct {
 	Status int    // exit status
 	DCMI   int    // DCMI code, from its words or else its status; 0 when there is none
 	Err    error  // one of the above, or what executors.Host.Query returned
-	Why    error  // with ErrGarbled: what is wrong, a sentence about "the answer"
+	Reason error  // with ErrGarbled: what is wrong, a sentence about "the answer"
 }
 
 func (e *ToolError) Unwrap() error { return e.Err }
 
 func (e *ToolError) Error() string {
 	text := fmt.Sprintf("%s: %v", e.Tool, e.Err)
-	if e.Why != nil {
-		text += fmt.Sprintf(": it %v", e.Why)
+	if e.Reason != nil {
+		text += fmt.Sprintf(": it %v", e.Reason)
 	}
 	if e.Said != "" {
 		text += fmt.Sprintf(" (%q)", e.Said)
@@ -57,14 +58,14 @@ func (e *ToolError) Error() string {
 	return text
 }
 
-// tongue is how a tool says that it has no answer.
-type tongue struct {
+// dialect is how a tool says that it has no answer.
+type dialect struct {
 	sentences []sentence  // in the order in which they are tried on a line
 	statuses  map[int]int // exit statuses that stand for a DCMI code
 }
 
-// tongues are those of the tools that are asked, by their names.
-var tongues = map[string]tongue{
+// dialects are those of the tools that are asked, by their names.
+var dialects = map[string]dialect{
 	"npu-smi":   {sentences, statuses},
 	"hccn_tool": {hccnSentences, nil}, // statuses of different errors have the same low byte
 }
@@ -78,28 +79,37 @@ type sentence struct {
 
 // sentences are npu-smi's. ErrFailed is only as much as the sentence itself tells;
 // the code may tell more.
-var sentences = []sentence{
+var sentences = append([]sentence{
 	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed, because the device is used\.(?: ret is (-?\d{1,6}))?`), ErrInUse},
 	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-8020)\b`), ErrInUse},
 	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-?\d{1,6})`), ErrDriverDown},
 	{regexp.MustCompile(`^npu get board type failed.* ret is (-?\d{1,6})`), ErrFailed},
 	{regexp.MustCompile(`^There is no NPU card on this server`), ErrNoCards},
 	{regexp.MustCompile(`^Invalid card id`), ErrNoCard},
-	{regexp.MustCompile(`^This device does not support `), ErrUnsupported},
-	{regexp.MustCompile(`^This command cannot be executed on a `), ErrUnsupported},
-	{regexp.MustCompile(`^In the vNPU scenario, this device does not support `), ErrUnsupported},
-	{regexp.MustCompile(`^NPU is working in SMP mode, does not support `), ErrUnsupported},
 	{regexp.MustCompile(`^Failed to (?:query|get) `), ErrFailed},
 	{regexp.MustCompile(`^npu_get_card_device_id failed\. err is (-?\d{1,6})`), ErrFailed},
 	{regexp.MustCompile(`^Command or option is not found`), ErrFailed},
-}
+}, shared...)
 
-var hccnSentences = []sentence{
+var hccnSentences = append([]sentence{
 	{regexp.MustCompile(`^Get invalid device id`), ErrNoCard},
-	{regexp.MustCompile(`^The command is not supported on this product`), ErrUnsupported},
 	{regexp.MustCompile(`^.{0,80}(?i:busy)\b`), ErrBusy},
 	{regexp.MustCompile(`^The cmd line execute timeout`), ErrFailed},
 	{regexp.MustCompile(`^Cmd execute failed`), ErrFailed},
+}, shared...)
+
+// shared are what both tools say, each in words of its own: that this product, a
+// virtual machine or a container does not have what was asked for, and, from the
+// dynamic loader (ld.so), that the tool itself does not start.
+var shared = []sentence{
+	{regexp.MustCompile(`^.{0,120}(?i:\b(?:not|un) ?support(?:ed)?\b)`), ErrUnsupported},
+	{regexp.MustCompile(`^.{0,120}(?i:n't support\b)`), ErrUnsupported},
+	{regexp.MustCompile(`^.{0,120}(?i:\b(?:cannot|can not|can't|not (?:allowed|available|permitted)|forbidden|unavailable|only)\b.{0,40}\b(?:vms?|virtual|virtualization|guest|containers?|docker|vnpu|physical machine)\b)`), ErrUnsupported},
+	{regexp.MustCompile(`^.{0,120}(?i:\b(?:vms?|virtual machine|container)\b.{0,40}\b(?:cannot|can not|can't|forbidden|unavailable)\b)`), ErrUnsupported},
+	{regexp.MustCompile(`^.{0,120}(?i:\bhas no (?:network )?ports?\b)`), ErrUnsupported},
+	{regexp.MustCompile(`^.{0,200}error while loading shared libraries: `), ErrNotLoaded},
+	{regexp.MustCompile(`^.{0,200}cannot open shared object file`), ErrNotLoaded},
+	{regexp.MustCompile(`^.{0,200}symbol lookup error: `), ErrNotLoaded},
 }
 
 // statuses are the exit statuses of npu-smi that stand for a DCMI code: the
@@ -111,7 +121,7 @@ var statuses = map[int]int{
 // refusal tells what a reply that is not data means: by its text, which is
 // authoritative, then by the DCMI code in its text or status, else by why it
 // did not parse.
-func (t tongue) refusal(tool string, reply executors.Reply, parsing error) *ToolError {
+func (t dialect) refusal(tool string, reply executors.Reply, parsing error) *ToolError {
 	e := &ToolError{Tool: tool, Status: reply.Code, DCMI: t.statuses[reply.Code]}
 	said, code, means := t.recognise(reply.Output)
 	if means == nil {
@@ -130,7 +140,7 @@ func (t tongue) refusal(tool string, reply executors.Reply, parsing error) *Tool
 	case errors.Is(parsing, ErrNoCards):
 		e.Err = ErrNoCards
 	case means == nil && reply.Code == 0:
-		e.Err, e.Why = ErrGarbled, parsing
+		e.Err, e.Reason = ErrGarbled, parsing
 	default:
 		e.Err = ErrFailed
 	}
@@ -138,7 +148,7 @@ func (t tongue) refusal(tool string, reply executors.Reply, parsing error) *Tool
 }
 
 // recognise finds the first line that is a sentence.
-func (t tongue) recognise(out []byte) (said string, code int, means error) {
+func (t dialect) recognise(out []byte) (said string, code int, means error) {
 	if len(out) > maxText {
 		out = out[:maxText]
 	}

@@ -58,6 +58,15 @@ func TestRefusals(t *testing.T) {
 		"not supported with exit status 0": {
 			"This device does not support querying board.\n", 0, ErrUnsupported, 0,
 			`npu-smi: not supported here ("This device does not support querying board.")`},
+		"not supported, in words of a tool's own": {
+			"\tThe query is not supported in the current scenario.\n", 0, ErrUnsupported, 0,
+			`npu-smi: not supported here ("The query is not supported in the current scenario.")`},
+		"a library is missing": {
+			"npu-smi: error while loading shared libraries: libc_sec.so: cannot open shared object file: No such file or directory\n", 127, ErrNotLoaded, 0,
+			`npu-smi: cannot be loaded ("npu-smi: error while loading shared libraries: libc_sec.so: cannot open shared object file: No such file or directory"), exit status 127`},
+		"a symbol is missing": {
+			"npu-smi: symbol lookup error: npu-smi: undefined symbol: dcmi_get_card_list_v2\n", 127, ErrNotLoaded, 0,
+			`npu-smi: cannot be loaded ("npu-smi: symbol lookup error: npu-smi: undefined symbol: dcmi_get_card_list_v2"), exit status 127`},
 		"not in a container": {
 			"This command cannot be executed on a common container.\n", 0, ErrUnsupported, 0,
 			`npu-smi: not supported here ("This command cannot be executed on a common container.")`},
@@ -78,7 +87,7 @@ func TestRefusals(t *testing.T) {
 			`npu-smi: ended with an error ("` + strings.Repeat("blah ", 24) + `..."), exit status 1`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := tongues["npu-smi"].refusal("npu-smi", executors.Reply{Output: []byte(c.said), Code: c.code}, parse([]byte(c.said)))
+			err := dialects["npu-smi"].refusal("npu-smi", executors.Reply{Output: []byte(c.said), Code: c.code}, parse([]byte(c.said)))
 			if !errors.Is(err, c.want) || err.DCMI != c.dcmi || err.Error() != c.text {
 				t.Errorf("got  %s (dcmi %d)\nwant %s (dcmi %d, %v)", err, err.DCMI, c.text, c.dcmi, c.want)
 			}
@@ -99,12 +108,12 @@ func TestRefusalsOfHCCNTool(t *testing.T) {
 		"dcmi module initialize failed. ret is -8005 elsewhere\n": ErrGarbled,
 		"link status: SIDEWAYS\n":                                 ErrGarbled,
 	} {
-		err := tongues["hccn_tool"].refusal("hccn_tool", executors.Reply{Output: []byte(said)}, parse([]byte(said)))
+		err := dialects["hccn_tool"].refusal("hccn_tool", executors.Reply{Output: []byte(said)}, parse([]byte(said)))
 		if !errors.Is(err, want) {
 			t.Errorf("%q means %v, want %v", said, err, want)
 		}
 	}
-	err := tongues["hccn_tool"].refusal("hccn_tool", executors.Reply{Code: 187}, nil)
+	err := dialects["hccn_tool"].refusal("hccn_tool", executors.Reply{Code: 187}, nil)
 	if !errors.Is(err, ErrFailed) {
 		t.Errorf("exit status 187 of hccn_tool means %v", err)
 	}

@@ -8,8 +8,8 @@ import (
 	"devserver-agent/executors"
 )
 
-// Why says in a few words why a tool gave no answer.
-func Why(err error) string {
+// Reason says in a few words why a tool gave no answer.
+func Reason(err error) string {
 	var tool *ToolError
 	if !errors.As(err, &tool) {
 		return err.Error()
@@ -20,8 +20,12 @@ func Why(err error) string {
 		return name + " not found"
 	case means(executors.ErrTimeout):
 		return name + " did not answer in time"
+	case means(ErrNotAsked):
+		return "not asked, " + name + " hung before"
 	case means(executors.ErrFlood):
 		return fmt.Sprintf("%s printed more than %d MiB", name, executors.QueryLimit>>20)
+	case means(ErrNotLoaded):
+		return fmt.Sprintf("%s cannot be loaded (%s)", name, strings.TrimPrefix(words(tool), name+": "))
 	case means(ErrDriverDown):
 		return "driver not running: " + dcmi(tool)
 	case means(ErrInUse):
@@ -35,7 +39,7 @@ func Why(err error) string {
 	case means(ErrBusy):
 		return name + " was busy with another call"
 	case means(ErrGarbled):
-		return fmt.Sprintf("%s's answer %v", name, tool.Why)
+		return fmt.Sprintf("%s's answer %v", name, tool.Reason)
 	case means(ErrFailed):
 		return fmt.Sprintf("%s failed (%s)", name, words(tool))
 	}
@@ -57,8 +61,8 @@ func words(tool *ToolError) string {
 	return strings.TrimSuffix(tool.Said, ".")
 }
 
-// NameCards is "card 3" or "cards 0, 2, 4-7".
-func NameCards(ids ...int) string {
+// FormatCards is "card 3" or "cards 0, 2, 4-7".
+func FormatCards(ids ...int) string {
 	if len(ids) == 1 {
 		return fmt.Sprintf("card %d", ids[0])
 	}
@@ -81,15 +85,15 @@ func NameCards(ids ...int) string {
 	return name.String()
 }
 
-// Together names cards of which the same is to be said together. The zero value has
+// GroupedCards names cards of which the same is to be said together. The zero value has
 // none.
-type Together struct {
+type GroupedCards struct {
 	words []string // in order of their first card
 	ids   map[string][]int
 }
 
 // Add says words of a card.
-func (t *Together) Add(id int, words string) {
+func (t *GroupedCards) Add(id int, words string) {
 	if t.ids == nil {
 		t.ids = map[string][]int{}
 	}
@@ -100,15 +104,15 @@ func (t *Together) Add(id int, words string) {
 }
 
 // None reports whether nothing is said of any card.
-func (t *Together) None() bool { return len(t.words) == 0 }
+func (t *GroupedCards) None() bool { return len(t.words) == 0 }
 
 // List is a sentence for each that is said, in the order of their first cards.
-func (t *Together) List() []string {
+func (t *GroupedCards) List() []string {
 	said := make([]string, 0, len(t.words))
 	for _, words := range t.words {
-		said = append(said, NameCards(t.ids[words]...)+": "+words)
+		said = append(said, FormatCards(t.ids[words]...)+": "+words)
 	}
 	return said
 }
 
-func (t *Together) String() string { return strings.Join(t.List(), "; ") }
+func (t *GroupedCards) String() string { return strings.Join(t.List(), "; ") }

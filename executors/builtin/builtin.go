@@ -24,6 +24,9 @@ type Options struct {
 	IndexKeys []protocol.Key
 	// Engine is the host's container engine.
 	Engine container.Engine
+	// CardsAtOnce is how many cards are asked at a time, as hdk.cards_at_once has it;
+	// 0: what each executor has without it.
+	CardsAtOnce int
 	// Hooks are run around upgrades.
 	Hooks hdk.Hooks
 	// StateDir is the agent's state directory; fetched packages are kept in its
@@ -43,14 +46,16 @@ type Options struct {
 // All returns the built-in executors, a line each.
 func All(o Options) executors.Registry {
 	return executors.NewRegistry(map[string]executors.Executor{
-		"DIAGNOSIS":      diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis")},
+		"DIAGNOSIS":      diagnosis.Diagnosis{Root: o.Root, Keep: filepath.Join(o.StateDir, "diagnosis"), AtOnce: o.CardsAtOnce},
 		"COMMON":         container.Common{Engine: o.Engine},
 		"SERVICE_DEPLOY": container.Deploy{Engine: o.Engine},
 		"DEVICE_LOG_COLLECT": logs.Collect{
 			Root: o.Root, StateDir: o.StateDir, ServerID: o.ServerID, Bucket: o.LogBucket, Store: o.Logs,
 		},
-		"HDK_QUERY":   hdk.Query{},
-		"HDK_UPGRADE": hdk.Upgrade{Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}, Hooks: o.Hooks},
+		"HDK_QUERY": hdk.Query{AtOnce: o.CardsAtOnce},
+		"HDK_UPGRADE": hdk.Upgrade{
+			Source: source(o), Cache: &repository.Cache{Dir: filepath.Join(o.StateDir, "packages")}, AtOnce: o.CardsAtOnce, Hooks: o.Hooks,
+		},
 	})
 }
 

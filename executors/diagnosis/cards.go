@@ -9,60 +9,76 @@ import (
 	"devserver-agent/executors/ascend"
 )
 
-// cards fails when a card is missing: the bus has chips that the driver does not
-// list, or the numbers of the cards have a gap. A last card that is on neither is
-// suspected by the count.
+// cards fails when a card is missing. The number of cards is the bus's: gaps in their
+// ids are none by themselves, as the ids of some servers and of cards that a machine
+// was given have gaps. A card that is on neither is suspected by the count, where
+// servers of the family have usual ones.
 type cards struct{}
 
 const reseat = "Power the host off and on; if the card stays away, have it repaired."
 
-func (cards) look(_ context.Context, s *survey) []Finding {
-	devices, err := s.node.Devices()
-	if err != nil {
-		return []Finding{{Grade: Warn, What: err.Error()}}
+func (cards) run(_ context.Context, p *probe) (string, []Finding) {
+	is := p.inventory
+	if is.DevicesErr != nil {
+		return "the PCI bus", []Finding{{Grade: Warn, What: is.DevicesErr.Error()}}
 	}
-	list := s.cards()
-	if len(list) == 0 {
-		found := s.silent()
-		if len(devices) == 0 {
-			return append(found, Finding{Fail, "no Ascend chip is on the PCI bus", reseat})
+	onBus := count(len(is.Devices), "chip") + " on the PCI bus"
+	if len(is.Cards) == 0 {
+		found := p.noCards()
+		if len(is.Devices) == 0 {
+			return onBus, append(found, Finding{Fail, "no Ascend chip is on the PCI bus", reseat})
 		}
-		return append(found, Finding{Grade: Info, What: fmt.Sprintf("chips on the PCI bus: %d", len(devices))})
-	}
-	chips := 0
-	for _, c := range list {
-		chips += max(c.Chips, 1)
+		return onBus, append(found, Finding{Grade: Info, What: fmt.Sprintf("chips on the PCI bus: %d", len(is.Devices))})
 	}
 	var found []Finding
-	if len(devices) > chips {
-		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(devices), chips, s.unlisted(devices)), reseat})
+	if chips := is.ChipCount(); len(is.Devices) > chips {
+		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(is.Devices), chips, p.unlisted()), reseat})
 	}
-	if missing := gaps(list); ascend.Server(s.family()) && len(missing) > 0 {
-		found = append(found, Finding{Fail, ascend.NameCards(missing...) + ": not there", reseat})
-	} else if n := len(list); ascend.Server(s.family()) && n&(n-1) != 0 {
-		found = append(found, Finding{Warn, fmt.Sprintf("%d cards are there; servers have 1, 2, 4, 8 or 16 of this family", n), "Count the cards; if one is missing: " + reseat})
+	if is.Family() == "" {
+		found = append(found, Finding{Grade: Info, What: strings.TrimSuffix("the chips are of a family that this version does not know: "+is.IDs(), ": ")})
 	}
-	return found
+	if ascend.Server(is.Family()) && !ascend.Virtual(p.host.Files()) {
+		found = append(found, unusual(is.List.Cards)...)
+	}
+	return p.lookedAtCards() + ", " + onBus, found
 }
 
-// unlisted names the addresses that npu-smi's table does not have, "" if it has no
-// addresses at all.
-func (s *survey) unlisted(devices []ascend.Device) string {
-	table, err := s.summary()
+// unlisted names the addresses on the bus that npu-smi's table does not have, "" if it
+// has no addresses at all.
+func (p *probe) unlisted() string {
+	table, err := p.summary()
 	if err != nil {
 		return ""
 	}
 	var missing []string
-	for _, d := range devices {
+	for _, d := range p.inventory.Devices {
 		if !slices.ContainsFunc(table.Chips, func(c ascend.ChipRow) bool { return c.Bus == d.Address }) {
 			missing = append(missing, d.Address)
 		}
 	}
-	if len(missing) == 0 || len(missing) == len(devices) {
+	if len(missing) == 0 || len(missing) == len(p.inventory.Devices) {
 		return ""
 	}
 	return ", not " + strings.Join(missing, ", ")
 }
+
+// unusual reports a number of cards that servers do not have. If it becomes a usual
+// one with the ids that are left out, those are the cards that are missing.
+func unusual(list []ascend.Card) []Finding {
+	missing := gaps(list)
+	switch {
+	case usual(len(list)):
+		return nil
+	case len(missing) > 0 && usual(len(list)+len(missing)):
+		return []Finding{{Fail, ascend.FormatCards(missing...) + ": not there", reseat}}
+	}
+	if !usual(len(list)+1) || len(list) < 7 {
+		return nil // nothing says that one is missing
+	}
+	return []Finding{{Warn, fmt.Sprintf("%d cards are there; servers have 1, 2, 4, 8 or 16 of this family", len(list)), "Count the cards; if one is missing: " + reseat}}
+}
+
+func usual(cards int) bool { return cards&(cards-1) == 0 && cards <= 16 }
 
 // gaps are the ids below the highest that no card has.
 func gaps(list []ascend.Card) []int {

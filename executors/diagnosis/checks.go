@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// check looks at one side of the host and says what it found. It is called on a
-// goroutine of its own.
+// check examines one side of the host. It says what it looked at, in a few words
+// such as "8 cards", and what it found. It is called on a goroutine of its own.
 type check interface {
-	look(ctx context.Context, s *survey) []Finding
+	run(ctx context.Context, p *probe) (looked string, found []Finding)
 }
 
 // entry is a check under its name, which operators choose it by.
@@ -48,9 +48,11 @@ func Names() []string {
 	return names
 }
 
-func (e entry) examine(ctx context.Context, s *survey) Outcome {
+func (e entry) examine(ctx context.Context, p *probe) Outcome {
 	began := time.Now()
-	o := NewOutcome(e.name, e.check.look(ctx, s)...)
+	looked, found := e.check.run(ctx, p)
+	o := NewOutcome(e.name, found...)
+	o.Looked = shorten(looked)
 	o.TookMS = time.Since(began).Milliseconds()
 	return o
 }

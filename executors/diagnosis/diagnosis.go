@@ -1,5 +1,5 @@
-// Package diagnosis holds DIAGNOSIS: it looks at a host's NPUs and at what they
-// need, from inside the host, and says of each side of it one word.
+// Package diagnosis holds DIAGNOSIS: it examines a host's NPUs and what they
+// need, from inside the host, and says of each side of it one word and what it looked at.
 //
 // The light checks, those of level health, only read: they run npu-smi, hccn_tool
 // and other tools that answer questions, and look at files. A node at work is not
@@ -34,6 +34,8 @@ type Diagnosis struct {
 	// BusyPause is how long hccn_tool is left alone that is busy with another call
 	// about the same chip, before it is asked again; 0: 200 ms.
 	BusyPause time.Duration
+	// AtOnce is how many calls of a tool run at a time; 0: ascend.CardsAtOnce.
+	AtOnce int
 }
 
 // patience bounds the light checks together. What has not been asked until then is
@@ -73,19 +75,19 @@ func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec execut
 }
 
 // Examine runs the light checks of these names, or all when there are none. It changes
-// nothing and keeps no report. tell is told how far it is, from the caller's goroutine;
-// nil: nobody is. The error is the cause of ctx.
+// nothing and keeps no report. It calls tell on the caller's goroutine with how far it
+// is; nil: nobody wants to know. The error is the cause of ctx.
 func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell func(percent int, what string)) (Report, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, patience, errNoTime)
 	defer cancel()
-	s := newSurvey(bounded, host, d)
 	chosen := slices.DeleteFunc(slices.Clone(checks), func(c entry) bool {
 		return len(names) > 0 && !slices.Contains(names, c.name)
 	})
-	s.cards() // alone: a driver that hangs is asked once
+	p := newProbe(bounded, host, d)
+	p.explained = slices.ContainsFunc(chosen, func(c entry) bool { return c.name == "driver" })
 	done := make(chan Outcome)
 	for _, c := range chosen {
-		go func() { done <- c.examine(bounded, s) }()
+		go func() { done <- c.examine(bounded, p) }()
 	}
 	report := Report{Level: Health, At: protocol.Millis(time.Now())}
 	for i := range chosen {
@@ -99,12 +101,9 @@ func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell 
 		return Report{}, context.Cause(ctx)
 	}
 	report.order(chosen)
-	report.describe(s)
+	report.describe(p)
 	return report, nil
 }
 
-// Why something was not asked.
-var (
-	errNoTime   = errors.New("not asked, the other tools took too long")
-	errNotAsked = errors.New("not asked, the tool hung before")
-)
+// errNoTime is why something was not asked.
+var errNoTime = errors.New("not asked, the other tools took too long")

@@ -12,18 +12,22 @@ import (
 // are taken out of use by the next reset.
 type ecc struct{}
 
-func (ecc) look(_ context.Context, s *survey) []Finding {
-	chips := each(s, func(ctx context.Context, card int) ([]ascend.Reading, error) {
-		return s.node.Readings(ctx, ascend.TopicECC, card)
+func (ecc) run(_ context.Context, p *probe) (string, []Finding) {
+	chips := each(p, func(ctx context.Context, card ascend.CardReport) (ascend.Readings, error) {
+		return p.node.Readings(ctx, ascend.TopicECC, card.ID)
 	})
-	return s.judge(chips, judgeECC)
+	return p.lookedAtCards(), p.judge(chips, func(_ int, chip ascend.Reading) []Finding { return judgeECC(chip) })
 }
+
+// eccKey evens out the keys of families and releases: a 310 writes double-bit, and some
+// shorten count.
+var eccKey = strings.NewReplacer("-", " ", "error cnt", "error count")
 
 // judgeECC sums up the counters of one kind, of HBM and DDR.
 func judgeECC(chip ascend.Reading) []Finding {
 	sum := map[string]float64{}
 	for _, f := range chip.Fields {
-		key := strings.ToLower(f.Key)
+		key := eccKey.Replace(strings.ToLower(f.Key))
 		figure, err := chip.Figure(f.Key)
 		if err != nil {
 			return []Finding{{Grade: Warn, What: err.Error()}}

@@ -7,22 +7,36 @@ import (
 	"devserver-agent/executors/ascend"
 )
 
-// health grades what the driver says of each card's health, and each of its fault
-// codes by the class that Huawei puts it in.
+// health grades what the driver says of each chip's health, and each of its fault
+// codes by the class that Huawei puts it in. The management controller of a card is
+// judged apart: its trouble does not keep the chips from working.
 type health struct{}
 
-func (health) look(_ context.Context, s *survey) []Finding {
-	var t tally
-	for _, a := range s.healths() {
-		if a.err != nil {
-			t.add(a.card, unanswered(a.err))
+const seeHealth = "See npu-smi info -t health on the host and Huawei's list of faults."
+
+func (health) run(_ context.Context, p *probe) (string, []Finding) {
+	var g grouped
+	for _, card := range p.cards() {
+		if card.HealthErr != nil || card.Err != nil && len(card.Health.Chips) == 0 {
+			err := card.HealthErr
+			if err == nil {
+				err = card.Err
+			}
+			g.add(card.ID, unanswered(err))
 			continue
 		}
-		for _, f := range judgeHealth(a.value) {
-			t.add(a.card, f)
+		for _, chip := range card.Health.Chips {
+			for _, f := range judgeHealth(chip) {
+				f.What = chipName(chip.Chip, len(card.Health.Chips)) + f.What
+				g.add(card.ID, f)
+			}
+		}
+		if mcu := card.Health.MCU; mcu != "" && mcu != ascend.StateOK {
+			g.add(card.ID, Finding{Warn, "the health of its management controller (MCU) is " + string(mcu) + "; its chips are judged apart",
+				"See the server's management (iBMC) for alarms of the card; the card can work on."})
 		}
 	}
-	return append(t.findings(), s.silent()...)
+	return p.lookedAtCards(), append(g.findings(), p.noCards()...)
 }
 
 // states grade the driver's own judgement. An alarm is its word for a card that does
@@ -31,8 +45,15 @@ var states = map[ascend.State]Grade{
 	ascend.StateOK: Pass, ascend.StateWarning: Warn, ascend.StateAlarm: Fail, ascend.StateCritical: Fail, ascend.StateUnknown: Warn,
 }
 
-func judgeHealth(h ascend.Health) []Finding {
+func judgeHealth(h ascend.ChipHealth) []Finding {
+	if h.State == ascend.StateUnknown && len(h.Codes) == 0 {
+		return []Finding{unknownHealth(h)}
+	}
 	var found []Finding
+	if h.State == ascend.StateOK && h.Said != "" {
+		found = append(found, Finding{Info, "it answered the second time only: " + strings.TrimSuffix(h.Said, "."), askChip})
+	}
+	worst := Pass
 	for i, code := range h.Codes {
 		fault := ascend.FaultOf(code)
 		f := Finding{Grade: classes[fault], What: code, Do: remedies[fault]}
@@ -44,22 +65,32 @@ func judgeHealth(h ascend.Health) []Finding {
 		} else {
 			f.What += ", class " + string(fault)
 		}
-		found = append(found, f)
-	}
-	worst := Pass
-	for _, f := range found {
 		worst = worst.Worse(f.Grade)
+		found = append(found, f)
 	}
 	switch {
 	case h.State == ascend.StateOK:
 	case len(found) == 0:
-		found = append(found, Finding{states[h.State], strings.TrimSpace("health is " + string(h.State) + " " + strings.Join(h.Alarms, "; ")), "See npu-smi info -t health on the host and Huawei's list of faults."})
+		what := strings.TrimSpace("health is " + string(h.State) + " " + strings.Join(h.Alarms, "; "))
+		if h.Said != "" {
+			what += ", its codes are not known: " + h.Said
+		}
+		found = append(found, Finding{states[h.State], what, seeHealth})
 	case severity[states[h.State]] > severity[worst]:
 		// The driver judges worse than the class: its word counts.
 		found[0].Grade = states[h.State]
 		found[0].What = string(h.State) + ": " + found[0].What
 	}
 	return found
+}
+
+// unknownHealth is about a chip whose health is not known, which is never healthy. One
+// that the tool tried to ask does not work as it should.
+func unknownHealth(h ascend.ChipHealth) Finding {
+	if h.Said == "" {
+		return Finding{states[ascend.StateUnknown], "its health is not known: the driver does not tell it", seeHealth}
+	}
+	return Finding{Fail, "its health is not known: " + strings.TrimSuffix(h.Said, "."), askChip}
 }
 
 // classes grade the classes of faults; "" is for a code of none.

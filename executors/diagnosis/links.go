@@ -17,34 +17,50 @@ type hccs struct{}
 
 const relink = "Restart the host when its work allows; if it stays so, have the card repaired."
 
-func (hccs) look(_ context.Context, s *survey) []Finding {
-	chips := map[int]int{}
-	for _, c := range s.cards() {
-		chips[c.ID] = max(c.Chips, 1)
-	}
-	links := each(s, func(ctx context.Context, card int) ([]ascend.HCCS, error) {
-		var all []ascend.HCCS
-		for chip := range chips[card] {
-			h, err := s.node.HCCS(ctx, card, chip)
-			if err != nil {
-				return all, err
+// chipLinks are the links of one chip, or why they are not known.
+type chipLinks struct {
+	chip  int
+	links ascend.HCCS
+	err   error
+}
+
+func (hccs) run(_ context.Context, p *probe) (string, []Finding) {
+	cards := each(p, func(ctx context.Context, card ascend.CardReport) ([]chipLinks, error) {
+		var all []chipLinks
+		for chip := range card.ChipCount() {
+			asked := chip
+			if p.inventory.Family() == ascend.Chip950 {
+				asked = ascend.OnlyChip
 			}
-			all = append(all, h)
+			links, err := p.node.HCCS(ctx, card.ID, asked)
+			all = append(all, chipLinks{chip, links, err})
 		}
 		return all, nil
 	})
-	var t tally
-	for _, a := range links {
-		for chip, h := range a.value {
-			if !h.Healthy {
-				t.add(a.card, Finding{Fail, chipName(chip, chips[a.card]) + "HCCS is not healthy" + withoutLanes(h), relink})
+	var g grouped
+	for i, card := range cards {
+		for _, is := range card.value {
+			name := chipName(is.chip, len(card.value))
+			switch {
+			case errors.Is(is.err, ascend.ErrUnsupported):
+				g.add(card.card, unanswered(is.err)) // is the same of all its chips
+			case is.err != nil:
+				f := unanswered(is.err)
+				f.What = name + f.What
+				if p.unknown(p.cards()[i], is.chip) {
+					f.Grade, f.Do = Skip, "" // the check of healths reports the chip
+				}
+				g.add(card.card, f)
+			case !is.links.Judged && withoutLanes(is.links) != "":
+				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(is.links), relink})
+			case !is.links.Judged:
+				g.add(card.card, Finding{Grade: Skip, What: "this family tells the counters of its links only, and no health"})
+			case !is.links.Healthy:
+				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(is.links), relink})
 			}
 		}
-		if a.err != nil {
-			t.add(a.card, unanswered(a.err))
-		}
 	}
-	return append(t.findings(), s.silent()...)
+	return p.lookedAtCards(), append(g.findings(), p.noCards()...)
 }
 
 func withoutLanes(h ascend.HCCS) string {
@@ -65,22 +81,23 @@ func withoutLanes(h ascend.HCCS) string {
 // sysfs-bus-pci-devices-aer_stats).
 type pcie struct{}
 
-func (pcie) look(_ context.Context, s *survey) []Finding {
-	devices, err := s.node.Devices()
+func (pcie) run(_ context.Context, p *probe) (string, []Finding) {
+	devices, err := p.inventory.Devices, p.inventory.DevicesErr
 	if err != nil {
-		return []Finding{{Grade: Warn, What: err.Error()}}
+		return "the PCI bus", []Finding{{Grade: Warn, What: err.Error()}}
 	}
+	looked := count(len(devices), "chip") + " on the PCI bus"
 	if len(devices) == 0 {
-		return []Finding{{Grade: Skip, What: "no Ascend chip is on the PCI bus"}}
+		return looked, []Finding{{Grade: Skip, What: "no Ascend chip is on the PCI bus"}}
 	}
 	var found []Finding
 	for _, d := range devices {
-		for _, f := range judgeLink(s.host.Files(), path.Join("sys/bus/pci/devices", d.Address)) {
+		for _, f := range judgeLink(p.host.Files(), path.Join("sys/bus/pci/devices", d.Address)) {
 			f.What = d.Address + ": " + f.What
 			found = append(found, f)
 		}
 	}
-	return found
+	return looked, found
 }
 
 func judgeLink(files fs.FS, dir string) []Finding {

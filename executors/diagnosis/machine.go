@@ -26,14 +26,15 @@ const (
 // agent need.
 type disk struct{}
 
-func (disk) look(ctx context.Context, s *survey) []Finding {
+func (disk) run(ctx context.Context, p *probe) (string, []Finding) {
 	var found []Finding
+	var looked []string
 	seen := map[string]bool{}
 	for _, dir := range []string{"/", "/usr/local/Ascend", "/var/log", "/var/lib", "/boot"} {
-		if !exists(s.host.Files(), strings.TrimPrefix(filepath.Clean("."+dir), "/")) {
+		if !exists(p.host.Files(), strings.TrimPrefix(filepath.Clean("."+dir), "/")) {
 			continue
 		}
-		usage, err := diskstat.UsageWithContext(ctx, filepath.Join(s.root, dir))
+		usage, err := diskstat.UsageWithContext(ctx, filepath.Join(p.root, dir))
 		if err != nil {
 			found = append(found, Finding{Grade: Skip, What: fmt.Sprintf("%s: %v", dir, err)})
 			continue
@@ -43,9 +44,10 @@ func (disk) look(ctx context.Context, s *survey) []Finding {
 		} else {
 			seen[key] = true
 		}
+		looked = append(looked, dir)
 		found = append(found, judgeDisk(dir, usage)...)
 	}
-	return found
+	return "file systems of " + strings.Join(looked, ", "), found
 }
 
 func judgeDisk(dir string, usage *diskstat.UsageStat) []Finding {
@@ -68,11 +70,11 @@ func judgeDisk(dir string, usage *diskstat.UsageStat) []Finding {
 // memory warns when the host's memory is nearly used up, huge pages included.
 type memory struct{}
 
-func (memory) look(ctx context.Context, s *survey) []Finding {
-	ctx = context.WithValue(ctx, common.EnvKey, common.EnvMap{common.HostProcEnvKey: filepath.Join(s.root, "proc")})
+func (memory) run(ctx context.Context, p *probe) (string, []Finding) {
+	ctx = context.WithValue(ctx, common.EnvKey, common.EnvMap{common.HostProcEnvKey: filepath.Join(p.root, "proc")})
 	stat, err := mem.VirtualMemoryWithContext(ctx)
 	if err != nil || stat.Total == 0 {
-		return []Finding{{Grade: Skip, What: "/proc/meminfo cannot be read"}}
+		return "/proc/meminfo", []Finding{{Grade: Skip, What: "/proc/meminfo cannot be read"}}
 	}
 	var found []Finding
 	if percent := float64(stat.Available) * 100 / float64(stat.Total); percent < memoryLow {
@@ -81,7 +83,7 @@ func (memory) look(ctx context.Context, s *survey) []Finding {
 	if stat.HugePagesTotal > 0 {
 		found = append(found, Finding{Grade: Info, What: fmt.Sprintf("huge pages: %d, free: %d", stat.HugePagesTotal, stat.HugePagesFree)})
 	}
-	return found
+	return fmt.Sprintf("%d GiB of memory", stat.Total>>30), found
 }
 
 // clock warns when nobody keeps the clock: certificates and the deadlines of tasks
@@ -91,13 +93,14 @@ type clock struct{}
 // synchronised are the words before timedatectl's answer, before and since systemd 239.
 var synchronised = []string{"system clock synchronized", "ntp synchronized"}
 
-func (clock) look(ctx context.Context, s *survey) []Finding {
-	reply, err := s.host.Query(ctx, "timedatectl", "status")
+func (clock) run(ctx context.Context, p *probe) (string, []Finding) {
+	const looked = "timedatectl"
+	reply, err := p.host.Query(ctx, "timedatectl", "status")
 	switch {
 	case errors.Is(err, executors.ErrNotFound):
-		return []Finding{{Grade: Skip, What: "timedatectl not found"}}
+		return looked, []Finding{{Grade: Skip, What: "timedatectl not found"}}
 	case err != nil:
-		return []Finding{{Grade: Skip, What: fmt.Sprintf("timedatectl: %v", err)}}
+		return looked, []Finding{{Grade: Skip, What: fmt.Sprintf("timedatectl: %v", err)}}
 	}
 	for line := range strings.Lines(string(reply.Output)) {
 		key, value, _ := strings.Cut(line, ":")
@@ -106,11 +109,11 @@ func (clock) look(ctx context.Context, s *survey) []Finding {
 			switch {
 			case key != words:
 			case value == "yes":
-				return nil
+				return looked, nil
 			default:
-				return []Finding{{Warn, "the clock is not synchronised", "Set up chrony or systemd-timesyncd."}}
+				return looked, []Finding{{Warn, "the clock is not synchronised", "Set up chrony or systemd-timesyncd."}}
 			}
 		}
 	}
-	return []Finding{{Grade: Skip, What: "timedatectl does not tell: " + ascend.Excerpt(reply.Output)}}
+	return looked, []Finding{{Grade: Skip, What: "timedatectl does not tell: " + ascend.Excerpt(reply.Output)}}
 }

@@ -44,6 +44,7 @@ type Finding struct {
 // Outcome is what one check found. A check that found nothing passed.
 type Outcome struct {
 	Check    string    `json:"check"`
+	Looked   string    `json:"looked,omitempty"` // at what, such as "8 cards"
 	Grade    Grade     `json:"grade"`
 	Findings []Finding `json:"findings,omitempty"`
 	TookMS   int64     `json:"took_ms"`
@@ -112,13 +113,13 @@ func (r *Report) order(chosen []entry) {
 }
 
 // describe adds what the host said of itself.
-func (r *Report) describe(s *survey) {
-	if table, err := s.summary(); err == nil {
+func (r *Report) describe(p *probe) {
+	if table, err := p.summary(); err == nil {
 		r.Chips = table.Chips
 	}
-	for _, b := range s.boards() {
-		if b.err == nil {
-			r.Driver, r.Firmware, r.Product = b.value.Driver(), b.value.Firmware(), b.value.Product()
+	for _, c := range p.cards() {
+		if c.Err == nil {
+			r.Driver, r.Firmware, r.Product = c.Board.Driver(), c.Board.Firmware(), c.Board.Product()
 			return
 		}
 	}
@@ -184,16 +185,21 @@ func (r Report) advice() string {
 	return " " + strings.Join(advice, " ")
 }
 
-// Table is the report for people: a line for each check and each finding.
+// Table is the report for people: a line for each check and each finding, with what
+// the check looked at on its first.
 func (r Report) Table() string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, o := range r.Checks {
 		if len(o.Findings) == 0 {
-			fmt.Fprintf(table, "%s\t%s\t\n", o.Grade, o.Check)
+			fmt.Fprintf(table, "%s\t%s\t%s\t\n", o.Grade, o.Check, o.Looked)
 		}
-		for _, f := range o.Findings {
-			fmt.Fprintf(table, "%s\t%s\t%s\n", f.Grade, o.Check, strings.TrimSuffix(f.What+". "+f.Do, ". "))
+		for i, f := range o.Findings {
+			looked := o.Looked
+			if i > 0 {
+				looked = ""
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Grade, o.Check, looked, strings.TrimSuffix(f.What+". "+f.Do, ". "))
 		}
 	}
 	_ = table.Flush() // a strings.Builder takes everything

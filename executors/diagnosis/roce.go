@@ -6,26 +6,28 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"devserver-agent/executors/ascend"
 )
 
-// roce looks at the port of each chip: link, what it watches, address, light, TLS
+// roce examines the port of each chip: link, what it watches, address, light, TLS
 // and counters. Ports are asked at the same time, each its questions one after the
 // other: hccn_tool refuses a second call about one chip.
 type roce struct{}
 
-func (roce) look(_ context.Context, s *survey) []Finding {
-	if family := s.family(); !ascend.Server(family) {
-		return []Finding{{Grade: Skip, What: "chips of this family have no ports"}}
+func (roce) run(_ context.Context, p *probe) (string, []Finding) {
+	if family := p.inventory.Family(); family != "" && !ascend.Server(family) {
+		return count(len(p.cards()), "card"), []Finding{{Grade: Skip, What: "chips of this family have no ports"}}
 	}
-	mapping, err := s.mapping()
+	if p.inventory.Err != nil {
+		return "0 ports", p.noCards()
+	}
+	mapping, err := p.mapping()
 	if err != nil {
-		return []Finding{unanswered(err)}
+		return "npu-smi's list of ports", []Finding{unanswered(err)}
 	}
 	var ports []*port
 	for _, chip := range mapping {
@@ -36,14 +38,32 @@ func (roce) look(_ context.Context, s *survey) []Finding {
 		if number == nil || chip.MCU() {
 			continue
 		}
-		ports = append(ports, &port{card: chip.Card, is: ascend.Port{Chip: *number}})
+		ports = append(ports, portsOf(chip.Card, *number, p.inventory.Family())...)
 	}
 	var all sync.WaitGroup
-	for _, p := range ports {
-		all.Go(func() { p.ask(s) })
+	for _, port := range ports {
+		all.Go(func() { port.ask(p) })
 	}
 	all.Wait()
-	var t tally
+	ports = slices.DeleteFunc(ports, func(p *port) bool { return p.absent })
+	return count(len(ports), "port"), judgePorts(ports)
+}
+
+// portsOf are the ports of a chip. How many a 950 has is not published: the first of
+// each of its two dies is asked, and what is not there is left out.
+func portsOf(card, chip int, family ascend.Chip) []*port {
+	if family != ascend.Chip950 {
+		return []*port{{card: card, is: ascend.Port{Chip: chip}}}
+	}
+	return []*port{
+		{card: card, is: ascend.Port{Chip: chip, Several: true}},
+		{card: card, is: ascend.Port{Chip: chip, Several: true, Die: 1}},
+	}
+}
+
+// judgePorts puts together what was found of each port and of all.
+func judgePorts(ports []*port) []Finding {
+	var g, refused grouped
 	down := 0
 	for _, p := range ports {
 		if p.down {
@@ -51,43 +71,75 @@ func (roce) look(_ context.Context, s *survey) []Finding {
 		}
 	}
 	for _, p := range ports {
+		if p.refused != nil {
+			refused.add(p.card, Finding{Skip, "ports cannot be asked here: " + ascend.Reason(p.refused), askElsewhere(p.refused)})
+		}
 		for _, f := range p.found {
 			if p.down && f.Grade == Fail && down == len(ports) {
 				// A server on its own has no cables.
 				f = Finding{Warn, f.What + ", as no port has one", "If the server is cabled, check the switch."}
 			}
-			t.add(p.card, f)
+			g.add(p.card, f)
 		}
 	}
-	return append(t.findings(), oddTLS(ports)...)
+	return append(append(refused.findings(), g.findings()...), oddTLS(ports)...)
+}
+
+var (
+	inVM        = regexp.MustCompile(`(?i)\b(?:vms?|virtual|virtualization|guest)\b`)
+	inContainer = regexp.MustCompile(`(?i)\b(?:container|docker)s?\b`)
+)
+
+// askElsewhere says where ports can be asked that cannot be asked here.
+func askElsewhere(err error) string {
+	switch said := err.Error(); {
+	case inVM.MatchString(said):
+		return "A virtual machine cannot ask its ports: see the hypervisor's host."
+	case inContainer.MatchString(said):
+		return "A container cannot ask its ports: see its host."
+	}
+	return ""
 }
 
 // port is one port and what was found of it.
 type port struct {
-	card  int
-	is    ascend.Port
-	down  bool
-	tls   string // its switch, "" if not told
-	found []Finding
+	card    int
+	is      ascend.Port
+	down    bool
+	tls     string // its switch, "" if not told
+	refused error  // why it cannot be asked at all
+	absent  bool   // there is no such port on this product
+	found   []Finding
 }
 
 const (
-	dim     = 0.1 // mW of a lane; this project's limit, -10 dBm
+	dim     = 0.1 // mW of a lane, where the module has no limit; this project's own, -10 dBm
 	recable = "Check cable, transceiver and switch port."
 )
 
 func (p *port) say(g Grade, do, format string, args ...any) {
-	p.found = append(p.found, Finding{g, fmt.Sprintf("port of chip %d: ", p.is.Chip) + fmt.Sprintf(format, args...), do})
+	name := fmt.Sprintf("port of chip %d: ", p.is.Chip)
+	if p.is.Several {
+		name = fmt.Sprintf("port %d of die %d of chip %d: ", p.is.Number, p.is.Die, p.is.Chip)
+	}
+	p.found = append(p.found, Finding{g, name + fmt.Sprintf(format, args...), do})
 }
 
-// ask asks until the port does not answer.
-func (p *port) ask(s *survey) {
-	for _, question := range []func(context.Context, ascend.Node) error{
+// ask asks until the port does not answer. A port that does not know the first question
+// cannot be asked at all.
+func (p *port) ask(s *probe) {
+	for i, question := range []func(context.Context, ascend.Node) error{
 		p.askLink, p.askHealth, p.askAddress, p.askLight, p.askTLS, p.askCounters, p.askHistory,
 	} {
 		err := patiently(s.ctx, s.busy, func() error { return question(s.ctx, s.node) })
 		switch {
 		case err == nil:
+		case errors.Is(err, ascend.ErrNoCard) && i == 0 && p.is.Die > 0:
+			p.absent = true
+			return
+		case errors.Is(err, ascend.ErrUnsupported) && i == 0:
+			p.refused = err
+			return
 		case errors.Is(err, ascend.ErrUnsupported):
 			// Older releases do not know every item.
 		default:
@@ -147,99 +199,4 @@ func (p *port) askAddress(ctx context.Context, node ascend.Node) error {
 		p.say(Warn, "Set one (hccn_tool -ip -s) if jobs use more than this server.", "has no address")
 	}
 	return err
-}
-
-// lane is a field with the light of one lane.
-var lane = regexp.MustCompile(`(?i)^(rx|tx) ?power ?\d*$`)
-
-func (p *port) askLight(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortOptical, p.is)
-	if err != nil || p.down {
-		return err
-	}
-	if present, _ := reading.Get("present"); present != "present" {
-		return nil // copper, or built in
-	}
-	for _, f := range reading.Fields {
-		if !lane.MatchString(f.Key) || !strings.HasSuffix(f.Value, "mW") {
-			continue
-		}
-		power, err := leading(f.Value)
-		if err == nil && power < dim {
-			p.say(Warn, recable, "%s is %s, less than %v mW", f.Key, f.Value, dim)
-		}
-	}
-	return nil
-}
-
-var tlsSwitch = regexp.MustCompile(`tls switch\[(\d)\]`)
-
-func (p *port) askTLS(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortTLS, p.is)
-	for _, f := range reading.Fields {
-		if match := tlsSwitch.FindStringSubmatch(f.Key + ":" + f.Value); match != nil {
-			p.tls = match[1]
-		}
-	}
-	return err
-}
-
-// oddTLS warns when some ports use TLS and others do not: they do not talk to each
-// other.
-func oddTLS(ports []*port) []Finding {
-	var on, off []int
-	for _, p := range ports {
-		switch p.tls {
-		case "1":
-			on = append(on, p.card)
-		case "0":
-			off = append(off, p.card)
-		}
-	}
-	if len(on) == 0 || len(off) == 0 {
-		return nil
-	}
-	return []Finding{{Warn, fmt.Sprintf("TLS is on for %s and off for %s", ascend.NameCards(on...), ascend.NameCards(off...)), "Set the same on all (hccn_tool -tls -s)."}}
-}
-
-// perMillion bad packets are worth a warning.
-const perMillion = 1
-
-func (p *port) askCounters(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortCounters, p.is)
-	if err != nil {
-		return err
-	}
-	value := func(key string) float64 {
-		text, _ := reading.Get(key)
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	bad, all := value("mac_rx_bad_pkt_num"), value("mac_rx_total_pkt_num")
-	switch {
-	case bad > 0 && bad*1e6 > all*perMillion:
-		p.say(Warn, recable, "%.0f of %.0f packets came damaged", bad, all)
-	case bad > 0:
-		p.say(Info, "", "%.0f of %.0f packets came damaged", bad, all)
-	}
-	return nil
-}
-
-// flapping is how many lost links are more than those of a restart and a pulled
-// cable.
-const flapping = 3
-
-func (p *port) askHistory(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortHistory, p.is)
-	if err != nil {
-		return err
-	}
-	text, _ := reading.Get("link down count")
-	if n, err := strconv.Atoi(text); err == nil && n >= flapping {
-		p.say(Warn, recable, "its link was lost %d times", n)
-	}
-	return nil
 }

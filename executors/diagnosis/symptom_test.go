@@ -31,6 +31,9 @@ func TestMain(m *testing.M) { os.Exit(fakehost.Main(m)) }
 type symptom struct {
 	name    string
 	model   fakehost.Model
+	place   fakehost.Place
+	whole   bool            // the host has all cards of its model, not the last two
+	level   diagnosis.Level // "": the light checks only
 	faults  map[fakehost.Fault][]string
 	prepare func(t *testing.T, fake *fakehost.Host)
 	want    []string
@@ -40,13 +43,25 @@ func one(f fakehost.Fault, args ...string) map[fakehost.Fault][]string {
 	return map[fakehost.Fault][]string{f: args}
 }
 
-// silent are the checks that ask cards, when the driver lists none.
-func silent(why string) []string {
+// silent are the checks that ask cards, when the driver lists none; the reason is said
+// once, by the check of the driver.
+func silent() []string {
 	var want []string
-	for _, name := range []string{"health", "versions", "ecc", "temperature", "load", "processes", "hccs"} {
-		want = append(want, "SKIP "+name+" "+why)
+	for _, name := range []string{"cards", "health", "versions", "ecc", "temperature", "load", "processes", "hccs", "roce"} {
+		want = append(want, "SKIP "+name+" the driver lists no card, see the check driver")
 	}
 	return want
+}
+
+// silentChip are the checks that ask chips, of a chip that does not answer.
+func silentChip(name string) []string {
+	var want []string
+	for _, check := range []string{"ecc", "temperature", "load"} {
+		want = append(want, "SKIP "+check+" "+name+"npu-smi could not ask it: Failed to query npu chip: ")
+	}
+	card, _, _ := strings.Cut(name, ": ")
+	return append(want, "SKIP hccs "+name+"npu-smi failed (Failed to query \"hccs\" info)",
+		"SKIP processes "+card+": npu-smi failed (Failed to query npu chip: ")
 }
 
 const down = "driver not running: dcmi -8005"
@@ -55,16 +70,25 @@ var symptoms = []symptom{
 	{name: "Nothing"},
 	{name: "Nothing, on an A3 host", model: fakehost.A3},
 	{name: "Nothing, on a 310P host", model: fakehost.P310, want: []string{
-		"SKIP hccs cards 8, 16: not told by npu-smi", "SKIP roce chips of this family have no ports"}},
-	{name: "The driver is down", faults: one(fakehost.DriverDown), want: append(silent(down),
-		"FAIL driver "+down, "INFO cards chips on the PCI bus: 8", "SKIP cards "+down, "SKIP roce "+down)},
-	{name: "The device is in use, says the driver", faults: one(fakehost.DriverDown, "code=-8020"), want: append(silent("device in use: dcmi -8020"),
-		"FAIL driver device in use: dcmi -8020", "INFO cards chips on the PCI bus: 8", "SKIP cards device in use", "SKIP roce device in use")},
-	{name: "npu-smi hangs", faults: one(fakehost.SmiHang), want: append(silent("npu-smi did not answer in time"),
-		"FAIL driver npu-smi did not answer in time", "INFO cards chips on the PCI bus: 8", "SKIP cards npu-smi did not answer in time", "SKIP roce npu-smi: not asked, the tool hung before")},
-	{name: "A card fell off the bus", faults: one(fakehost.CardLost, "card=3"), want: []string{"FAIL cards card 3: not there"}},
-	{name: "The last card fell off the bus", faults: one(fakehost.CardLost), want: []string{"WARN cards 7 cards are there; servers have 1, 2, 4, 8 or 16"}},
-	{name: "The driver does not list a card that is on the bus", faults: one(fakehost.CardLost), prepare: func(t *testing.T, fake *fakehost.Host) {
+		"SKIP hccs cards 8, 16: this family tells the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
+	{name: "Nothing, on a 310P host with two chips a card", model: fakehost.Duo310P, want: []string{
+		"SKIP hccs cards 8, 16: this family tells the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
+	{name: "Nothing, on a 950 host", whole: true, model: fakehost.A5, want: []string{"SKIP hccs cards 0-7: not told by npu-smi (This device does not support querying hccs)"}},
+	{name: "Nothing, in a virtual machine", whole: true, place: fakehost.VM, want: []string{
+		"SKIP roce cards 0-7: ports cannot be asked here: not told by hccn_tool (The VM does not support this command)"}},
+	{name: "The chips are of a family that this version does not know", faults: one(fakehost.FamilyUnknown), want: []string{
+		"INFO cards the chips are of a family that this version does not know: vendor ", "SKIP pcie no Ascend chip is on the PCI bus"}},
+	{name: "npu-smi does not find a library", whole: true, faults: one(fakehost.LibraryMissing), want: append(silent(),
+		"FAIL driver npu-smi cannot be loaded (error while loading shared libraries: libc_sec.so", "INFO cards chips on the PCI bus: 8")},
+	{name: "The driver is down", whole: true, faults: one(fakehost.DriverDown), want: append(silent(),
+		"FAIL driver "+down, "INFO cards chips on the PCI bus: 8")},
+	{name: "The device is in use, says the driver", whole: true, faults: one(fakehost.DriverDown, "code=-8020"), want: append(silent(),
+		"FAIL driver device in use: dcmi -8020", "INFO cards chips on the PCI bus: 8")},
+	{name: "npu-smi hangs", whole: true, faults: one(fakehost.SmiHang), want: append(silent(),
+		"FAIL driver npu-smi did not answer in time", "INFO cards chips on the PCI bus: 8")},
+	{name: "A card fell off the bus", whole: true, faults: one(fakehost.CardLost, "card=3"), want: []string{"FAIL cards card 3: not there"}},
+	{name: "The last card fell off the bus", whole: true, faults: one(fakehost.CardLost), want: []string{"WARN cards 7 cards are there; servers have 1, 2, 4, 8 or 16"}},
+	{name: "The driver does not list a card that is on the bus", whole: true, faults: one(fakehost.CardLost), prepare: func(t *testing.T, fake *fakehost.Host) {
 		dir := filepath.Join(fake.Root(), "sys/bus/pci/devices/0000:42:00.0")
 		write(t, filepath.Join(dir, "vendor"), "0x19e5\n")
 		write(t, filepath.Join(dir, "device"), "0xd802\n")
@@ -72,9 +96,17 @@ var symptoms = []symptom{
 	{name: "A card has an alarm", faults: one(fakehost.CardAlarm), want: []string{
 		"FAIL health card 7: Alarm: 80E01801 (node type=HBM, sensor type=Memory, event state=multi bit ecc), class RestartBusiness",
 		"WARN ecc card 7: 1 double-bit errors", "INFO ecc card 7: 1 pages are isolated"}},
+	{name: "One of two chips has an alarm", model: fakehost.Duo310P, faults: one(fakehost.CardAlarm, "card=8", "chip=1"), want: []string{
+		"FAIL health card 8: chip 1: Alarm: 80E01801", "WARN ecc card 8: chip 1: 1 double-bit errors", "INFO ecc card 8: chip 1: 1 pages are isolated",
+		"SKIP hccs cards 8, 16: this family tells the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
+	{name: "A chip does not answer", faults: one(fakehost.ChipSilent), want: append(silentChip("card 7: "),
+		"FAIL health card 7: its health is not known: Failed to query npu chip: 0 info")},
+	{name: "One of two chips does not answer", model: fakehost.A3, faults: one(fakehost.ChipSilent, "chip=1"), want: append(silentChip("card 7: chip 1: "),
+		"FAIL health card 7: chip 1: its health is not known: Failed to query npu chip: 1 info")},
+	{name: "The management controller of a card has an alarm", faults: one(fakehost.MCUAlarm), want: []string{"WARN health card 7: the health of its management controller (MCU) is Alarm"}},
 	{name: "A card is to be taken out of use", faults: one(fakehost.CardAlarm, "health=Critical", "codes=80E18402"), want: []string{
 		"FAIL health card 7: 80E18402 (node type=HBM, sensor type=Memory, event state=isolated pages exceed the limit), class SeparateNPU"}},
-	{name: "A card reports what may be ignored", faults: one(fakehost.CardAlarm, "health=OK", "codes=80E01805"), want: []string{"INFO health card 7: 80E01805 (node type=SoC, sensor type=Chip, event state=fault), class NotHandle"}},
+	{name: "A card warns of what may be ignored", faults: one(fakehost.CardAlarm, "health=Warning", "codes=80E01805"), want: []string{"WARN health card 7: Warning: 80E01805 (node type=SoC, sensor type=Chip, event state=fault), class NotHandle"}},
 	{name: "A card reports a fault of no known class", faults: one(fakehost.CardAlarm, "health=Warning", "codes=12345678"), want: []string{"WARN health card 7: 12345678 (node type=SoC, sensor type=Chip, event state=fault), a code that this version does not know"}},
 	{name: "Cards run different versions", faults: one(fakehost.CardsDisagree), want: []string{"FAIL versions card 7: runs driver 23.0.3 and firmware 7.1.0.5.220, most run 24.1.0 and 7.5.0.2.220"}},
 	{name: "Another version is installed than runs", prepare: func(t *testing.T, fake *fakehost.Host) {
@@ -93,28 +125,54 @@ var symptoms = []symptom{
 		write(t, fake.Path("lib/modules/"+next+"/modules.dep"), "")
 		write(t, fake.Path("boot/grub2/grubenv"), "# GRUB Environment Block\nsaved_entry=0123456789abcdef0123456789abcdef-"+next+"\n")
 	}, want: []string{"WARN dkms DKMS has built no driver for 5.10.0-216.0.0.119.oe2203sp4, which boots next"}},
+	{name: "Another kernel boots next, without grub's environment", prepare: func(t *testing.T, fake *fakehost.Host) {
+		const next = "6.8.0-52-generic"
+		write(t, fake.Path("boot/vmlinuz-"+next), "")
+		if err := os.Symlink("vmlinuz-"+next, fake.Path("boot/vmlinuz")); err != nil {
+			t.Fatal(err)
+		}
+	}, want: []string{"WARN dkms DKMS has built no driver for 6.8.0-52-generic, which boots next as /boot/vmlinuz says"}},
 	{name: "Pages wait for their isolation", faults: one(fakehost.PagesPending), want: []string{"WARN ecc card 7: 2 pages wait for isolation"}},
 	{name: "A card is too hot", faults: one(fakehost.CardHot), want: []string{"FAIL temperature card 7: 98 C, the limit is 95"}},
 	{name: "A card is hot", faults: one(fakehost.CardHot, "celsius=85"), want: []string{"WARN temperature card 7: 85 C, the limit is 80"}},
-	{name: "A job runs", faults: one(fakehost.BusyProcess), want: []string{"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40213 (python3) uses 54790 MB"}},
-	{name: "A job runs in a container", faults: one(fakehost.BusyContainer), want: []string{
+	{name: "A job runs", whole: true, faults: one(fakehost.BusyProcess), want: []string{"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40213 (python3) uses 54790 MB"}},
+	{name: "A job runs in a container", whole: true, faults: one(fakehost.BusyContainer), want: []string{
 		"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40977 (python3) uses 54790 MB", "INFO processes container python3 (3f1c9a5d7e20) was given NPUs"}},
+	{name: "Memory is in use and nobody uses it", faults: one(fakehost.MemoryHeld), want: []string{"WARN load card 7: 89 % of its memory is in use and npu-smi lists no process on it; nobody holds /dev/davinci*"}},
+	{name: "AI cores are busy and no process is listed", whole: true, faults: one(fakehost.MemoryHeld, "card=2", "percent=40", "cores=31"), want: []string{"WARN load card 2: 40 % of its memory is in use, its AI cores are 31 % busy and npu-smi lists no process on it; nobody holds"}},
+	{name: "Memory is held by a process that npu-smi does not list", whole: true, faults: one(fakehost.MemoryHeld, "card=5"), prepare: func(t *testing.T, fake *fakehost.Host) {
+		write(t, fake.Path("proc/5120/comm"), "python3\n")
+		if err := errors.Join(os.MkdirAll(fake.Path("proc/5120/fd"), 0o755), os.Symlink("/dev/davinci5", fake.Path("proc/5120/fd/7"))); err != nil {
+			t.Fatal(err)
+		}
+	}, want: []string{
+		"WARN load card 5: 89 % of its memory is in use and npu-smi lists no process on it; /dev/davinci* is held by process 5120 (python3)",
+		"INFO processes process 5120 (python3) holds NPUs"}},
 	{name: "Links between cards are down", faults: one(fakehost.HCCSDown), want: []string{"FAIL hccs card 7: HCCS is not healthy, no lanes on link 3"}},
 	{name: "A card's PCIe link has half its lanes", faults: one(fakehost.PCIeNarrow), want: []string{"WARN pcie 0000:42:00.0: its PCIe link runs at 8 lanes, it can do 16"}},
 	{name: "The bus counts fatal errors", faults: one(fakehost.PCIeErrors), want: []string{"FAIL pcie 0000:42:00.0: the bus counts 3 errors (TOTAL_ERR_FATAL)"}},
 	{name: "A port has no link", faults: one(fakehost.LinkDown), want: []string{"FAIL roce card 7: port of chip 7: no link"}},
-	{name: "A port gets little light", faults: one(fakehost.PortDark), want: []string{"WARN roce card 7: port of chip 7: Rx Power0 is 0.0021 mW, less than 0.1 mW"}},
+	{name: "A port gets less light than its module wants", faults: one(fakehost.PortDim), want: []string{"WARN roce card 7: port of chip 7: Rx Power"}},
+	{name: "A port's module flags lost light", faults: one(fakehost.PortDim, "mw=1.0213", "flag=0x4"), want: []string{"WARN roce card 7: port of chip 7: Rx Los Flag is 0x4: no light comes in (lane 2)"}},
+	{name: "A port loses its link again and again", faults: one(fakehost.PortFlaps), want: []string{"WARN roce card 7: port of chip 7: its link was lost 3 times within an hour"}},
+	{name: "A port gets little light", faults: one(fakehost.PortDark, "limits=none"), want: []string{"WARN roce card 7: port of chip 7: Rx Power0 is 0.0021 mW, less than 0.1 mW"}},
 	{name: "A port counts errors", faults: one(fakehost.PortErrors), want: []string{
 		"WARN roce card 7: port of chip 7: 4711 of 118 packets came damaged", "WARN roce card 7: port of chip 7: its link was lost 3 times"}},
 	{name: "A port has no address", faults: one(fakehost.NoAddress), want: []string{
 		"INFO roce card 7: port of chip 7: watches no address", "WARN roce card 7: port of chip 7: has no address"}},
-	{name: "Another program asks hccn_tool all the time", faults: one(fakehost.HCCNBusy), want: busyPorts()},
-	{name: "The kernel logs errors of the driver", faults: one(fakehost.KernelErrors), want: []string{"WARN kernel the kernel logged 2 errors of the NPU driver, lately: [  812.004101] pcieport"}},
+	{name: "Another program asks hccn_tool all the time", whole: true, faults: one(fakehost.HCCNBusy), want: busyPorts()},
+	{name: "The kernel logs errors of the driver", whole: true, faults: one(fakehost.KernelErrors), want: []string{"WARN kernel the kernel logged 2 errors of the NPU driver, device 0, lately: [  812.004101] pcieport"}},
+	{name: "The kernel says that a card is lost", faults: one(fakehost.KernelLosesCard, "device=6"), want: []string{"WARN kernel the kernel logged"}},
 	{name: "The clock is not synchronised", faults: one(fakehost.ClockUnsynced), want: []string{"WARN clock the clock is not synchronised"}},
 	{name: "The host has no memory left", prepare: func(t *testing.T, fake *fakehost.Host) {
 		write(t, fake.Path("proc/meminfo"), "MemTotal:       1583964160 kB\nMemFree:        1480211 kB\nMemAvailable:   1497804 kB\nHugePages_Total:       4\nHugePages_Free:       0\n")
 	}, want: []string{"WARN memory 0.1 % of the host's memory is available", "INFO memory huge pages: 4, free: 0"}},
-	{name: "A query is not supported by this release", faults: one(fakehost.NotSupported, "type=ecc"), want: []string{"SKIP ecc cards 0-7: not told by npu-smi (This device does not support querying ecc)"}},
+	{name: "A query is not supported by this release", whole: true, faults: one(fakehost.NotSupported, "type=ecc"), want: []string{"SKIP ecc cards 0-7: not told by npu-smi (This device does not support querying ecc)"}},
+	{name: "ascend-dmi finds a card that may stay in use", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth", "word=GENERAL_WARN"), want: []string{"WARN performance bandwidth: GENERAL_WARN"}},
+	{name: "ascend-dmi finds a card to be repaired", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth", "word=IMPORTANT_WARN"), want: []string{"WARN performance bandwidth: IMPORTANT_WARN"}},
+	{name: "ascend-dmi finds a card that must not be used", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth"), want: []string{"FAIL performance bandwidth: EMERGENCY_WARN"}},
+	{name: "ascend-dmi says a word that is not known", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=aiflops", "word=MINOR_FAULT"), want: []string{"FAIL performance aiflops: MINOR_FAULT, a word that this version does not know"}},
+	{name: "ascend-dmi was not alone with the NPUs", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=aiflops", "word=FAIL", "says=Some processes are seizing the NPU. Test results may be affected."), want: []string{"FAIL performance aiflops: the result is doubtful, as the NPU was in use: FAIL"}},
 }
 
 func busyPorts() []string {
@@ -152,7 +210,11 @@ func (s symptom) host(t *testing.T) (*fakehost.Host, *hosttest.Host) {
 	if model == "" {
 		model = fakehost.A2
 	}
-	fake := fakehost.ForTest(t, model, fakehost.Options{})
+	options := fakehost.Options{Place: s.place, Cards: 2}
+	if s.whole {
+		options.Cards = 0
+	}
+	fake := fakehost.ForTest(t, model, options)
 	for f, args := range s.faults {
 		if err := fake.SetFault(f, args...); err != nil {
 			t.Fatal(err)
@@ -179,11 +241,16 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
 				fake, host := s.host(t)
-				report, err := diagnosis.Diagnosis{Root: fake.Root(), BusyPause: time.Millisecond}.Examine(t.Context(), host, nil, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
+				report := s.examine(t, fake, host)
 				s.check(t, report)
+				if len(report.Checks) < len(diagnosis.Names()) {
+					t.Errorf("%d checks were run", len(report.Checks))
+				}
+				for _, o := range report.Checks {
+					if o.Looked == "" {
+						t.Errorf("%s does not say what it looked at", o.Check)
+					}
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				told[s.name] = report
@@ -193,6 +260,30 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 	if !t.Failed() && len(told) == len(symptoms) {
 		golden.Compare(t, filepath.Join("..", "..", "docs", "diagnosis-troubleshooting.md"), troubleshooting(told))
 	}
+}
+
+// examine runs the light checks, or a task of the symptom's level, whose report is the
+// last line of its output.
+func (s symptom) examine(t *testing.T, fake *fakehost.Host, host *hosttest.Host) diagnosis.Report {
+	t.Helper()
+	d := diagnosis.Diagnosis{Root: fake.Root(), BusyPause: time.Millisecond}
+	if s.level == "" {
+		report, err := d.Examine(t.Context(), host, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	_, err := d.Execute(t.Context(), host, executors.Spec{"level": string(s.level)})
+	if failure := (*executors.Failure)(nil); err != nil && !errors.As(err, &failure) {
+		t.Fatal(err)
+	}
+	var report diagnosis.Report
+	output := strings.Split(strings.TrimSpace(host.Output()), "\n")
+	if err := json.Unmarshal([]byte(output[len(output)-1]), &report); err != nil {
+		t.Fatal(err)
+	}
+	return report
 }
 
 // check compares the findings with what is wanted; each wanted one is the beginning
@@ -217,9 +308,6 @@ func (s symptom) check(t *testing.T, report diagnosis.Report) {
 	for _, w := range wanted {
 		t.Errorf("not found: %s", w)
 	}
-	if len(report.Checks) != len(diagnosis.Names()) {
-		t.Errorf("%d checks were run", len(report.Checks))
-	}
 }
 
 // troubleshooting is the page that operators look symptoms up in.
@@ -228,11 +316,12 @@ func troubleshooting(told map[string]diagnosis.Report) []byte {
 	page.WriteString(`# What a diagnosis says, and what to do
 
 What DIAGNOSIS and devserver-agent doctor say of a server, by symptom. The example is
-one with eight 910B cards. Every row is a test
-(executors/diagnosis/symptom_test.go), which writes this page.
+one with 910B cards. The code is that of the task, none if it ends well; the last
+rows need level=performance. Every row is a test (executors/diagnosis/symptom_test.go),
+which writes this page.
 
-| symptom | what is said | what to do |
-|---|---|---|
+| symptom | code | what is said | what to do |
+|---|---|---|---|
 `)
 	for _, s := range symptoms {
 		var said, advice []string
@@ -253,7 +342,11 @@ one with eight 910B cards. Every row is a test
 		if len(advice) == 0 {
 			advice = []string{"Nothing."}
 		}
-		fmt.Fprintf(&page, "| %s | %s | %s |\n", s.name, strings.ReplaceAll(strings.Join(said, "<br>"), "|", "\\|"), strings.Join(advice, " "))
+		code := ""
+		if told[s.name].Grade == diagnosis.Fail {
+			code = string(protocol.DiagnosisFailed)
+		}
+		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", s.name, code, strings.ReplaceAll(strings.Join(said, "<br>"), "|", "\\|"), strings.Join(advice, " "))
 	}
 	return page.Bytes()
 }
@@ -294,7 +387,7 @@ func TestATaskFailsOnFailOnly(t *testing.T) {
 			if err := json.Unmarshal([]byte(output[len(output)-1]), &printed); err != nil {
 				t.Fatalf("the output's last line is no report: %v", err)
 			}
-			files, err := diagnosis.Kept(keep)
+			files, err := diagnosis.ReportFiles(keep)
 			if err != nil || len(files) != 1 {
 				t.Fatalf("kept are %v, %v", files, err)
 			}
@@ -327,7 +420,7 @@ func TestAReplaySaysTheSame(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("first %+v, then %+v, %v", first, again, err)
 	}
-	if files, err := diagnosis.Kept(keep); err != nil || len(files) != 1 {
+	if files, err := diagnosis.ReportFiles(keep); err != nil || len(files) != 1 {
 		t.Errorf("kept are %v, %v", files, err)
 	}
 }
@@ -341,7 +434,7 @@ func TestOnlyTheLatestReportsAreKept(t *testing.T) {
 	if _, err := (diagnosis.Diagnosis{Root: fake.Root(), Keep: dir}).Execute(t.Context(), host, executors.Spec{"checks": "clock"}); err != nil {
 		t.Fatal(err)
 	}
-	files, err := diagnosis.Kept(dir)
+	files, err := diagnosis.ReportFiles(dir)
 	if err != nil || len(files) != 10 || !strings.Contains(files[0], "092003") {
 		t.Errorf("kept are %d, the first %v, %v", len(files), files[0], err)
 	}
@@ -359,6 +452,9 @@ func TestDeepLevelsNeedAnIdleHost(t *testing.T) {
 		"performance":                 {level: "performance", says: "PASS 2", starts: 1},
 		"stress":                      {level: "stress", says: "PASS 2", starts: 1},
 		"a test fails":                {level: "performance", faults: one(fakehost.DMIFails), failed: true, says: "1 of 2 checks failed: performance: bandwidth: EMERGENCY_WARN, bandwidth diagnosis failed on device 0.", starts: 1},
+		"a card may stay in use":      {level: "performance", faults: one(fakehost.DMIFails, "word=GENERAL_WARN"), says: "PASS 1, WARN 1 | performance: bandwidth: GENERAL_WARN", starts: 1},
+		"a repair is to be planned":   {level: "performance", faults: one(fakehost.DMIFails, "word=IMPORTANT_WARN"), says: "PASS 1, WARN 1 | performance: bandwidth: IMPORTANT_WARN", starts: 1},
+		"a word that is not known":    {level: "performance", faults: one(fakehost.DMIFails, "word=MINOR_FAULT"), failed: true, says: "1 of 2 checks failed: performance: bandwidth: MINOR_FAULT, a word that this version does not know", starts: 1},
 		"a test is skipped":           {level: "stress", faults: one(fakehost.DMIFails, "item=aicpu", "word=SKIP"), says: "PASS 1, SKIP 1", starts: 1},
 		"a job runs":                  {level: "stress", faults: one(fakehost.BusyProcess), says: "PASS 1, SKIP 1"},
 		"a container was given cards": {level: "stress", faults: one(fakehost.BusyContainer), says: "PASS 1, SKIP 1"},

@@ -19,74 +19,73 @@ const (
 	restartToUse = "Restart the host when its work allows."
 )
 
-func (versions) look(_ context.Context, s *survey) []Finding {
-	var t tally
-	common, told := s.runs()
-	for _, a := range s.boards() {
-		b := a.value
+func (versions) run(_ context.Context, p *probe) (string, []Finding) {
+	var g grouped
+	common, known := p.runs()
+	for _, card := range p.cards() {
+		b := card.Board
 		switch {
-		case a.err != nil:
-			t.add(a.card, unanswered(a.err))
+		case card.Err != nil:
+			g.add(card.ID, unanswered(card.Err))
 			continue
 		case b.Driver() != common.driver || b.Firmware() != common.firmware:
-			t.add(a.card, Finding{Fail, fmt.Sprintf("runs driver %s and firmware %s, most run %s and %s", b.Driver(), b.Firmware(), common.driver, common.firmware), alignCards})
+			g.add(card.ID, Finding{Fail, fmt.Sprintf("runs driver %s and firmware %s, most run %s and %s", b.Driver(), b.Firmware(), common.driver, common.firmware), alignCards})
 		}
 		if b.Compatibility() == ascend.CompatibilityNOK {
-			t.add(a.card, Finding{Fail, "the driver judges that driver and firmware do not suit each other (Compatibility NOK)", alignCards})
+			g.add(card.ID, Finding{Fail, "the driver judges that driver and firmware do not suit each other (Compatibility NOK)", alignCards})
 		}
 	}
-	found := append(t.findings(), s.silent()...)
-	driver, driverErr := s.node.InstalledDriver()
-	firmware, firmwareErr := s.node.InstalledFirmware()
-	if told {
-		found = append(found, inactive("driver", driver, driverErr, common.driver)...)
-		found = append(found, inactive("firmware", firmware, firmwareErr, common.firmware)...)
-		found = append(found, outside("driver", driver.Version, driver.Firmwares, driverErr, "firmware", common.firmware)...)
-		found = append(found, outside("firmware", firmware.Version, firmware.Drivers, firmwareErr, "driver", common.driver)...)
+	found := append(g.findings(), p.noCards()...)
+	driver, firmware := p.inventory.Driver, p.inventory.Firmware
+	if known {
+		found = append(found, inactive("driver", driver, common.driver)...)
+		found = append(found, inactive("firmware", firmware, common.firmware)...)
+		found = append(found, outside("driver", driver, driver.Firmwares, "firmware", common.firmware)...)
+		found = append(found, outside("firmware", firmware, firmware.Drivers, "driver", common.driver)...)
 	}
-	return found
+	return count(len(p.cards()), "card") + " and what is installed", found
 }
 
 // pair is a driver and a firmware that run together.
 type pair struct{ driver, firmware ascend.Version }
 
-// runs is what most cards run; told is false when none says.
-func (s *survey) runs() (most pair, told bool) {
+// runs is what most cards run; known is false when none says.
+func (p *probe) runs() (most pair, known bool) {
 	count := map[pair]int{}
-	for _, a := range s.boards() {
-		if a.err != nil {
+	for _, card := range p.cards() {
+		if card.Err != nil {
 			continue
 		}
-		p := pair{a.value.Driver(), a.value.Firmware()}
-		count[p]++
-		if !told || count[p] > count[most] {
-			most, told = p, true
+		is := pair{card.Board.Driver(), card.Board.Firmware()}
+		count[is]++
+		if !known || count[is] > count[most] {
+			most, known = is, true
 		}
 	}
-	return most, told
+	return most, known
 }
 
-func inactive(kind string, info ascend.VersionInfo, err error, running ascend.Version) []Finding {
-	if err != nil || running == "" || info.Version == running {
+func inactive(kind string, installed ascend.Installed, running ascend.Version) []Finding {
+	if installed.Err != nil || running == "" || installed.Version == running {
 		return nil // the installation check reports what cannot be read
 	}
-	return []Finding{{Warn, fmt.Sprintf("%s %s is installed and %s runs", kind, info.Version, running), restartToUse}}
+	return []Finding{{Warn, fmt.Sprintf("%s %s is installed and %s runs", kind, installed.Version, running), restartToUse}}
 }
 
 // outside reports a version that the other's package does not declare itself
 // compatible with.
-func outside(kind string, own ascend.Version, declared func() ([]ascend.Range, error), unread error, other string, running ascend.Version) []Finding {
-	if unread != nil || running == "" {
+func outside(kind string, own ascend.Installed, declared func() ([]ascend.Range, error), other string, running ascend.Version) []Finding {
+	if own.Err != nil || running == "" {
 		return nil
 	}
 	ranges, err := declared()
 	switch {
 	case err != nil:
-		return []Finding{{Grade: Warn, What: fmt.Sprintf("the ranges that %s %s declares cannot be read: %v", kind, own, err)}}
+		return []Finding{{Grade: Warn, What: fmt.Sprintf("the ranges that %s %s declares cannot be read: %v", kind, own.Version, err)}}
 	case len(ranges) == 0 || slices.ContainsFunc(ranges, func(r ascend.Range) bool { return r.Contains(running) }):
 		return nil
 	}
-	return []Finding{{Warn, fmt.Sprintf("%s %s requires a %s of %v, and %s runs", kind, own, other, ranges, running), alignCards}}
+	return []Finding{{Warn, fmt.Sprintf("%s %s requires a %s of %v, and %s runs", kind, own.Version, other, ranges, running), alignCards}}
 }
 
 // installation finds installations that did not come to their end.
@@ -94,31 +93,35 @@ type installation struct{}
 
 const installAgain = "Install the HDK again (HDK_UPGRADE with force=true)."
 
-func (installation) look(_ context.Context, s *survey) []Finding {
+func (installation) run(_ context.Context, p *probe) (string, []Finding) {
 	var found []Finding
-	_, driverErr := s.node.InstalledDriver()
-	_, firmwareErr := s.node.InstalledFirmware()
-	for kind, err := range map[string]error{"driver": driverErr, "firmware": firmwareErr} {
+	for _, part := range []struct {
+		kind string
+		err  error
+	}{{"driver", p.inventory.Driver.Err}, {"firmware", p.inventory.Firmware.Err}} {
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			found = append(found, Finding{Fail, "the " + kind + "'s version.info is missing: its installation did not come to its end", installAgain})
-		case err != nil:
-			found = append(found, Finding{Fail, err.Error(), installAgain})
+		case part.err == nil:
+		case errors.Is(part.err, fs.ErrNotExist) && part.kind == "firmware" && ascend.Virtual(p.host.Files()):
+			// A virtual machine has no firmware: its hypervisor's host installs it.
+		case errors.Is(part.err, fs.ErrNotExist):
+			found = append(found, Finding{Fail, "the " + part.kind + "'s version.info is missing: its installation did not come to its end", installAgain})
+		default:
+			found = append(found, Finding{Fail, part.err.Error(), installAgain})
 		}
 	}
-	switch info, err := s.node.InstallInfo(); {
+	switch info, err := p.node.InstallInfo(); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		found = append(found, Finding{Grade: Warn, What: err.Error()})
 	default:
-		if complete, told := info.DriverComplete(); told && !complete {
+		if complete, known := info.DriverComplete(); known && !complete {
 			found = append(found, Finding{Fail, "ascend_install.info says that the driver's installation did not come to its end", installAgain})
 		}
 	}
-	if driverErr == nil && !exists(s.host.Files(), "usr/local/Ascend/driver/tools/upgrade-tool") {
+	if p.inventory.Driver.Err == nil && !exists(p.host.Files(), "usr/local/Ascend/driver/tools/upgrade-tool") {
 		found = append(found, Finding{Warn, "the driver's upgrade-tool is missing: its installation is not whole", installAgain})
 	}
-	return found
+	return "version.info of driver and firmware, ascend_install.info", found
 }
 
 func exists(files fs.FS, name string) bool {

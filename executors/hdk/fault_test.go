@@ -33,12 +33,13 @@ type symptom struct {
 	noReboot bool
 	code     protocol.Code // "" with success
 	says     string        // part of the message
+	prints   string        // part of the output
 }
 
 func one(name fakehost.Fault, args ...string) []fault { return []fault{{name, args}} }
 
-var symptoms = []symptom{
-	{name: "A card has an alarm", faults: one(fakehost.CardAlarm), code: protocol.HDKCardUnhealthy, says: "card 7: Alarm (80E01801)"},
+var symptoms = append([]symptom{
+	{name: "A card has an alarm", faults: one(fakehost.CardAlarm), code: protocol.HDKCardUnhealthy, says: "card 7: chip 0 Alarm (80E01801)"},
 	{name: "A card's health cannot be read", faults: one(fakehost.NotSupported, "type=health"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not told by npu-smi"},
 	{name: "A process uses an NPU", faults: one(fakehost.BusyProcess), code: protocol.HDKInUse, says: "NPUs are in use by process 40213 (python3)"},
 	{name: "A container uses an NPU", faults: one(fakehost.BusyContainer), code: protocol.HDKInUse, says: "in container 3f1c9a5d7e20"},
@@ -124,7 +125,7 @@ var symptoms = []symptom{
 	{name: "version.info is missing", faults: one(fakehost.VersionInfoMissing), says: "Driver: missing (no version.info) | Firmware: missing (no version.info) | running: driver 24.1.0.3, firmware 7.5.0.5.220"},
 	{name: "version.info is damaged", faults: one(fakehost.VersionInfoDamaged), says: "running: driver 24.1.0.3, firmware 7.5.0.5.220"},
 	{name: "A link is down", faults: one(fakehost.LinkDown), says: newA2},
-}
+}, fieldSymptoms...)
 
 var mcuVersion = executors.Spec{"mcu_version": "25.50.10"}
 
@@ -176,8 +177,8 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
 				r, code, message := suffer(t, s)
-				if code != s.code || !strings.Contains(message, s.says) {
-					t.Errorf("got  [%s] %s\nwant [%s] ...%s...\noutput:\n%s", code, message, s.code, s.says, r.host.Output())
+				if code != s.code || !strings.Contains(message, s.says) || !strings.Contains(r.host.Output(), s.prints) {
+					t.Errorf("got  [%s] %s\nwant [%s] ...%s..., and %q in the output:\n%s", code, message, s.code, s.says, s.prints, r.host.Output())
 				}
 				r.checkHonest(code, message)
 				mu.Lock()

@@ -51,9 +51,9 @@ func (p plan) blockers() []finding {
 
 func (p plan) blocked() bool { return len(p.blockers()) > 0 }
 
-// refusal is the failure of an upgrade that must not begin: everything that was
+// blockedError is the failure of an upgrade that must not begin: everything that was
 // found, how the host is, what to do about each. Its code is that of the first.
-func (p plan) refusal() error {
+func (p plan) blockedError() error {
 	found := p.blockers()
 	var what, do []string
 	for _, f := range found {
@@ -69,25 +69,25 @@ func (p plan) refusal() error {
 // remedyFor is what to do about a finding.
 func remedyFor(code protocol.Code) string { return protocol.Explain(code).Remedy }
 
-// outlook says in a sentence what the plan would do.
-func (p plan) outlook() string {
+// summary says in a sentence what the plan would do.
+func (p plan) summary() string {
 	var steps []string
 	if len(p.MCU.Cards) > 0 {
-		steps = append(steps, fmt.Sprintf("write MCU %s into %s", p.MCU.Version, ascend.NameCards(p.MCU.Cards...)))
+		steps = append(steps, fmt.Sprintf("write MCU %s into %s", p.MCU.Version, ascend.FormatCards(p.MCU.Cards...)))
 	}
 	for n, i := range p.Installs {
-		if n > 0 && p.Course == courseRevive {
+		if n > 0 && p.Strategy == strategyRepair {
 			steps = append(steps, "restart")
 		}
 		steps = append(steps, fmt.Sprintf("install %s (%s)", i, i.how()))
 	}
-	switch p.Course {
-	case courseNone:
+	switch p.Strategy {
+	case strategyNone:
 		return "Nothing to do: " + p.Before.Message
 	case "":
 		return "Nothing can be planned. The host: " + p.Before.Message
 	}
-	if p.Course != courseMCU {
+	if p.Strategy != strategyMCU {
 		steps = append(steps, "restart if the task allows")
 	}
 	return fmt.Sprintf("To reach %s: %s. The host: %s", p.Target, strings.Join(steps, ", then "), p.Before.Message)

@@ -31,6 +31,7 @@ func (s said) Query(_ context.Context, argv ...string) (executors.Reply, error) 
 }
 
 func (s said) Files() fs.FS                        { return s.files }
+func (said) Boot() string                          { return "" }
 func (said) Restart(context.Context, string) error { return executors.ErrNoRestart }
 func (said) Scratch() (string, error)              { return "", errors.ErrUnsupported }
 func (s said) Progress(int, string)                {}

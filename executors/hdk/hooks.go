@@ -28,12 +28,12 @@ type Hooks struct {
 
 const hookLimit = 10 * time.Minute
 
-// around does the work of an upgrade between the hooks. Those of After follow in
+// withHooks does the work of an upgrade between the hooks. Those of After follow in
 // Verify when it went well.
-func (r *run) around(ctx context.Context, work func(context.Context) (executors.Result, error)) (executors.Result, error) {
-	firm, done := executors.Steady(ctx)
+func (r *run) withHooks(ctx context.Context, work func(context.Context) (executors.Result, error)) (executors.Result, error) {
+	workCtx, done := executors.Steady(ctx)
 	defer done()
-	err := r.before(ctx, firm)
+	err := r.runBeforeHooks(ctx, workCtx)
 	var result executors.Result
 	if err == nil {
 		result, err = work(ctx)
@@ -41,11 +41,11 @@ func (r *run) around(ctx context.Context, work func(context.Context) (executors.
 	if err == nil || errors.Is(err, executors.ErrStopping) {
 		return result, err
 	}
-	return r.giveBack(firm, "", executors.Result{}, err)
+	return r.runAfterHooks(workCtx, "", executors.Result{}, err)
 }
 
-// before runs the hooks of Before and then looks who uses the NPUs.
-func (r *run) before(ctx, firm context.Context) error {
+// runBeforeHooks runs the hooks of Before and then looks who uses the NPUs.
+func (r *run) runBeforeHooks(ctx, workCtx context.Context) error {
 	if len(r.Hooks.Before) == 0 {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (r *run) before(ctx, firm context.Context) error {
 		return err
 	}
 	for n, hook := range r.Hooks.Before {
-		why, err := r.hook(firm, fmt.Sprintf("before-%d", n+1), "before", hook)
+		why, err := r.hook(workCtx, fmt.Sprintf("before-%d", n+1), "before", hook)
 		switch {
 		case err != nil:
 			return err
@@ -62,10 +62,10 @@ func (r *run) before(ctx, firm context.Context) error {
 			return executors.Fail(protocol.HDKHookFailed, "Not begun, nothing was installed: %s. The host: %s. %s", why, r.plan.Before.Message, remedyFor(protocol.HDKHookFailed))
 		}
 	}
-	if r.plan.Course == courseRestart {
+	if r.plan.Strategy == strategyRestart {
 		return nil
 	}
-	found, err := executors.Memo(firm, r.host, "use", func(ctx context.Context) ([]finding, error) {
+	found, err := executors.Memo(workCtx, r.host, "use", func(ctx context.Context) ([]finding, error) {
 		return r.unlessForced(r.use(ctx, r.plan.Before, ascend.Holders(r.host.Files()))), nil
 	})
 	if err != nil {
@@ -73,17 +73,17 @@ func (r *run) before(ctx, firm context.Context) error {
 	}
 	r.plan.Findings = append(r.plan.Findings, found...)
 	if r.plan.blocked() {
-		return r.plan.refusal()
+		return r.plan.blockedError()
 	}
 	return nil
 }
 
-// giveBack runs the hooks of After and adds to how the upgrade ended what went wrong
+// runAfterHooks runs the hooks of After and adds to how the upgrade ended what went wrong
 // with them.
-func (r *run) giveBack(firm context.Context, prefix string, result executors.Result, ended error) (executors.Result, error) {
+func (r *run) runAfterHooks(workCtx context.Context, prefix string, result executors.Result, ended error) (executors.Result, error) {
 	trouble := ""
 	for n, hook := range r.Hooks.After {
-		why, err := r.hook(firm, fmt.Sprintf("%safter-%d", prefix, n+1), "after", hook)
+		why, err := r.hook(workCtx, fmt.Sprintf("%safter-%d", prefix, n+1), "after", hook)
 		switch {
 		case errors.Is(err, executors.ErrStopping):
 			return executors.Result{}, err

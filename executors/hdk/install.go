@@ -25,37 +25,37 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 	if err := r.commit(ctx, "begin"); err != nil {
 		return executors.Result{}, err
 	}
-	firm, done := executors.Steady(ctx)
+	workCtx, done := executors.Steady(ctx)
 	defer done()
 	first := len(r.plan.MCU.Cards)
 	of := first + len(r.plan.Installs)
-	if err := r.writeControllers(firm, of); err != nil {
+	if err := r.writeControllers(workCtx, of); err != nil {
 		return executors.Result{}, err
 	}
-	restart := r.plan.Course == courseRestart
+	restart := r.plan.Strategy == strategyRestart
 	for n, i := range r.plan.Installs {
-		if n > 0 && (r.plan.Course == courseRevive || r.plan.Course == courseFirst && restart) {
-			if err := r.revive(ctx, firm, i); err != nil {
+		if n > 0 && (r.plan.Strategy == strategyRepair || r.plan.Strategy == strategyFirst && restart) {
+			if err := r.rebootForDriver(ctx, workCtx, i); err != nil {
 				return executors.Result{}, err
 			}
 			restart = false
 		}
-		j, err := r.step(firm, "install-", i, first+n, of)
+		j, err := r.step(workCtx, "install-", i, first+n, of)
 		if err != nil {
 			return executors.Result{}, err
 		}
 		if j.Effect == failed {
-			return r.failed(ctx, firm, i, j)
+			return r.failed(ctx, workCtx, i, j)
 		}
 		restart = restart || j.Effect == pending
 	}
 	if r.order.rollback && len(r.plan.Installs) > 0 {
-		return r.prove(ctx, firm, restart)
+		return r.verifyOrRollBack(ctx, workCtx, restart)
 	}
 	if ctx.Err() != nil {
-		return executors.Result{}, r.stopped(firm, allInstalled)
+		return executors.Result{}, r.stopped(workCtx, allInstalled)
 	}
-	return r.leave(ctx, restart)
+	return r.finishInstall(ctx, restart)
 }
 
 const allInstalled = "All that was to be installed is. The host was not restarted."
@@ -71,17 +71,17 @@ func (r *run) commit(ctx context.Context, name string) error {
 	return err
 }
 
-// left is what Execute leaves for Verify.
-type left struct {
+// installState is what Execute leaves for Verify.
+type installState struct {
 	Boot    string `json:"boot"`
 	Kernel  string `json:"kernel,omitempty"` // which the driver was built for
 	Pending bool   `json:"pending"`
 }
 
-// leave ends Execute: what is installed, and whether it waits for a restart.
-func (r *run) leave(ctx context.Context, restart bool) (executors.Result, error) {
-	l, err := executors.Memo(ctx, r.host, "left", func(context.Context) (left, error) {
-		return left{bootID(r.host.Files()), ascend.Kernel(r.host.Files()), restart}, nil
+// finishInstall ends Execute: what is installed, and whether it waits for a restart.
+func (r *run) finishInstall(ctx context.Context, restart bool) (executors.Result, error) {
+	l, err := executors.Memo(ctx, r.host, "left", func(context.Context) (installState, error) {
+		return installState{r.host.Boot(), ascend.Kernel(r.host.Files()), restart}, nil
 	})
 	if err != nil {
 		return executors.Result{}, err
@@ -197,11 +197,11 @@ func (r *run) room() (free int64, known bool) {
 }
 
 // lookAgain looks at the host after an installer was cut, before one more
-// attempt at it. The plan stands, and with it the order, whatever the first
+// attempt at it. The plan stays, and with it the order, whatever the first
 // attempt deleted. A firmware needs a driver that runs.
 func (r *run) lookAgain(ctx context.Context, step string, i install) error {
-	_, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (standing, error) {
-		seen, err := stand(ctx, r.host)
+	_, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (inventory, error) {
+		seen, err := r.takeInventory(ctx)
 		if err == nil {
 			r.host.Printf("\n[the installer of %s was cut in the middle; now: %s; it is started once more]\n", i, seen.Message)
 		}
@@ -213,60 +213,55 @@ func (r *run) lookAgain(ctx context.Context, step string, i install) error {
 	return r.awaitDriver(ctx, "awaited-"+step)
 }
 
-// revive has the host restarted, so that the driver that was just installed runs
+// rebootForDriver has the host restarted, so that the driver that was just installed runs
 // and the firmware can be installed through it. Where the task allows no restart
 // it is enough that the driver answers already.
-func (r *run) revive(ctx, firm context.Context, next install) error {
+func (r *run) rebootForDriver(ctx, workCtx context.Context, next install) error {
 	err := r.host.Restart(ctx, "driver")
 	if errors.Is(err, executors.ErrNoRestart) {
-		answers, err := executors.Memo(firm, r.host, "answers", func(ctx context.Context) (bool, error) {
-			seen, err := stand(ctx, r.host)
+		answers, err := executors.Memo(workCtx, r.host, "answers", func(ctx context.Context) (bool, error) {
+			seen, err := r.takeInventory(ctx)
 			return seen.Down == "" && seen.runsDriver(r.plan.Target.Driver), err
 		})
 		if err != nil || answers {
 			return err
 		}
 		return executors.Fail(protocol.RebootRequired, "Driver %s is installed; %s was not, because it needs a driver that runs and the task allows no restart. Now: %s. Restart the host, then create the job again; or create it with is_reboot.",
-			r.plan.Target.Driver, next, r.now(firm))
+			r.plan.Target.Driver, next, r.now(workCtx))
 	}
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, executors.ErrStopping) {
-			return r.stopped(firm, fmt.Sprintf("Driver %s was installed, %s was not begun. The host was not restarted.", r.plan.Target.Driver, next))
+			return r.stopped(workCtx, fmt.Sprintf("Driver %s was installed, %s was not begun. The host was not restarted.", r.plan.Target.Driver, next))
 		}
 		return err
 	}
-	return r.awaitDriver(firm, "revived")
-}
-
-func (s standing) runsDriver(version ascend.Version) bool {
-	for _, c := range s.Cards {
-		if c.Driver != version {
-			return false
-		}
-	}
-	return len(s.Cards) > 0
+	return r.awaitDriver(workCtx, "revived")
 }
 
 // awaitDriver waits until the driver lists its cards.
 func (r *run) awaitDriver(ctx context.Context, memo string) error {
 	answers, err := executors.Memo(ctx, r.host, memo, func(ctx context.Context) (bool, error) {
-		seen, err := r.watchFor(ctx, func(s standing) (done, certain bool) { return s.Down == "", false })
+		seen, err := r.watchFor(ctx, func(s inventory) (done, certain bool) { return s.Down == "", false })
 		return seen.Down == "", err
 	})
 	if err == nil && !answers {
-		err = executors.Fail(protocol.HDKDriverDown, "The driver does not answer %s after it was installed, so the firmware cannot be. Now: %s. See dmesg and /var/log/ascend_seclog/ascend_install.log on the host.",
-			r.Patience, r.now(ctx))
+		said, remedy := "not known", "See dmesg and /var/log/ascend_seclog/ascend_install.log on the host."
+		if seen, err := r.takeInventory(ctx); err == nil {
+			said = seen.Message
+			remedy += seen.hint()
+		}
+		err = executors.Fail(protocol.HDKDriverDown, "The driver does not answer %s after it was installed, so the firmware cannot be. Now: %s. %s", r.Patience, said, remedy)
 	}
 	return err
 }
 
 // now is what HDK_QUERY would say now, for messages.
 func (r *run) now(ctx context.Context) string {
-	seen, err := stand(ctx, r.host)
+	said, err := r.message(ctx)
 	if err != nil {
 		return "not known"
 	}
-	return seen.Message
+	return said
 }
 
 // stopped is the failure of an upgrade whose task was cancelled, or ran out of
@@ -277,7 +272,7 @@ func (r *run) stopped(ctx context.Context, done string) error {
 
 // failed ends an upgrade whose installer failed, by a rollback if one is asked
 // for and may begin.
-func (r *run) failed(ctx, firm context.Context, i install, j judgement) (executors.Result, error) {
+func (r *run) failed(ctx, workCtx context.Context, i install, j judgement) (executors.Result, error) {
 	remedy := j.Remedy
 	if remedy == "" {
 		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host tell more."
@@ -287,7 +282,7 @@ func (r *run) failed(ctx, firm context.Context, i install, j judgement) (executo
 		why += fmt.Sprintf(" The MCUs run %s and keep it.", r.plan.MCU.Version)
 	}
 	if r.order.rollback {
-		return r.rollBack(ctx, firm, why, remedy)
+		return r.rollBack(ctx, workCtx, why, remedy)
 	}
-	return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s The host was not restarted. Now: %s. %s", why, r.now(firm), remedy)
+	return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s The host was not restarted. Now: %s. %s", why, r.now(workCtx), remedy)
 }

@@ -41,13 +41,13 @@ func (r *run) findControllers(ctx context.Context, p *plan, index repository.Ind
 		p.block(protocol.HDKDriverDown, "MCUs are reached through a driver that answers, and this one does not: %s; upgrade without mcu_version first", p.Before.Down)
 		return
 	}
-	var silent ascend.Together
+	var silent ascend.GroupedCards
 	for _, c := range p.Before.Cards {
 		switch version, err := node.MCU(ctx, c.ID); {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			silent.Add(c.ID, "its MCU tells no version: "+ascend.Why(err))
+			silent.Add(c.ID, "its MCU tells no version: "+ascend.Reason(err))
 		case version != r.order.mcu:
 			p.MCU.Cards = append(p.MCU.Cards, c.ID)
 		}
@@ -58,8 +58,8 @@ func (r *run) findControllers(ctx context.Context, p *plan, index repository.Ind
 	if len(p.MCU.Cards) == 0 {
 		return
 	}
-	if p.Course == courseNone {
-		p.Course = courseMCU
+	if p.Strategy == strategyNone {
+		p.Strategy = strategyMCU
 	}
 	if noIndex != nil {
 		p.lacksIndex(noIndex)
@@ -170,7 +170,7 @@ func (r *run) awaitController(ctx context.Context, card int) (why string, err er
 		case err == nil && version == r.plan.MCU.Version:
 			return "", nil
 		case err != nil:
-			why = "the image was written and the MCU does not answer: " + ascend.Why(err)
+			why = "the image was written and the MCU does not answer: " + ascend.Reason(err)
 		default:
 			why = fmt.Sprintf("the image was written and the MCU still runs %s", version)
 		}
@@ -186,12 +186,12 @@ func (r *run) awaitController(ctx context.Context, card int) (why string, err er
 // controllers says what the cards' MCUs run now.
 func (r *run) controllers(ctx context.Context) string {
 	node := ascend.NewNode(r.host)
-	var runs ascend.Together
+	var runs ascend.GroupedCards
 	for _, c := range r.plan.Before.Cards {
 		if version, err := node.MCU(ctx, c.ID); err == nil {
 			runs.Add(c.ID, string(version))
 		} else {
-			runs.Add(c.ID, ascend.Why(err))
+			runs.Add(c.ID, ascend.Reason(err))
 		}
 	}
 	return runs.String()

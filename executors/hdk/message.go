@@ -13,65 +13,115 @@ import (
 
 // message is what is installed and, where that is not what runs everywhere,
 // what differs: "running" for the cards that are not named after it.
-func (v view) message() string {
-	said := []string{"Driver: " + v.driver.String(), "Firmware: " + v.firmware.String()}
-	if v.err != nil {
-		said = append(said, v.withoutList())
+func message(is ascend.Inventory) string {
+	said := []string{"Driver: " + formatInstalled(is.Driver), "Firmware: " + formatInstalled(is.Firmware)}
+	if is.Err != nil {
+		said = append(said, withoutList(is.Err))
 	}
-	common, ok := v.common()
-	if ok && common != v.installed() {
+	common, ok := commonPair(is)
+	if ok && common != installedPair(is) {
 		said = append(said, "running: "+common.String())
 	}
-	return protocol.Clip(strings.Join(append(said, v.exceptions(common)...), " | "))
+	return protocol.Clip(strings.Join(append(said, exceptions(is, common)...), " | "))
 }
 
-func (v view) withoutList() string {
-	if errors.Is(v.err, ascend.ErrDriverDown) {
-		return ascend.Why(v.err)
+func withoutList(err error) string {
+	if errors.Is(err, ascend.ErrDriverDown) {
+		return ascend.Reason(err)
 	}
-	return "running: unknown, " + ascend.Why(v.err)
+	return "running: unknown, " + ascend.Reason(err)
 }
 
 // exceptions names the cards that do not run common, those with the same words
 // together, in the order of the driver's list.
-func (v view) exceptions(common pair) []string {
-	var apart ascend.Together
-	for _, c := range v.cards {
-		words := ""
+func exceptions(is ascend.Inventory, common pair) []string {
+	var apart ascend.GroupedCards
+	for _, c := range is.Cards {
 		switch {
-		case c.err != nil:
-			words = ascend.Why(c.err)
-		case c.runs() != common:
-			words = c.runs().String()
-		default:
-			continue
+		case c.Err != nil:
+			apart.Add(c.ID, ascend.Reason(c.Err))
+		case runningPair(c) != common:
+			apart.Add(c.ID, runningPair(c).String())
 		}
-		apart.Add(c.id, words)
 	}
 	return apart.List()
 }
 
-// despair is the message when no version could be read at all: what was tried,
-// how the host is, what to do.
-func (v view) despair() string {
-	err := v.err
-	for _, c := range v.cards {
+// commonPair is what most of the cards run that answered; of several pairs that
+// equally many run, the installed one or else the first card's. ok is false
+// when no card answered.
+func commonPair(is ascend.Inventory) (most pair, ok bool) {
+	count := map[pair]int{}
+	for _, c := range is.Cards {
+		if c.Err == nil {
+			count[runningPair(c)]++
+		}
+	}
+	for _, c := range is.Cards {
+		p := runningPair(c)
+		if c.Err == nil && (!ok || count[p] > count[most] || count[p] == count[most] && p == installedPair(is)) {
+			most, ok = p, true
+		}
+	}
+	return most, ok
+}
+
+func installedPair(is ascend.Inventory) pair { return pair{is.Driver.Version, is.Firmware.Version} }
+
+func runningPair(c ascend.CardReport) pair { return pair{c.Board.Driver(), c.Board.Firmware()} }
+
+// answered reports whether any version could be read.
+func answered(is ascend.Inventory) bool {
+	if is.Driver.Err == nil || is.Firmware.Err == nil {
+		return true
+	}
+	for _, c := range is.Cards {
+		if c.Err == nil && runningPair(c) != (pair{}) {
+			return true
+		}
+	}
+	return false
+}
+
+// timedOut reports whether npu-smi kept an answer back.
+func timedOut(is ascend.Inventory) bool {
+	if isTimeout(is.Err) {
+		return true
+	}
+	for _, c := range is.Cards {
+		if isTimeout(c.Err) || errors.Is(c.Err, ascend.ErrTooSlow) {
+			return true
+		}
+	}
+	return false
+}
+
+// noVersionMessage is the message when no version could be read at all: what was
+// tried, how the host is, what to do.
+func noVersionMessage(is ascend.Inventory) string {
+	err := is.Err
+	for _, c := range is.Cards {
 		if err == nil {
-			err = c.err
+			err = c.Err
 		}
 	}
 	cause := "npu-smi tells no version"
 	if err != nil {
-		cause = ascend.Why(err)
+		cause = ascend.Reason(err)
 	}
 	return fmt.Sprintf("No HDK version can be read: %s; driver %s, firmware %s. Nothing was changed. %s",
-		cause, v.driver, v.firmware, remedy(err))
+		cause, formatInstalled(is.Driver), formatInstalled(is.Firmware), remedy(err))
 }
+
+// libraries is what to do when npu-smi itself does not start.
+const libraries = "If the driver is completely installed, have the dynamic loader find its libraries (/usr/local/Ascend/driver/lib64 in /etc/ld.so.conf.d, then ldconfig; or LD_LIBRARY_PATH of the agent's service); otherwise install the driver again."
 
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, executors.ErrNotFound):
 		return "Install the HDK; if it is installed, check host.root and tools.npu_smi in the agent's configuration."
+	case errors.Is(err, ascend.ErrNotLoaded):
+		return libraries
 	case errors.Is(err, ascend.ErrDriverDown):
 		return "Install the HDK again; /var/log/ascend_seclog/ascend_install.log tells why the last installation failed."
 	case isTimeout(err):
@@ -81,28 +131,16 @@ func remedy(err error) string {
 	}
 }
 
-// String is the version, or why there is none.
-func (p part) String() string {
+// formatInstalled is the version, or why there is none.
+func formatInstalled(i ascend.Installed) string {
 	switch {
-	case p.err == nil:
-		return string(p.version)
-	case errors.Is(p.err, fs.ErrNotExist):
+	case i.Err == nil:
+		return string(i.Version)
+	case errors.Is(i.Err, fs.ErrNotExist):
 		return "missing (no version.info)"
-	case errors.Unwrap(p.err) != nil:
-		return fmt.Sprintf("unreadable (version.info: %v)", errors.Unwrap(p.err))
+	case errors.Unwrap(i.Err) != nil:
+		return fmt.Sprintf("unreadable (version.info: %v)", errors.Unwrap(i.Err))
 	default:
-		return fmt.Sprintf("unreadable (%v)", p.err)
+		return fmt.Sprintf("unreadable (%v)", i.Err)
 	}
-}
-
-// String names both versions; npu-smi prints NA for one that it does not tell.
-func (p pair) String() string {
-	driver, firmware := string(p.driver), string(p.firmware)
-	if driver == "" {
-		driver = "NA"
-	}
-	if firmware == "" {
-		firmware = "NA (npu-smi tells it to root only)"
-	}
-	return "driver " + driver + ", firmware " + firmware
 }

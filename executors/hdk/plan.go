@@ -20,25 +20,25 @@ type plan struct {
 	Former   release     `json:"former"`
 	Chip     ascend.Chip `json:"chip,omitempty"`
 	Arch     string      `json:"arch"`
-	Before   standing    `json:"before"`
-	Course   course      `json:"course"`
+	Before   inventory   `json:"before"`
+	Strategy strategy    `json:"course"`
 	Installs []install   `json:"installs,omitempty"` // in this order
-	// Returns are the packages of the former versions, for a rollback.
-	Returns  []install   `json:"returns,omitempty"`
-	MCU      controllers `json:"mcu,omitzero"` // no version: nothing was asked for
-	Findings []finding   `json:"findings,omitempty"`
+	// RollbackPackages are the packages of the former versions, for a rollback.
+	RollbackPackages []install   `json:"returns,omitempty"`
+	MCU              controllers `json:"mcu,omitzero"` // no version: nothing was asked for
+	Findings         []finding   `json:"findings,omitempty"`
 }
 
-// course is the way an upgrade takes.
-type course string
+// strategy is how an upgrade goes.
+type strategy string
 
 const (
-	courseNone    course = "none"    // the target is installed and runs
-	courseRestart course = "restart" // it is installed and does not run yet
-	courseMCU     course = "mcu"     // it is installed and runs, and MCUs do not
-	courseUpgrade course = "upgrade" // firmware, then driver
-	courseFirst   course = "first"   // nothing is installed: driver, then firmware
-	courseRevive  course = "revive"  // the driver is down: driver, restart, firmware
+	strategyNone    strategy = "none"    // the target is installed and runs
+	strategyRestart strategy = "restart" // it is installed and does not run yet
+	strategyMCU     strategy = "mcu"     // it is installed and runs, and MCUs do not
+	strategyUpgrade strategy = "upgrade" // firmware, then driver
+	strategyFirst   strategy = "first"   // nothing is installed: driver, then firmware
+	strategyRepair  strategy = "revive"  // the driver is down: driver, restart, firmware
 )
 
 // install is one installer that is to run.
@@ -77,7 +77,7 @@ func (i install) how() string {
 // anything is touched.
 func (r *run) makePlan(ctx context.Context) (plan, error) {
 	r.host.Progress(0, "planning")
-	before, err := stand(ctx, r.host)
+	before, err := r.takeInventory(ctx)
 	if err != nil {
 		return plan{}, err
 	}
@@ -88,7 +88,7 @@ func (r *run) makePlan(ctx context.Context) (plan, error) {
 	if ctx.Err() != nil {
 		return plan{}, context.Cause(ctx)
 	}
-	if p.Course != courseNone {
+	if p.Strategy != strategyNone {
 		p.Findings = append(p.Findings, r.preflight(ctx, p, node)...)
 	}
 	if err := r.fetch(ctx, &p); err != nil {
@@ -98,7 +98,7 @@ func (r *run) makePlan(ctx context.Context) (plan, error) {
 		r.host.Printf("%s\n", f)
 	}
 	if !p.blocked() {
-		r.host.Printf("plan: %s\n", p.outlook())
+		r.host.Printf("plan: %s\n", p.summary())
 	}
 	return p, nil
 }
@@ -117,10 +117,12 @@ func (r *run) findChip(p *plan, node ascend.Node) {
 	}
 	slices.Sort(chips)
 	chips = slices.DeleteFunc(slices.Compact(chips), func(c ascend.Chip) bool { return c == "" })
-	switch len(chips) {
-	case 0:
+	switch ids := p.Before.IDs; {
+	case len(chips) == 0 && ids != "":
+		p.block(protocol.HDKChipUnknown, "the chips are of no family that this version of the agent knows: %s", ids)
+	case len(chips) == 0:
 		p.block(protocol.HDKChipUnknown, "no Ascend chip of a known family is on the PCI bus or told by npu-smi")
-	case 1:
+	case len(chips) == 1:
 		p.Chip = chips[0]
 	default:
 		p.block(protocol.HDKChipUnknown, "chips of several families are on this host: %v", chips)
@@ -141,7 +143,7 @@ func (r *run) findTarget(ctx context.Context, p *plan, node ascend.Node) {
 			return
 		}
 	}
-	r.chart(p, node)
+	r.chooseStrategy(p, node)
 	r.findControllers(ctx, p, index, err, node)
 	if len(p.Installs) == 0 {
 		return
@@ -156,7 +158,7 @@ func (r *run) findTarget(ctx context.Context, p *plan, node ascend.Node) {
 	}
 	p.Installs = slices.DeleteFunc(p.Installs, func(i install) bool { return i.Package.File == "" })
 	if r.order.rollback {
-		r.findReturns(p, index)
+		r.findRollbackPackages(p, index)
 	}
 }
 
@@ -249,9 +251,9 @@ func words[T ~string](list []T) []string {
 	return all
 }
 
-// findReturns finds the packages that a rollback needs: the safety net must be
+// findRollbackPackages finds the packages that a rollback needs: the safety net must be
 // there before anybody walks the rope.
-func (r *run) findReturns(p *plan, index repository.Index) {
+func (r *run) findRollbackPackages(p *plan, index repository.Index) {
 	for _, part := range []struct {
 		kind    repository.Kind
 		version ascend.Version
@@ -263,7 +265,7 @@ func (r *run) findReturns(p *plan, index repository.Index) {
 		back := install{Package: repository.Package{Kind: part.kind, Version: part.version}, Options: r.options("--upgrade")}
 		r.choose(p, index, &back.Package)
 		if back.Package.File != "" {
-			p.Returns = append(p.Returns, back)
+			p.RollbackPackages = append(p.RollbackPackages, back)
 		}
 	}
 }
@@ -273,7 +275,7 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 	if slices.ContainsFunc(p.Findings, func(f finding) bool { return f.Code == protocol.HDKDiskSpace && f.Blocks }) {
 		return nil
 	}
-	packages := append(slices.Clone(p.Installs), p.Returns...)
+	packages := append(slices.Clone(p.Installs), p.RollbackPackages...)
 	if image := p.MCU.Package; image.File != "" {
 		packages = append(packages, install{Package: image})
 	}

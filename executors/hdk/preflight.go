@@ -3,6 +3,7 @@ package hdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -16,8 +17,9 @@ import (
 // makes health, use and ranges warnings.
 func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding {
 	files := r.host.Files()
-	if p.Course == courseRestart {
-		return restartWarnings(files) // who asks for a restart accepts what it ends
+	next, how := node.NextKernel(ctx)
+	if p.Strategy == strategyRestart { // a job with is_reboot accepts what a restart ends
+		return append(kernelWarnings(files, next, how, false), restartWarnings(files)...)
 	}
 	running := ascend.Holders(files)
 	var found []finding
@@ -26,13 +28,14 @@ func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding
 		found = append(found, r.unlessForced(r.use(ctx, p.Before, running))...)
 	}
 	found = append(found, otherInstallers(running)...)
-	if p.Course == courseMCU {
+	if p.Strategy == strategyMCU {
 		return found
 	}
 	found = append(found, r.space(p)...)
 	found = append(found, owner(node, files)...)
 	found = append(found, r.unlessForced(ranges(p, node))...)
 	found = append(found, installWarnings(files)...)
+	found = append(found, kernelWarnings(files, next, how, len(p.Installs) > 0)...)
 	return append(found, restartWarnings(files)...)
 }
 
@@ -49,26 +52,31 @@ func (r *run) unlessForced(found []finding) []finding {
 	return found
 }
 
-// health finds cards that are not healthy, or fell off. What cannot be told
-// because npu-smi cannot start is a warning: a broken driver is a usual reason
-// to upgrade.
-func health(now standing) []finding {
+// health finds cards that are not healthy, or fell off: the bus says how many chips
+// there are. A chip that does not answer is not healthy; all of them, because npu-smi
+// cannot start, are a warning: a broken driver is a usual reason to upgrade. An MCU
+// does not stop an upgrade.
+func health(now inventory) []finding {
 	if now.Down != "" && !now.InUse {
-		return []finding{warning("the cards' health is not known: %s", now.Down)}
+		return []finding{warning("the cards' health is not known: %s", strings.TrimSuffix(now.Down+"."+now.hint(), "."))}
 	}
 	var found []finding
-	var ill ascend.Together
-	listed := 0
+	var ill, controllers ascend.GroupedCards
 	for _, c := range now.Cards {
-		listed += c.Chips
 		if c.Health != ascend.StateOK {
 			ill.Add(c.ID, c.condition())
+		}
+		if c.MCU != "" && c.MCU != ascend.StateOK {
+			controllers.Add(c.ID, fmt.Sprintf("its MCU says %s of itself", c.MCU))
 		}
 	}
 	for _, words := range ill.List() {
 		found = append(found, blocking(protocol.HDKCardUnhealthy, "%s", words))
 	}
-	if listed > 0 && listed < now.Chips {
+	for _, words := range controllers.List() {
+		found = append(found, warning("%s", words))
+	}
+	if listed := now.listed(); listed > 0 && listed < now.Chips {
 		found = append(found, blocking(protocol.HDKCardUnhealthy, "%d chips are on the PCI bus, of which the driver lists %d", now.Chips, listed))
 	}
 	return found
@@ -76,7 +84,7 @@ func health(now standing) []finding {
 
 // use finds who holds the NPUs: processes with a davinci node open, containers
 // that were given one.
-func (r *run) use(ctx context.Context, now standing, running []ascend.Holder) []finding {
+func (r *run) use(ctx context.Context, now inventory, running []ascend.Holder) []finding {
 	var found []finding
 	if now.InUse {
 		found = append(found, blocking(protocol.HDKInUse, "%s", now.Down))

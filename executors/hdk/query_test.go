@@ -33,6 +33,7 @@ func TestQueryOfAHost(t *testing.T) {
 		model  fakehost.Model
 		faults []fault
 		bare   bool
+		query  hdk.Query
 		want   string
 		code   protocol.Code
 		failed bool
@@ -75,8 +76,8 @@ func TestQueryOfAHost(t *testing.T) {
 			faults: []fault{{fakehost.NotSupported, []string{"type=board"}}},
 			want:   a2 + " | cards 0-7: not told by npu-smi (This device does not support querying board)"},
 		"one board query is garbage": {
-			faults: []fault{{fakehost.NotSupported, []string{"type=board", "times=1"}}},
-			want:   a2 + " | card 0: not told by npu-smi (This device does not support querying board)"},
+			faults: []fault{{fakehost.NotSupported, []string{"type=board", "times=1"}}}, query: hdk.Query{AtOnce: 1},
+			want: a2 + " | card 0: not told by npu-smi (This device does not support querying board)"},
 		"both version.info are missing": {
 			faults: []fault{{fakehost.VersionInfoMissing, nil}},
 			want:   "Driver: missing (no version.info) | Firmware: missing (no version.info) | running: driver 24.1.0.3, firmware 7.5.0.5.220"},
@@ -119,7 +120,7 @@ func TestQueryOfAHost(t *testing.T) {
 					host.TimeoutOf = hosttest.Only("npu-smi", 100*time.Millisecond)
 				}
 			}
-			check(t, host, hdk.Query{}, c.want, c.code, c.failed)
+			check(t, host, c.query, c.want, c.code, c.failed)
 		})
 	}
 }
@@ -235,7 +236,7 @@ func TestQueryDoesNotAskAHangingToolAgain(t *testing.T) {
 		}
 		return 0
 	}
-	check(t, host, hdk.Query{}, a2+" | card 1: npu-smi did not answer in time | cards 2-3: not asked", protocol.ToolTimeout, false)
+	check(t, host, hdk.Query{AtOnce: 1}, a2+" | card 1: npu-smi did not answer in time | cards 2-3: not asked, npu-smi hung before", protocol.ToolTimeout, false)
 }
 
 func TestQueryOfATooSlowHostEndsInTime(t *testing.T) {
@@ -247,7 +248,7 @@ func TestQueryEndsWithItsTask(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	host := scripted(t, `exec sleep 60`)
 	host.OnProgress = func(p hosttest.Progress) {
-		if p.What == "card 0" {
+		if p.What == "0 of 4 cards" {
 			cancel(executors.ErrCancelled)
 		}
 	}
@@ -332,7 +333,7 @@ func TestQueryReportsEveryCard(t *testing.T) {
 				}
 			}
 			host := hosttest.New(t, fake.Root())
-			if _, err := (hdk.Query{}).Execute(context.Background(), host, nil); err != nil {
+			if _, err := (hdk.Query{AtOnce: 1}).Execute(context.Background(), host, nil); err != nil {
 				t.Fatal(err)
 			}
 			golden.Compare(t, filepath.Join("testdata", name+".golden"), host.Output())

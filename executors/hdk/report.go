@@ -9,9 +9,9 @@ import (
 	"devserver-agent/executors/ascend"
 )
 
-// report is the view for the item's output: a row for what is installed and for
-// each card, and below it everything that was not as it should be, in full.
-func report(v view) string {
+// report is the inventory for the item's output: a row for what is installed and
+// for each card, and below it everything that was not as it should be, in full.
+func report(is ascend.Inventory) string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
@@ -21,24 +21,27 @@ func report(v view) string {
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	row("WHAT", "DRIVER", "FIRMWARE", "COMPATIBLE", "CHIP", "BUS", "PRODUCT")
-	row("installed", string(v.driver.version), string(v.firmware.version), "", "", "", "")
-	for _, c := range v.cards {
-		b := c.board
-		row(ascend.NameCards(c.id), string(b.Driver()), string(b.Firmware()), string(b.Compatibility()), string(b.Chip()), b.Bus(), b.Product())
+	row("installed", string(is.Driver.Version), string(is.Firmware.Version), "", "", "", "")
+	for _, c := range is.Cards {
+		b := c.Board
+		row(ascend.FormatCards(c.ID), string(b.Driver()), string(b.Firmware()), string(b.Compatibility()), string(b.Chip()), b.Bus(), b.Product())
 	}
 	_ = table.Flush() // a strings.Builder takes everything
-	for _, err := range []error{v.err, v.driver.err, v.firmware.err} {
+	for _, err := range []error{is.Err, is.Driver.Err, is.Firmware.Err} {
 		if err != nil {
 			fmt.Fprintln(&text, err)
 		}
 	}
-	for _, c := range v.cards {
-		if c.err != nil {
-			fmt.Fprintf(&text, "%s: %v\n", ascend.NameCards(c.id), c.err)
+	for _, c := range is.Cards {
+		if c.Err != nil {
+			fmt.Fprintf(&text, "%s: %v\n", ascend.FormatCards(c.ID), c.Err)
 		}
 	}
-	for _, note := range v.notes {
+	for _, note := range is.Notes {
 		fmt.Fprintf(&text, "note: %s\n", note)
+	}
+	if ids := is.IDs(); ids != "" && is.Family() == "" {
+		fmt.Fprintf(&text, "note: the family of these chips is not known: %s\n", ids)
 	}
 	return text.String()
 }

@@ -10,11 +10,11 @@ import (
 	"devserver-agent/protocol"
 )
 
-// prove has the host restarted and looks at the cards itself, because an upgrade
+// verifyOrRollBack has the host restarted and looks at the cards itself, because an upgrade
 // that may be rolled back must know it before it ends. Where the task allows no
 // restart there is nothing to prove yet.
-func (r *run) prove(ctx, firm context.Context, restart bool) (executors.Result, error) {
-	result, err := r.leave(firm, restart)
+func (r *run) verifyOrRollBack(ctx, workCtx context.Context, restart bool) (executors.Result, error) {
+	result, err := r.finishInstall(workCtx, restart)
 	if err != nil {
 		return executors.Result{}, err
 	}
@@ -22,16 +22,16 @@ func (r *run) prove(ctx, firm context.Context, restart bool) (executors.Result, 
 	case errors.Is(err, executors.ErrNoRestart):
 		return result, nil
 	case ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping):
-		return executors.Result{}, r.stopped(firm, allInstalled)
+		return executors.Result{}, r.stopped(workCtx, allInstalled)
 	case err != nil:
 		return executors.Result{}, err
 	}
-	v, err := executors.Memo(firm, r.host, "proved", func(ctx context.Context) (verdict, error) { return r.verdict(ctx, r.plan.Target) })
+	v, err := executors.Memo(workCtx, r.host, "proved", func(ctx context.Context) (verdict, error) { return r.verdict(ctx, r.plan.Target) })
 	if err != nil {
 		return executors.Result{}, err
 	}
 	if v.Code != "" {
-		return r.rollBack(ctx, firm, v.Message, "")
+		return r.rollBack(ctx, workCtx, v.Message, "")
 	}
 	return result, nil
 }
@@ -39,61 +39,61 @@ func (r *run) prove(ctx, firm context.Context, restart bool) (executors.Result, 
 // rollBack returns to the former versions, restarts and says so. What is to be
 // done is decided once, in the memo "rollback"; a cancel before that leaves the
 // host as it is.
-func (r *run) rollBack(ctx, firm context.Context, why, remedy string) (executors.Result, error) {
-	way, err := executors.Memo(ctx, r.host, "rollback", func(ctx context.Context) (way, error) {
+func (r *run) rollBack(ctx, workCtx context.Context, why, remedy string) (executors.Result, error) {
+	back, err := executors.Memo(ctx, r.host, "rollback", func(ctx context.Context) (rollbackPlan, error) {
 		if ctx.Err() != nil {
-			return way{}, context.Cause(ctx)
+			return rollbackPlan{}, context.Cause(ctx)
 		}
-		return r.findWay(ctx)
+		return r.planRollback(ctx)
 	})
 	if ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping) {
-		return executors.Result{}, r.stopped(firm, why+" It was not rolled back.")
+		return executors.Result{}, r.stopped(workCtx, why+" It was not rolled back.")
 	}
 	if err != nil {
 		return executors.Result{}, err
 	}
-	if len(way.Installs) == 0 {
-		return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s There was nothing to roll back. Now: %s. %s", why, r.now(firm), remedy)
+	if len(back.Installs) == 0 {
+		return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s There was nothing to roll back. Now: %s. %s", why, r.now(workCtx), remedy)
 	}
-	for n, i := range way.Installs {
-		if n > 0 && way.DriverFirst {
-			if err := r.reviveFormer(ctx, firm); err != nil {
+	for n, i := range back.Installs {
+		if n > 0 && back.DriverFirst {
+			if err := r.rebootForFormerDriver(ctx, workCtx); err != nil {
 				return executors.Result{}, err
 			}
 		}
-		j, err := r.step(firm, "rollback-", i, n, len(way.Installs))
+		j, err := r.step(workCtx, "rollback-", i, n, len(back.Installs))
 		if err != nil {
 			return executors.Result{}, err
 		}
 		if j.Effect == failed {
-			return executors.Result{}, executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: the installer of %s: %s. Now: %s. %s", why, i, j.Why, r.now(firm), remedyFor(protocol.HDKRollbackFailed))
+			return executors.Result{}, executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: the installer of %s: %s. Now: %s. %s", why, i, j.Why, r.now(workCtx), remedyFor(protocol.HDKRollbackFailed))
 		}
 	}
-	return executors.Result{}, r.rolledBack(ctx, firm, why)
+	return executors.Result{}, r.rolledBack(ctx, workCtx, why)
 }
 
-// reviveFormer has the host restarted between driver and firmware.
-func (r *run) reviveFormer(ctx, firm context.Context) error {
+// rebootForFormerDriver has the host restarted between driver and firmware.
+func (r *run) rebootForFormerDriver(ctx, workCtx context.Context) error {
 	err := r.host.Restart(ctx, "rollback-driver")
 	if err == nil || errors.Is(err, executors.ErrNoRestart) {
-		err = r.awaitDriver(firm, "rollback-revived")
+		err = r.awaitDriver(workCtx, "rollback-revived")
 	}
 	return err
 }
 
 // rolledBack restarts the host and looks what came of the rollback.
-func (r *run) rolledBack(ctx, firm context.Context, why string) error {
+func (r *run) rolledBack(ctx, workCtx context.Context, why string) error {
 	err := r.host.Restart(ctx, "rollback")
 	if errors.Is(err, executors.ErrNoRestart) {
-		return executors.Fail(protocol.HDKRolledBack, "%s %s was installed again. Now: %s. It becomes active after a restart of the host, which this task does not allow.", why, capital(r.plan.Former.String()), r.now(firm))
+		return executors.Fail(protocol.HDKRolledBack, "%s %s was installed again. Now: %s. It becomes active after a restart of the host, which this task does not allow.", why, capital(r.plan.Former.String()), r.now(workCtx))
 	}
 	if ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping) {
-		return r.stopped(firm, fmt.Sprintf("%s %s was installed again and the host not restarted.", why, capital(r.plan.Former.String())))
+		return r.stopped(workCtx, fmt.Sprintf("%s %s was installed again and the host not restarted.", why, capital(r.plan.Former.String())))
 	}
 	if err != nil {
 		return err
 	}
-	v, err := executors.Memo(firm, r.host, "returned", func(ctx context.Context) (verdict, error) { return r.verdict(ctx, r.plan.Former) })
+	v, err := executors.Memo(workCtx, r.host, "returned", func(ctx context.Context) (verdict, error) { return r.verdict(ctx, r.plan.Former) })
 	switch {
 	case err != nil:
 		return err
@@ -103,21 +103,21 @@ func (r *run) rolledBack(ctx, firm context.Context, why string) error {
 	return executors.Fail(protocol.HDKRolledBack, "%s The host was brought back: %s. %s", why, v.Message, remedyFor(protocol.HDKRolledBack))
 }
 
-// way is how a rollback goes.
-type way struct {
+// rollbackPlan is how a rollback goes.
+type rollbackPlan struct {
 	Installs    []install `json:"installs,omitempty"`
 	DriverFirst bool      `json:"driver_first,omitempty"`
 }
 
-// findWay finds what is not installed as it was, firmware first while a driver
+// planRollback finds what is not installed as it was, firmware first while a driver
 // answers.
-func (r *run) findWay(ctx context.Context) (way, error) {
-	seen, err := stand(ctx, r.host)
+func (r *run) planRollback(ctx context.Context) (rollbackPlan, error) {
+	seen, err := r.takeInventory(ctx)
 	if err != nil {
-		return way{}, err
+		return rollbackPlan{}, err
 	}
-	w := way{DriverFirst: seen.Down != ""}
-	for _, back := range r.plan.Returns {
+	w := rollbackPlan{DriverFirst: seen.Down != ""}
+	for _, back := range r.plan.RollbackPackages {
 		installed := seen.Driver
 		if back.Package.Kind == repository.Firmware {
 			installed = seen.Firmware

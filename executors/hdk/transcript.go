@@ -12,7 +12,7 @@ import (
 // transcript is what an installer prints, understood as it comes: how far it is,
 // what it says it came to, what it complains of. Terminal sequences are left out;
 // a carriage return ends a line as a newline does. It keeps a bounded amount
-// however much is printed, and what it does not know is passed over: it stands
+// however much is printed, and what it does not know is passed over: it is
 // in the task's output.
 type transcript struct {
 	percent int

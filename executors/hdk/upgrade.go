@@ -51,6 +51,8 @@ type Upgrade struct {
 	Settle time.Duration
 	// Free is how many bytes are free on the disk of a folder; nil: as statfs(2) says.
 	Free func(dir string) (int64, error)
+	// AtOnce is how many cards are asked at a time; 0: ascend.CardsAtOnce.
+	AtOnce int
 	// Hooks are run around what is done.
 	Hooks Hooks
 }
@@ -106,17 +108,17 @@ func (u Upgrade) Execute(ctx context.Context, host executors.Host, spec executor
 	}
 	switch {
 	case r.plan.blocked():
-		return executors.Result{}, r.plan.refusal()
+		return executors.Result{}, r.plan.blockedError()
 	case o.dryRun:
 		host.Progress(100, "planned")
-		return executors.Result{Message: r.plan.outlook(), Unchanged: true}, nil
-	case r.plan.Course == courseNone:
+		return executors.Result{Message: r.plan.summary(), Unchanged: true}, nil
+	case r.plan.Strategy == strategyNone:
 		host.Progress(100, "nothing to do")
 		return r.withControllers(ctx, executors.Result{Message: r.plan.Before.Message, Unchanged: true})
-	case r.plan.Course == courseRestart && len(r.plan.MCU.Cards) == 0:
-		return r.around(ctx, func(ctx context.Context) (executors.Result, error) { return r.leave(ctx, true) })
+	case r.plan.Strategy == strategyRestart && len(r.plan.MCU.Cards) == 0:
+		return r.withHooks(ctx, func(ctx context.Context) (executors.Result, error) { return r.finishInstall(ctx, true) })
 	}
-	return r.around(ctx, r.install)
+	return r.withHooks(ctx, r.install)
 }
 
 func (u Upgrade) withDefaults() Upgrade {

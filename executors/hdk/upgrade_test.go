@@ -28,6 +28,7 @@ type rig struct {
 	spec     executors.Spec
 	reboot   bool     // is_reboot
 	restarts []string // by name; "final" is the agent's own
+	booted   func()   // is called after each restart; nil: nothing is to be done
 	executed executors.Result
 }
 
@@ -38,6 +39,7 @@ func newRig(t *testing.T, model fakehost.Model, o fakehost.Options) *rig {
 	}
 	fake := fakehost.ForTest(t, model, o)
 	r := &rig{T: t, fake: fake, host: hosttest.New(t, fake.Root()), reboot: true}
+	r.boots()
 	r.upgrade = hdk.Upgrade{
 		Source: repository.Folder(repo(t)), Cache: &repository.Cache{Dir: filepath.Join(t.TempDir(), "packages")},
 		Patience: 200 * time.Millisecond, SecondLook: time.Millisecond, Every: 10 * time.Millisecond, Limit: time.Minute,
@@ -51,6 +53,20 @@ func (r *rig) restart(name string) {
 	r.restarts = append(r.restarts, name)
 	if err := r.fake.Reboot(); err != nil {
 		r.Fatal(err)
+	}
+	r.boots()
+}
+
+// boots tells the host which boot it is in, as the agent does when it starts.
+func (r *rig) boots() {
+	r.Helper()
+	state, err := r.fake.State()
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.host.BootID = state.BootID
+	if r.booted != nil {
+		r.booted()
 	}
 }
 
@@ -195,7 +211,7 @@ func TestUpgrade(t *testing.T) {
 		"of a busy host by force": {
 			model: fakehost.A2, faults: []fault{{fakehost.BusyProcess, nil}, {fakehost.CardAlarm, nil}}, spec: executors.Spec{"version": "24.1.0.3", "force": "true"},
 			started:  []string{"firmware 7.5.0.5.220 --upgrade --quiet --force", "driver 24.1.0.3 --upgrade --quiet --force"},
-			restarts: []string{"final"}, want: newA2 + " | card 7: Alarm (80E01801)"},
+			restarts: []string{"final"}, want: newA2 + " | card 7: chip 0 Alarm (80E01801)"},
 		"that can be rolled back and need not": {
 			model: fakehost.A2, spec: executors.Spec{"version": "24.1.0.3", "rollback": "true"},
 			started:  []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --upgrade --quiet"},

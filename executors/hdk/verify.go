@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +26,8 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	}
 	switch {
 	case o.dryRun:
-		return executors.Result{Message: r.plan.outlook(), Unchanged: true}, nil
-	case r.plan.Course == courseNone:
+		return executors.Result{Message: r.plan.summary(), Unchanged: true}, nil
+	case r.plan.Strategy == strategyNone:
 		return r.withControllers(ctx, executors.Result{Message: r.plan.Before.Message, Unchanged: true})
 	}
 	result, err := r.verify(ctx)
@@ -38,18 +37,18 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	if errors.Is(err, executors.ErrStopping) {
 		return executors.Result{}, err
 	}
-	firm, done := executors.Steady(ctx)
+	workCtx, done := executors.Steady(ctx)
 	defer done()
-	return r.giveBack(firm, executors.VerifyPrefix, result, err)
+	return r.runAfterHooks(workCtx, executors.VerifyPrefix, result, err)
 }
 
 // verify is what the cards say after the restart.
 func (r *run) verify(ctx context.Context) (executors.Result, error) {
-	l, err := executors.Memo(ctx, r.host, "left", missing[left])
+	l, err := executors.Memo(ctx, r.host, "left", missing[installState])
 	if err != nil {
 		return executors.Result{}, err
 	}
-	if l.Pending && l.Boot != "" && l.Boot == bootID(r.host.Files()) {
+	if boot := r.host.Boot(); l.Pending && (l.Boot == boot || l.Boot == "" || boot == "") { // not known to be restarted
 		return r.unproven(ctx)
 	}
 	r.kernel = l.Kernel
@@ -71,7 +70,7 @@ func missing[T any](context.Context) (none T, err error) { return none, errNoMem
 // unproven is the result of an installation that waits for a restart which the
 // task does not ask for. Chips that were reset hot may run it all the same.
 func (r *run) unproven(ctx context.Context) (executors.Result, error) {
-	seen, err := stand(ctx, r.host)
+	seen, err := r.takeInventory(ctx)
 	if err != nil {
 		return executors.Result{}, err
 	}
@@ -93,7 +92,7 @@ type verdict struct {
 
 // verdict waits for the cards to run target and says how they are.
 func (r *run) verdict(ctx context.Context, target release) (verdict, error) {
-	seen, err := r.watchFor(ctx, func(s standing) (done, certain bool) {
+	seen, err := r.watchFor(ctx, func(s inventory) (done, certain bool) {
 		return r.wrong(s, target).Code == "", s.Down == ""
 	})
 	if err != nil {
@@ -102,17 +101,17 @@ func (r *run) verdict(ctx context.Context, target release) (verdict, error) {
 	return r.wrong(seen, target), nil
 }
 
-// watchFor looks until done, or until what is seen is not going to change: a
+// watchFor takes inventories until done, or until what is seen is not going to change: a
 // driver that does not answer has all of Patience, one that answers otherwise
 // (certain) SecondLook.
-func (r *run) watchFor(ctx context.Context, look func(standing) (done, certain bool)) (standing, error) {
+func (r *run) watchFor(ctx context.Context, judge func(inventory) (done, certain bool)) (inventory, error) {
 	began, doubted := time.Now(), time.Time{}
 	for {
-		seen, err := stand(ctx, r.host)
+		seen, err := r.takeInventory(ctx)
 		if err != nil {
-			return standing{}, err
+			return inventory{}, err
 		}
-		done, certain := look(seen)
+		done, certain := judge(seen)
 		switch {
 		case done:
 			return seen, nil
@@ -133,21 +132,21 @@ func (r *run) watchFor(ctx context.Context, look func(standing) (done, certain b
 			wait = r.SecondLook - time.Since(doubted)
 		}
 		if err := pause(ctx, wait); err != nil {
-			return standing{}, err
+			return inventory{}, err
 		}
 	}
 }
 
 // wrong says what is not as it should be after the restart, worst first.
-func (r *run) wrong(now standing, target release) verdict {
+func (r *run) wrong(now inventory, target release) verdict {
 	lost := r.lost(now)
-	var old, sick, ill ascend.Together
+	var old, sick, ill ascend.GroupedCards
 	for _, c := range now.Cards {
 		if !c.runs(target) {
 			old.Add(c.ID, c.running())
 		}
-		switch before, known := r.former(c.ID); {
-		case worse(c.Health, before.Health) && known:
+		switch before, known := r.plan.Before.card(c.ID); {
+		case known && c.worseThan(before):
 			sick.Add(c.ID, c.condition())
 		case c.Health != ascend.StateOK:
 			ill.Add(c.ID, c.condition())
@@ -158,7 +157,7 @@ func (r *run) wrong(now standing, target release) verdict {
 	}
 	switch {
 	case now.Down != "":
-		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.%s", capital(target.String()), r.Patience, now.Down, r.otherKernel()))
+		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.%s", capital(target.String()), r.Patience, now.Down, now.hint()+r.otherKernel()))
 	case lost != "":
 		return say(protocol.HDKCardLost, fmt.Sprintf("%s was installed and cards are missing: %s.", capital(target.String()), lost))
 	case !old.None():
@@ -181,44 +180,31 @@ func (r *run) otherKernel() string {
 	return fmt.Sprintf(" Since the restart the kernel is %s, and the driver was built for %s: boot that one, or install once more with this one.", now, r.kernel)
 }
 
-// lost names the cards of the plan that are not there; where the driver was down
-// before, the chips on the bus are counted.
-func (r *run) lost(now standing) string {
+// lost says which cards of the plan, or how many chips, are not there. What counts is
+// the number of chips: another driver may give the same cards other ids. Where the
+// driver was down before, the chips on the bus are counted.
+func (r *run) lost(now inventory) string {
+	before := r.plan.Before
+	expected := before.listed()
+	if expected == 0 {
+		expected = before.Chips
+	}
+	if now.listed() >= expected {
+		return ""
+	}
 	var ids []int
-	for _, before := range r.plan.Before.Cards {
-		if !slices.ContainsFunc(now.Cards, func(c cardState) bool { return c.ID == before.ID }) {
-			ids = append(ids, before.ID)
+	for _, c := range before.Cards {
+		if _, there := now.card(c.ID); !there {
+			ids = append(ids, c.ID)
 		}
 	}
-	if len(ids) > 0 {
-		return ascend.NameCards(ids...)
+	switch {
+	case len(ids) > 0:
+		return ascend.FormatCards(ids...)
+	case len(before.Cards) > 0:
+		return fmt.Sprintf("the driver listed %d chips and lists %d, %d are on the PCI bus", expected, now.listed(), now.Chips)
 	}
-	listed := 0
-	for _, c := range now.Cards {
-		listed += c.Chips
-	}
-	if len(r.plan.Before.Cards) == 0 && listed < r.plan.Before.Chips {
-		return fmt.Sprintf("%d chips were on the PCI bus, the driver lists %d", r.plan.Before.Chips, listed)
-	}
-	return ""
-}
-
-func (r *run) former(id int) (cardState, bool) {
-	for _, c := range r.plan.Before.Cards {
-		if c.ID == id {
-			return c, true
-		}
-	}
-	return cardState{}, false
-}
-
-// worse reports whether a card's health is worse than it was. Of a card whose
-// health was not known nothing is worse.
-func worse(now, before ascend.State) bool {
-	rank := func(s ascend.State) int {
-		return slices.Index([]ascend.State{ascend.StateOK, ascend.StateWarning, ascend.StateUnknown, ascend.StateAlarm, ascend.StateCritical}, s)
-	}
-	return before != ascend.StateUnknown && rank(now) > rank(before)
+	return fmt.Sprintf("%d chips were on the PCI bus, the driver lists %d", expected, now.listed())
 }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -27,9 +27,6 @@ func installWarnings(files fs.FS) []finding {
 	if len(missing) > 0 {
 		found = append(found, warning("the installer may need what is not here: %s", strings.Join(missing, ", ")))
 	}
-	if saved := bootEntry(ascend.Head(files, "boot/grub2/grubenv")); release != "" && saved != "" && !strings.Contains(saved, release) {
-		found = append(found, warning("the default boot entry is %s, the running kernel %s: the driver is built for the running one", saved, release))
-	}
 	if secure := ascend.Head(files, "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"); len(secure) == 5 && secure[4] == 1 {
 		found = append(found, warning("Secure Boot is on: kernel modules that are not signed are not loaded"))
 	}
@@ -67,15 +64,34 @@ func exists(files fs.FS, name string) bool {
 	return err == nil
 }
 
-// bootEntry is the default entry that grub's environment block names, "" if it
-// names none or a number.
-func bootEntry(grubenv string) string {
-	for line := range strings.Lines(grubenv) {
-		if entry, is := strings.CutPrefix(strings.TrimSpace(line), "saved_entry="); is && strings.Trim(entry, "0123456789") != "" {
-			return entry
+// kernelWarnings is what a restart loses: the next kernel, which is another one than
+// runs, has no driver. An installer builds it for the running one only.
+func kernelWarnings(files fs.FS, next, how string, installs bool) []finding {
+	running := ascend.Kernel(files)
+	if next == "" || running == "" || next == running || !installs && hasDriver(files, next) {
+		return nil
+	}
+	return []finding{warning("the next start boots kernel %s (%s), and %s runs: the driver is built for the running one and is not there after the restart. "+
+		"Make %s the default, or restart into %s first and upgrade then", next, how, running, running, next)}
+}
+
+// driverModules are where a kernel's modules of the driver are: DKMS's tree
+// (version/kernel/architecture/module), and where depmod(8) looks for those that were
+// added.
+var driverModules = []string{
+	"var/lib/dkms/davinci_ascend/*/KERNEL/*/module/*.ko*", "lib/modules/KERNEL/updates/drv_*.ko*",
+	"lib/modules/KERNEL/updates/*/drv_*.ko*", "lib/modules/KERNEL/extra/drv_*.ko*",
+}
+
+func hasDriver(files fs.FS, kernel string) bool {
+	verbatim := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(kernel)
+	for _, pattern := range driverModules {
+		modules, err := fs.Glob(files, strings.Replace(pattern, "KERNEL", verbatim, 1))
+		if err == nil && len(modules) > 0 {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
 func transactions(files fs.FS) bool {

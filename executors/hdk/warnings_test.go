@@ -1,9 +1,13 @@
 package hdk
 
 import (
+	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"devserver-agent/executors/ascend"
 )
 
 // complete is a host on which no warning is due.
@@ -38,10 +42,30 @@ func TestWarningsNameWhatOftenGoesWrong(t *testing.T) {
 		change func(fstest.MapFS)
 		says   string // of the only warning; "": there is none
 	}{
-		"a host that has all":    {without(), ""},
-		"no tools":               {without("usr/sbin/dkms", "sbin/ifconfig"), "the installer may need what is not here: dkms, ifconfig"},
-		"no kernel headers":      {without("lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile"), "not here: kernel headers of 5.10.0-60.18.0.50.oe2203.aarch64"},
-		"another kernel is next": {func(f fstest.MapFS) { f["boot/grub2/grubenv"] = file("saved_entry=openEuler (5.10.0-216.0.0) 22.03\n") }, "the default boot entry is openEuler (5.10.0-216.0.0) 22.03, the running kernel 5.10.0-60"},
+		"a host that has all": {without(), ""},
+		"no tools":            {without("usr/sbin/dkms", "sbin/ifconfig"), "the installer may need what is not here: dkms, ifconfig"},
+		"no kernel headers":   {without("lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile"), "not here: kernel headers of 5.10.0-60.18.0.50.oe2203.aarch64"},
+		"another kernel is next": {func(f fstest.MapFS) {
+			f["boot/grub2/grubenv"] = file("saved_entry=openEuler (5.10.0-216.0.0) 22.03\n")
+			f["boot/vmlinuz-5.10.0-216.0.0"] = file("")
+		}, "the next start boots kernel 5.10.0-216.0.0 (/boot/grub2/grubenv), and 5.10.0-60.18.0.50.oe2203.aarch64 runs: the driver is built for the running one"},
+		"another kernel is next, by its boot loader entry": {func(f fstest.MapFS) {
+			f["boot/grub2/grubenv"] = file("saved_entry=0af-6.6.0-10\n")
+			f["boot/loader/entries/0af-6.6.0-10.conf"] = file("title openEuler\nlinux /vmlinuz-6.6.0-10\n")
+		}, "the next start boots kernel 6.6.0-10 (/boot/grub2/grubenv)"},
+		"another kernel is next, on Ubuntu": {func(f fstest.MapFS) {
+			delete(f, "boot/grub2/grubenv")
+			f["boot/grub/grub.cfg"] = file("menuentry 'Ubuntu' {\n\tlinux /boot/vmlinuz-5.15.0-102-generic root=UUID=1 ro\n}\n")
+		}, "the next start boots kernel 5.15.0-102-generic (/boot/grub/grub.cfg)"},
+		"another kernel is next, by a link": {func(f fstest.MapFS) {
+			delete(f, "boot/grub2/grubenv")
+			f["boot/vmlinuz"] = &fstest.MapFile{Data: []byte("vmlinuz-5.15.0-91-generic"), Mode: fs.ModeSymlink}
+		}, "the next start boots kernel 5.15.0-91-generic (/boot/vmlinuz)"},
+		"another kernel is next, the driver of now was built for it": {func(f fstest.MapFS) {
+			f["boot/grub2/grubenv"] = file("saved_entry=Linux (6.6.0-10)\n")
+			f["boot/vmlinuz-6.6.0-10"] = file("")
+			f["var/lib/dkms/davinci_ascend/1.0/6.6.0-10/aarch64/module/drv_davinci.ko"] = file("")
+		}, "the next start boots kernel 6.6.0-10"},
 		"the entry is a number":  {func(f fstest.MapFS) { f["boot/grub2/grubenv"] = file("saved_entry=0\n") }, ""},
 		"no environment of grub": {without("boot/grub2/grubenv"), ""},
 		"Secure Boot": {func(f fstest.MapFS) {
@@ -57,7 +81,8 @@ func TestWarningsNameWhatOftenGoesWrong(t *testing.T) {
 			files := complete()
 			c.change(files)
 			var said []string
-			for _, f := range append(installWarnings(files), restartWarnings(files)...) {
+			next, how := ascend.NextKernel(files)
+			for _, f := range slices.Concat(installWarnings(files), kernelWarnings(files, next, how, true), restartWarnings(files)) {
 				if f.Blocks {
 					t.Errorf("%+v keeps the upgrade from being begun", f)
 				}
@@ -66,6 +91,32 @@ func TestWarningsNameWhatOftenGoesWrong(t *testing.T) {
 			switch {
 			case c.says == "" && len(said) > 0, c.says != "" && (len(said) != 1 || !strings.Contains(said[0], c.says)):
 				t.Errorf("warned of %q, want %q", said, c.says)
+			}
+		})
+	}
+}
+
+// TestARestartThatKeepsTheDriverWarnsOfNothing is about a restart without an
+// installation: what is installed may have been built for the next kernel already.
+func TestARestartThatKeepsTheDriverWarnsOfNothing(t *testing.T) {
+	const next = "6.6.0-10.aarch64+debug[1]"
+	for name, c := range map[string]struct {
+		module string // "": there is none
+		warns  bool
+	}{
+		"built by DKMS":                   {module: "var/lib/dkms/davinci_ascend/1.0/" + next + "/aarch64/module/drv_davinci.ko.xz"},
+		"installed as an update":          {module: "lib/modules/" + next + "/updates/drv_davinci.ko"},
+		"installed as an update by DKMS":  {module: "lib/modules/" + next + "/updates/dkms/drv_davinci.ko"},
+		"not built":                       {warns: true},
+		"another module, of another make": {module: "lib/modules/" + next + "/updates/nvidia.ko", warns: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := complete()
+			if c.module != "" {
+				files[c.module] = &fstest.MapFile{}
+			}
+			if found := kernelWarnings(files, next, "grubby", false); (len(found) > 0) != c.warns {
+				t.Errorf("warned of %+v", found)
 			}
 		})
 	}

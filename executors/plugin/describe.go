@@ -28,6 +28,7 @@ type typeDescription struct {
 	Description    string  `json:"description"`
 	Params         *schema `json:"params"`
 	Exclusive      bool    `json:"exclusive"`
+	Disruptive     bool    `json:"disruptive"`
 	TimeoutSeconds int64   `json:"timeout_seconds"`
 	Kill           string  `json:"kill"` // tree (default), term-only, never
 	GraceSeconds   int64   `json:"grace_seconds"`
@@ -115,7 +116,8 @@ func strict(text []byte, into any) error {
 func (t typeDescription) kind(version string) (kind, error) {
 	k := kind{
 		ItemType: protocol.ItemType{
-			Type: t.Type, Template: t.Template, Description: t.Description, Exclusive: t.Exclusive, TimeoutSeconds: t.TimeoutSeconds, Version: version,
+			Type: t.Type, Template: t.Template, Description: t.Description, Exclusive: t.Exclusive, Disruptive: t.Disruptive,
+			TimeoutSeconds: t.TimeoutSeconds, Version: version,
 		},
 		kill: executors.KillTree, grace: time.Duration(t.GraceSeconds) * time.Second, repeatable: t.Repeatable, verify: t.Verify,
 	}
@@ -130,6 +132,8 @@ func (t typeDescription) kind(version string) (kind, error) {
 		return kind{}, errors.New("a name of a type matches " + protocol.TypePattern)
 	case len(t.Description) > maxText || len(version) > maxText:
 		return kind{}, fmt.Errorf("its description or version is longer than %d bytes", maxText)
+	case t.Disruptive && !t.Exclusive:
+		return kind{}, errors.New("disruptive work must be exclusive")
 	case t.TimeoutSeconds <= 0 || t.TimeoutSeconds > int64(maxTimeout/time.Second):
 		return kind{}, fmt.Errorf("timeout_seconds is %d, not 1 to %d", t.TimeoutSeconds, int64(maxTimeout/time.Second))
 	case t.GraceSeconds < 0 || t.GraceSeconds > 3600:

@@ -323,6 +323,7 @@ func TestDescriptions(t *testing.T) {
 		"two values":          {`{"types":[{"type":"X","timeout_seconds":1}]}{}`, "more than one value"},
 		"twice":               {`{"types":[{"type":"X","timeout_seconds":1},{"type":"X","timeout_seconds":1}]}`, "twice"},
 		"wicked name":         {`{"types":[{"type":"X/../Y","timeout_seconds":1}]}`, "a name of a type matches"},
+		"disruptive, shared":  {`{"types":[{"type":"X","disruptive":true,"timeout_seconds":1}]}`, "disruptive work must be exclusive"},
 		"no timeout":          {`{"types":[{"type":"X"}]}`, "timeout_seconds is 0"},
 		"wrong kill":          {`{"types":[{"type":"X","timeout_seconds":1,"kill":"softly"}]}`, "kill is"},
 		"wrong pattern":       {params(`{"a":{"type":"string","pattern":"("}}`), "its pattern (RE2)"},

@@ -20,10 +20,13 @@ func (r *rig) closed(task string) {
 	r.t.Helper()
 	wait.Until(r.t, task+" is closed on the host", func() error {
 		_, err := os.Stat(filepath.Join(r.stateDir(), "open", task))
-		if errors.Is(err, os.ErrNotExist) {
+		switch {
+		case errors.Is(err, os.ErrNotExist):
 			return nil
+		case err != nil:
+			return err
 		}
-		return fmt.Errorf("it is open (%w)", err)
+		return errors.New("it is open")
 	})
 }
 

@@ -82,6 +82,21 @@ func TestTrustOfAnUnsignedFleetBecomesThatOfASignedOne(t *testing.T) {
 	r.wantStarts(map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1})
 }
 
+// TestSystemAnAgentWithoutKeysObeysAControlPlaneThatSigns where trust.allow_unsigned is
+// set, and keeps obeying it once it has its key.
+func TestSystemAnAgentWithoutKeysObeysAControlPlaneThatSigns(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.add("srv-1", fakehost.A2, fakehost.Options{})
+	h.trusts("{allow_unsigned: true}")
+	h.start()
+	f.finished(f.query("srv-1"), nil)
+	h.kill()
+	h.trusts(fmt.Sprintf("{keys: [%q]}", f.key()))
+	h.start()
+	f.finished(f.query("srv-1"), nil)
+}
+
 // TestSystemTheSigningKeyIsChanged while a task runs on one host and another host has
 // not even seen its own.
 func TestSystemTheSigningKeyIsChanged(t *testing.T) {

@@ -113,6 +113,8 @@ func TestUpgradeCrash10AnInstallerIsCut(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t)
 			h := f.addOld("host-1", goalP310, upgradePace)
+			// The first installer is still in its middle when it is cut, however busy the machine is.
+			f.must(h.fake.SetFault(fakehost.InstallSlow, "kind="+c.kind, "factor=1000", "times=1"))
 			h.boots()
 			id := f.upgrade(goalP310, h.server)
 			h.altering(c.kind)

@@ -29,14 +29,24 @@
 // a working driver; "not supported" exits 0; an overwrite install deletes
 // version.info first; a new version is installed at once and runs after a reboot.
 //
+// What each family's tools print, on metal, in a virtual machine and in a container, is
+// in tool/testdata/layouts, a file each; every answer names its source. Questions says
+// how sure each answer is, and docs/hardware.md is made from it. A layout is corrected
+// from what real hosts print before any parser is, and by hand: the tools are tested with
+// the layouts, so no flag of a test writes them. Where an answer of a real host and the
+// vendor's source differ, the answer of the host is printed.
+//
 // # What is simplified
 //
 // Readings (power, temperature, memory) are constants per chip. Firmware failure
 // texts, the text of --version and hccn_tool's less common items are not public and
 // are plausible inventions. The installer does not ask for root nor for the user of
 // the last installation, builds no kernel modules, checks no signatures, refuses no
-// downgrade and accepts --quiet with --uninstall. npu-smi set and upgrade are not
-// there. A firmware package leaves its version.info alone until it succeeds. A tool
-// on disk works also while the host's power is off. power-cut is SIGKILL for every
+// downgrade and accepts --quiet with --uninstall. Of npu-smi set and upgrade only the
+// upgrade of an MCU is there. Of a 300I Duo's links only the lines that were published
+// are printed. In a container the bus has the mapped cards only. A 310 in a virtual
+// machine answers for a card what the source refuses there (board and common without
+// -c). A firmware package leaves its version.info alone until it succeeds. A tool on
+// disk works also while the host's power is off. power-cut is SIGKILL for every
 // process: the page cache survives.
 package fakehost

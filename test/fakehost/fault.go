@@ -51,6 +51,15 @@ const (
 	ClockUnsynced         Fault = "clock_unsynced"
 	DMIFails              Fault = "dmi_fails"
 	ReportHangs           Fault = "report_hangs"
+	ChipSilent            Fault = "chip_silent"
+	LibraryMissing        Fault = "library_missing"
+	FamilyUnknown         Fault = "family_unknown"
+	MCUAlarm              Fault = "mcu_alarm"
+	ECCErrors             Fault = "ecc_errors"
+	MemoryHeld            Fault = "memory_held"
+	PortDim               Fault = "port_dim"
+	PortFlaps             Fault = "port_flaps"
+	KernelLosesCard       Fault = "kernel_loses_card"
 )
 
 // Args are a fault's arguments. A fault also takes times=N: it applies to N calls
@@ -85,7 +94,7 @@ type FaultHelp struct {
 func Faults() []FaultHelp {
 	return []FaultHelp{
 		{CardLost, []string{"card"}, "a card fell off the bus: not in -l, \"Invalid card id.\", no PCI device"},
-		{CardAlarm, []string{"card", "health", "codes"}, "a card reports health (Alarm) and error codes (80E01801)"},
+		{CardAlarm, []string{"card", "chip", "health", "codes"}, "a card (chip: only this one of its chips) reports health (Alarm) and error codes (80E01801)"},
 		{CardsDisagree, []string{"card", "driver", "firmware"}, "a card says it runs other versions than the rest"},
 		{CardGoneAfterReboot, []string{"card"}, "the next boot turns this into card_lost"},
 		{LinkDown, []string{"card"}, "hccn_tool reports the chip's link DOWN and its net health Fault"},
@@ -109,12 +118,12 @@ func Faults() []FaultHelp {
 		{VersionInfoMissing, []string{"kind"}, "version.info (kind: driver or firmware only) is not there"},
 		{VersionInfoDamaged, []string{"kind"}, "version.info is cut and full of zeros"},
 		{ToolsSlow, []string{"ms"}, "every call of npu-smi and hccn_tool takes 300 (ms) milliseconds"},
-		{CardHot, []string{"card", "celsius"}, "a card is at 98 (celsius) degrees"},
+		{CardHot, []string{"card", "chip", "celsius"}, "a card (chip: only this one of its chips) is at 98 (celsius) degrees"},
 		{PagesPending, []string{"card", "pages"}, "2 (pages) pages of a card's HBM wait for their isolation"},
 		{HCCSDown, []string{"card"}, "a card's third HCCS link has no lanes"},
 		{PCIeNarrow, []string{"card"}, "a card's PCIe link has half its lanes"},
 		{PCIeErrors, []string{"card", "count"}, "the bus counts 3 (count) fatal errors of a card"},
-		{PortDark, []string{"card"}, "a port's transceiver receives hardly any light; the link is up"},
+		{PortDark, []string{"card", "limits"}, "a port's transceiver receives hardly any light; the link is up (limits=none: the module states no limits)"},
 		{PortErrors, []string{"card"}, "a port counts bad packets and lost links"},
 		{NoAddress, []string{"card"}, "a port has no address"},
 		{HCCNBusy, nil, "another program asks hccn_tool all the time"},
@@ -122,7 +131,16 @@ func Faults() []FaultHelp {
 		{DKMSMissing, nil, "DKMS has built no driver for the running kernel"},
 		{ClockUnsynced, nil, "the clock is not synchronised"},
 		{ReportHangs, nil, "msnpureport does not end"},
-		{DMIFails, []string{"item", "word"}, "ascend-dmi's item (bandwidth) ends with EMERGENCY_WARN (word)"},
+		{ChipSilent, []string{"card", "chip"}, "a chip (0) does not answer: npu-smi says so in the place of its block, and common prints zeros; where the card has a controller it exits 0"},
+		{LibraryMissing, nil, "npu-smi cannot be loaded: a shared library is missing, exit status 127"},
+		{FamilyUnknown, nil, "the chips are of a family that is yet to come, on UB and not on PCI: Vendor ID and Device ID instead of the PCI keys"},
+		{MCUAlarm, []string{"card", "health"}, "the management controller of a card reports health (Alarm), its chips are well"},
+		{ECCErrors, []string{"card", "chip", "count"}, "a chip (0) counts 3 (count) double-bit errors, and its health is OK"},
+		{MemoryHeld, []string{"card", "percent", "cores"}, "89 (percent) percent of the memory of a card and 0 (cores) percent of its AI cores are in use, and no process is listed"},
+		{PortDim, []string{"card", "mw", "flag"}, "a port's transceiver receives less light than its own limit: 0.2041 (mw) mW; flag is its Rx Los Flag (0x0)"},
+		{PortFlaps, []string{"card"}, "a port's link was lost three times within an hour, on a release that counts no losses"},
+		{KernelLosesCard, []string{"device"}, "the kernel logs that a device (the last) is abnormal and does not answer"},
+		{DMIFails, []string{"item", "word", "says"}, "ascend-dmi's item (bandwidth) ends with EMERGENCY_WARN (word); says is one more sentence about it"},
 	}
 }
 

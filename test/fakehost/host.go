@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +32,14 @@ type Options struct {
 	// Bare builds a host on which no driver was ever installed: no npu-smi, no
 	// /dev/davinci*, no version.info. The chips run Release.Firmware from their flash.
 	Bare bool
+	// Place is where the operating system runs: on metal, in a virtual machine or in a
+	// container.
+	Place Place
+	// Cards is how many cards the host has, the last ones of its model, with their own ids;
+	// if zero, all. A test that asks all of them asks fewer.
+	Cards int
+	// Sparse gives the cards odd ids, as in a chassis in which every second slot is used.
+	Sparse bool
 	// HotReset makes an upgrade of the driver take effect at once (exit code 0).
 	HotReset bool
 	// InstallForAll is what ascend_install.info says of the last installation.
@@ -71,13 +80,20 @@ func New(dir string, m Model, o Options) (*Host, error) {
 		Firmware: cmp.Or(o.Release.Firmware, p.Releases[0].Firmware),
 	}
 	s := State{
-		Model: m, ServerID: o.ServerID, Arch: cmp.Or(o.Arch, machineArch()),
+		Model: m, Place: o.Place, ServerID: o.ServerID, Arch: cmp.Or(o.Arch, machineArch()),
 		HotReset: o.HotReset, Pace: cmp.Or(o.Pace, 200*time.Millisecond),
 		Power: On, Boots: 1, Installed: r, InstallForAll: o.InstallForAll, Complete: true,
 	}
 	s.Seed = fmt.Sprintf("%s|%s|%d", dir, o.ServerID, o.Seed)
 	s.BootID = s.bootID()
+	if o.Sparse {
+		p.NPUs = odd(p.NPUs)
+	}
 	s.Chips = p.chips(r)
+	if o.Cards > 0 && o.Cards < len(p.NPUs) {
+		first := p.NPUs[len(p.NPUs)-o.Cards]
+		s.Chips = s.Chips[slices.IndexFunc(s.Chips, func(c Chip) bool { return c.NPU == first }):]
+	}
 	if o.Bare {
 		s.Installed, s.Complete = Release{}, false
 		for i := range s.Chips {

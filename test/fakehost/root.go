@@ -94,7 +94,18 @@ func (h *Host) writeRoot(s State) error {
 		h.writeBus(s), h.writeNodes(s), h.writeTools(s), h.writeModule(s),
 		h.writeVersionInfo(Driver, s), h.writeVersionInfo(Firmware, s),
 		h.keep("/etc/ascend_install.info", installInfo(s), 0o640, s.Installed != Release{}),
-		h.writeProcesses(s))
+		h.writeProcesses(s), h.writePlace(s))
+}
+
+// writePlace says what machine it is, as firmware and kernel do (sysfs, cpuid).
+func (h *Host) writePlace(s State) error {
+	vendor, flags := "Huawei", "fpu sse2"
+	if s.Place == VM {
+		vendor, flags = "QEMU", "fpu sse2 hypervisor"
+	}
+	return errors.Join(
+		h.keep("/sys/class/dmi/id/sys_vendor", vendor+"\n", 0o444, true),
+		h.keep("/proc/cpuinfo", "processor\t: 0\nflags\t\t: "+flags+"\n", 0o444, true))
 }
 
 // keep makes path hold text if it is wanted and be absent if not.
@@ -110,17 +121,18 @@ func (h *Host) keep(path, text string, mode fs.FileMode, wanted bool) error {
 }
 
 func (h *Host) writeBus(s State) error {
-	p := s.Profile()
+	device := s.Profile().DeviceID
+	_, unknown := s.Fault(FamilyUnknown)
 	var errs []error
 	for _, c := range s.Chips {
 		dir := "/sys/bus/pci/devices/" + strings.ToLower(c.BusID)
-		if !s.visible(c.Logic) {
+		if unknown || !s.visible(c.Logic) {
 			errs = append(errs, os.RemoveAll(h.Path(dir)))
 			continue
 		}
 		errs = append(errs,
 			h.keep(dir+"/vendor", "0x19e5\n", 0o444, true),
-			h.keep(dir+"/device", p.DeviceID+"\n", 0o444, true),
+			h.keep(dir+"/device", device+"\n", 0o444, true),
 			h.keep(dir+"/class", "0x120000\n", 0o444, true),
 			h.writeLink(s, c, dir))
 	}

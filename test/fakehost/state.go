@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,7 @@ const (
 // State is everything about a host that can change. It is a copy: alter it in Update only.
 type State struct {
 	Model    Model         `json:"model"`
+	Place    Place         `json:"place,omitempty"`
 	ServerID string        `json:"server_id,omitempty"`
 	Arch     string        `json:"arch"` // as uname -m says it
 	HotReset bool          `json:"hot_reset,omitempty"`
@@ -121,10 +123,13 @@ func (s State) Visible() []Chip {
 	last := s.lastNPU()
 	var seen []Chip
 	for _, c := range s.Chips {
+		if s.Place == Container && !slices.Contains(s.mapped(), c.NPU) {
+			continue
+		}
 		if isLost && c.NPU == lost.Int("card", last) {
 			continue
 		}
-		if isAlarm && c.NPU == alarm.Int("card", last) {
+		if isAlarm && c.NPU == alarm.Int("card", last) && c.Chip == alarm.Int("chip", c.Chip) {
 			c.Health = Health(alarm.String("health", string(Alarm)))
 			c.Codes = alarm.String("codes", "80E01801")
 		}
@@ -135,6 +140,20 @@ func (s State) Visible() []Chip {
 		seen = append(seen, c)
 	}
 	return seen
+}
+
+// mapped are the cards that a container was given: the third and the sixth, or the last.
+func (s State) mapped() []int {
+	var ids []int
+	for _, c := range s.Chips {
+		if !slices.Contains(ids, c.NPU) {
+			ids = append(ids, c.NPU)
+		}
+	}
+	if len(ids) > 5 {
+		return []int{ids[2], ids[5]}
+	}
+	return ids[len(ids)-1:]
 }
 
 // Processes lists what holds the NPUs, in containers and outside.

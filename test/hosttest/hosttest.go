@@ -30,6 +30,8 @@ type Host struct {
 	// QueryTimeout counts. A test of a tool that hangs shortens the time of that one: the
 	// others may be slow on a busy machine. It is called concurrently.
 	TimeoutOf func(argv []string) time.Duration
+	// BootID is the host's present boot. OnRestart gives it another one.
+	BootID string
 	// Env is added to the environment of the programs.
 	Env []string
 	// OnProgress, if set, is called with what Progress is told.
@@ -124,6 +126,9 @@ func (h *Host) Starts(step string) int { return len(h.Started(step)) }
 
 // Root is the folder's path.
 func (h *Host) Root() string { return h.root }
+
+// Boot is BootID.
+func (h *Host) Boot() string { return h.BootID }
 
 // Files is the folder.
 func (h *Host) Files() fs.FS { return h.files }

@@ -135,7 +135,7 @@ func (c *cli) examine(ctx context.Context, agentOnly bool) (diagnosis.Report, er
 
 // examineHost adds the checks of DIAGNOSIS.
 func (c *cli) examineHost(ctx context.Context, cfg config.Config, tools step.Tools, report diagnosis.Report) (diagnosis.Report, error) {
-	host, err := diagnosis.Diagnosis{Root: cfg.Host.Root}.Examine(ctx, tools, nil, nil)
+	host, err := diagnosis.Diagnosis{Root: cfg.Host.Root, AtOnce: int(cfg.HDK.CardsAtOnce)}.Examine(ctx, tools, nil, nil)
 	if err != nil {
 		return report, err
 	}

@@ -23,8 +23,9 @@ func Executors(c config.Config) executors.Registry {
 	}
 	o := builtin.Options{
 		Repository: c.HDK.Repository, IndexKeys: c.IndexKeys(), StateDir: c.StateDir, Root: c.Host.Root, ServerID: c.ServerID, LogBucket: c.Logs.Bucket,
-		Hooks:   hdk.Hooks{Before: c.HDK.Before, After: c.HDK.After, Limit: time.Duration(c.HDK.HookTimeout)},
-		Objects: func(bucket string) (repository.Source, error) { return objects.New(broker, bucket) },
+		CardsAtOnce: int(c.HDK.CardsAtOnce), // Load bounds it
+		Hooks:       hdk.Hooks{Before: c.HDK.Before, After: c.HDK.After, Limit: time.Duration(c.HDK.HookTimeout)},
+		Objects:     func(bucket string) (repository.Source, error) { return objects.New(broker, bucket) },
 	}
 	if c.Containers.Socket != "" {
 		o.Engine.Sockets = []string{c.Containers.Socket}

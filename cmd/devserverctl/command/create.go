@@ -29,8 +29,8 @@ func (s *session) createCommand() *cobra.Command {
 		Short: "Create a job for some servers",
 		Long: `Create a job and print its id. It runs on all its servers at once, or on at most
 --max-concurrent of them, in the order they are given; the next one begins when
-one has its verdict. A job with HDK_UPGRADE runs on 10 at once unless told
-otherwise.
+one has its verdict. A job with disruptive work, such as HDK_UPGRADE, runs
+on 10 at once unless told otherwise.
 
 --type may be left out when there is an --item, and the other way round when the
 type is that of an item. With --watch the job is shown until it has ended.`,
@@ -51,7 +51,7 @@ type is that of an item. With --watch the job is shown until it has ended.`,
 	flags.StringArrayVar(&f.items, "item", nil, `work to do: TYPE,key=value,... (a comma in a value: \,); may be repeated`)
 	flags.StringSliceVar(&f.servers, "server", nil, "ids of the servers; may be repeated")
 	flags.BoolVar(&f.request.IsReboot, "reboot", false, "restart the servers once every item has succeeded")
-	flags.IntVar(&f.concurrent, "max-concurrent", 0, "how many servers may be at work at once; 0 for all (default: 10 with HDK_UPGRADE, else all)")
+	flags.IntVar(&f.concurrent, "max-concurrent", 0, "how many servers may be at work at once; 0 for all (default: 10 with disruptive work such as HDK_UPGRADE, else all)")
 	flags.IntVar(&f.request.MaxFailures, "max-failures", 0, "after how many failed servers no other begins; 0 for never")
 	flags.StringVar(&f.token, "client-token", "", "makes it safe to repeat the command: the same token gives the same job")
 	flags.BoolVar(&f.watch, "watch", false, "show the job until it has ended")

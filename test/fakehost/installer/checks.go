@@ -132,6 +132,16 @@ func (r *run) checkIdle() verdict {
 	return refused
 }
 
+// checkPlace refuses firmware anywhere but on the machine itself (the guides say so; the
+// sentence is in no public text).
+func (r *run) checkPlace() verdict {
+	if r.state.Place != fakehost.Metal {
+		r.fail("The firmware package cannot be installed on a VM or container.")
+		return refused
+	}
+	return pass
+}
+
 // checkDriver wants a driver that answers: the firmware goes through its upgrade-tool.
 func (r *run) checkDriver() verdict {
 	if !r.state.Usable() || r.state.Installed.Driver == "" {

@@ -95,7 +95,7 @@ func (r *run) loadDriver() (int, error) {
 // firmware plays --full and --upgrade of a firmware package.
 func (r *run) firmware() (int, error) {
 	r.warning("Do not power off or restart the system during the installation/upgrade")
-	v := passed(r.checkChip, r.checkAlone, r.checkOwner, r.checkRelation, r.checkSpace, r.checkDriver)
+	v := passed(r.checkChip, r.checkPlace, r.checkAlone, r.checkOwner, r.checkRelation, r.checkSpace, r.checkDriver)
 	if v != pass {
 		return v.status(), nil
 	}

@@ -148,7 +148,8 @@ func (r *run) alone() bool {
 // reports whether the fault makes it fail here.
 func (r *run) step(from, percent int, format string) (ok bool, err error) {
 	pace := r.state.Pace
-	if args, slow, err := r.host.Trip(fakehost.InstallSlow, r.meant); err != nil {
+	takesTime := func(a fakehost.Args) bool { return r.meant(a) && percent > from }
+	if args, slow, err := r.host.Trip(fakehost.InstallSlow, takesTime); err != nil {
 		return false, err
 	} else if slow {
 		pace *= time.Duration(args.Int("factor", 10))

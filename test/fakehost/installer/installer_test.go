@@ -309,3 +309,16 @@ func TestUninstall(t *testing.T) {
 		t.Errorf("installed %v, running %v", s.Installed, s.Running())
 	}
 }
+
+func TestFirmwareIsInstalledOnMetalOnly(t *testing.T) {
+	for _, place := range []fakehost.Place{fakehost.VM, fakehost.Container} {
+		h := fakehost.ForTest(t, fakehost.A2, fakehost.Options{Release: from, Arch: "aarch64", Place: place})
+		code, out := install(t, h, "firmware", "", "--upgrade", "--quiet")
+		if code != 1 || !strings.Contains(out, "cannot be installed on a VM or container") {
+			t.Errorf("in a %s the firmware's installer exits with %d:\n%s", place, code, out)
+		}
+		if s, err := h.State(); err != nil || s.Installed.Firmware != from.Firmware {
+			t.Errorf("in a %s firmware %s is installed, %v", place, s.Installed.Firmware, err)
+		}
+	}
+}

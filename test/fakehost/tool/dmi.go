@@ -40,6 +40,9 @@ func ascendDMI(c *call, args []string) int {
 		c.printf("    %s:\n        %s\n", item, word)
 		if bad {
 			c.printf("        %s diagnosis failed on device 0\n", strings.ToLower(item))
+			if says := fault.String("says", ""); says != "" {
+				c.printf("        *** %s\n", says)
+			}
 		}
 	}
 	return 0

@@ -12,9 +12,11 @@ import (
 
 // Return codes as in npucli's npu_error_code.h; the shell sees them & 0xFF.
 const (
-	rcInvalid  = -9001
-	rcUnknown  = -9005
-	rcNotReady = -8005
+	rcInvalid    = -9001
+	rcUnknown    = -9005
+	rcNotReady   = -8005
+	rcCallFailed = -9019
+	rcNotLoaded  = 127 // of ld.so
 )
 
 const usage = `Usage: npu-smi {info|set|upgrade|-v|-h} [Options...]
@@ -33,6 +35,11 @@ func npuSmi(c *call, args []string) int {
 		c.usage()
 		return rcUnknown
 	}
+	if _, missing := c.trip(fakehost.LibraryMissing); missing {
+		// The loader says it, and on standard error: the program never began.
+		fmt.Fprint(os.Stderr, "npu-smi: error while loading shared libraries: libc_sec.so: cannot open shared object file: No such file or directory\n")
+		return rcNotLoaded
+	}
 	c.linger()
 	if done, status := c.disturbed(); done {
 		return status
@@ -49,6 +56,10 @@ func npuSmi(c *call, args []string) int {
 		return 0
 	case "info":
 		return c.info(args[1:])
+	}
+	if args[0] == "upgrade" && c.state.Place != fakehost.Metal {
+		c.printf("This command cannot be executed on a VM or container.\n")
+		return 0
 	}
 	if args[0] == "upgrade" && c.state.Profile().Server {
 		return c.upgrade(args[1:])
@@ -156,19 +167,22 @@ func (c *call) list() int {
 		return 0
 	}
 	p := c.state.Profile()
-	count := "Card Count"
-	if p.Server {
-		count = "Total Count"
+	count := "Total Count"
+	if p.ChipFirst {
+		count = "Card Count"
 	}
 	c.field(count, len(ids))
+	c.printf("\n")
 	for _, id := range ids {
-		c.printf("\n")
 		c.field("NPU ID", id)
 		if !p.Server {
-			c.field("Product Name", productName(p))
+			c.field("Product Name", p.Product)
 			c.field("Serial Number", c.chipsOf(id)[0].Serial)
 		}
-		c.field("Chip Count", len(c.chipsOf(id)))
+		if !p.CardsOnly {
+			c.field("Chip Count", len(c.chipsOf(id)))
+		}
+		c.printf("\n")
 	}
 	return 0
 }
@@ -191,30 +205,36 @@ func (c *call) mapping() int {
 	p := c.state.Profile()
 	row := func(cells ...any) {
 		c.printf("\t")
-		for _, cell := range cells {
+		for _, cell := range cells[:len(cells)-1] {
 			c.printf("%-30v ", cell)
 		}
-		c.printf("\n")
+		c.printf("%-30v\n", cells[len(cells)-1])
 	}
-	a3 := p.Model == fakehost.A3
-	if a3 {
+	switch {
+	case p.CardsOnly:
+		row("NPU ID", "Slot ID", "Chip ID", "Chip Phy-ID", "Chip Name")
+	case p.Model == fakehost.A3:
 		row("NPU ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID", "Chip Name")
-	} else {
+	default:
 		row("NPU ID", "Chip ID", "Chip Logic ID", "Chip Name")
 	}
 	for _, id := range c.cards() {
 		chips := c.chipsOf(id)
 		for _, chip := range chips {
-			if a3 {
+			switch {
+			case p.CardsOnly:
+				row(id, 16+id, 0, chip.Logic, p.LongName)
+			case p.Model == fakehost.A3:
 				row(id, chip.Chip, chip.Logic, chip.Logic, p.LongName)
-			} else {
+			default:
 				row(id, chip.Chip, chip.Logic, p.LongName)
 			}
 		}
 		switch {
-		case a3:
+		case !p.MCU.Speaks():
+		case p.Model == fakehost.A3:
 			row(id, len(chips), "-", "-", "Mcu")
-		case p.Server:
+		default:
 			row(id, len(chips), "-", "Mcu")
 		}
 	}

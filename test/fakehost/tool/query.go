@@ -1,7 +1,7 @@
 package tool
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
 	"devserver-agent/test/fakehost"
@@ -33,76 +33,67 @@ func (c *call) query(args []string) int {
 	if !ok {
 		return rcInvalid
 	}
+	switch {
+	case chip >= 0 && c.state.Profile().CardsOnly:
+		c.printf("Error parameter of -c\n")
+		c.usage()
+		return rcInvalid
+	case chip >= 0 && c.silent(chips[chip]):
+		c.printf("Failed to query %q info.\n", kind)
+		return rcCallFailed
+	}
 	answer(chips, chip)
+	if chip < 0 && c.lost(kind, chips) {
+		c.printf("Failed to query %q info.\n", kind)
+		return rcCallFailed
+	}
 	return 0
 }
 
-func productName(p fakehost.Profile) string {
-	switch p.Model {
-	case fakehost.P310:
-		return "Atlas 300V Pro"
-	case fakehost.Duo310P:
-		return "Atlas 300I Duo"
-	case fakehost.B310:
-		return "Atlas 200I A2"
+// lost tells whether a card's answer fails since a chip does not answer. In the source of
+// npucli what counts is the last that was asked, which is the MCU where there is one;
+// proc-mem minds every chip, and board and common none.
+func (c *call) lost(kind string, chips []fakehost.Chip) bool {
+	switch {
+	case kind == "board" || kind == "common":
+		return false
+	case kind == "proc-mem":
+		return slices.ContainsFunc(chips, c.silent)
 	}
-	return "IT21SK4E"
+	return !c.state.Profile().MCU.Speaks() && c.silent(chips[len(chips)-1])
 }
 
-func (c *call) board(chips []fakehost.Chip, chip int) {
+// health prints the state of a card's chips without codes, or of one chip with them. A
+// 950 does both at once.
+func (c *call) health(chips []fakehost.Chip, chip int) {
 	p := c.state.Profile()
 	if chip >= 0 {
-		c.chipBoard(p, chips[chip])
+		c.field("Health Status", chips[chip].Health)
+		c.codes(chips[chip])
 		return
 	}
-	first := chips[0]
-	compatible := "OK"
-	if !fakehost.InRanges(first.Running.Firmware, c.state.DriverWants) {
-		compatible = "NOK"
+	c.each(chips, chip, func(one fakehost.Chip, _ reading) {
+		c.field("Health", one.Health)
+		if p.CardsOnly {
+			c.codes(one)
+		}
+	})
+	if !p.MCU.Speaks() {
+		return
 	}
-	c.field("NPU ID", first.NPU)
-	c.field("Product Name", productName(p))
-	c.field("Model", "NA")
-	c.field("Manufacturer", "Huawei")
-	c.field("Serial Number", first.Serial)
-	c.field("Software Version", first.Running.Driver)
-	c.field("Firmware Version", first.Running.Firmware)
-	c.field("Compatibility", compatible)
-	c.field("Board ID", "0x33")
-	if p.Model == fakehost.A3 {
-		c.field("Main Board ID", "0x10")
+	word := fakehost.OK
+	if args, on := c.state.Hits(fakehost.MCUAlarm, chips[0].NPU); on {
+		word = fakehost.Health(args.String("health", string(fakehost.Alarm)))
 	}
-	c.field("PCB ID", "A")
-	c.field("BOM ID", 1)
-	c.field("PCIe Bus Info", first.BusID)
-	c.field("Slot ID", first.NPU)
-	c.field("Class ID", "NA")
-	c.field("PCI Vendor ID", "0x19E5")
-	c.field("PCI Device ID", "0x"+strings.ToUpper(p.DeviceID[2:]))
-	c.field("Subsystem Vendor ID", "0x19E5")
-	c.field("Subsystem Device ID", "0x4000")
-	c.field("Chip Count", len(chips))
+	if c.state.Place != fakehost.Metal {
+		word = "NA"
+	}
+	c.field("Health", word)
+	c.field("Chip Name", "MCU")
+	c.printf("\n")
 }
 
-func (c *call) chipBoard(p fakehost.Profile, chip fakehost.Chip) {
-	c.field("NPU ID", chip.NPU)
-	c.field("Chip ID", chip.Chip)
-	c.field("Chip Type", "Ascend")
-	c.field("Chip Name", strings.TrimPrefix(p.Name, "Ascend"))
-	c.field("Chip Version", "V1")
-	c.field("Board ID", "0x33")
-	c.field("PCB ID", "NA")
-	c.field("BOM ID", "NA")
-	c.field("VDie ID", "41C82C00 20A04D4A 5E8D8F14 8C0A140A 9E00303A")
-	c.field("NDie ID", "41C82C00 21204D4A 5E8D8F14 8C0A140A 9E003058")
-	c.field("Chip Position ID", chip.Chip)
-	c.field("PCIe Bus Info", chip.BusID)
-	c.field("Firmware Version", chip.Running.Firmware)
-}
-
-func (c *call) health(chips []fakehost.Chip, chip int) {
-	one := chips[max(chip, 0)]
-	c.field("Health Status", one.Health)
+func (c *call) codes(one fakehost.Chip) {
 	if one.Codes == "" {
 		c.field("Error Code", "NA")
 		c.field("Error Information", "NA")
@@ -130,156 +121,44 @@ func faultText(code string) string {
 	return "node type=SoC, sensor type=Chip, event state=fault"
 }
 
-func (c *call) ecc(chips []fakehost.Chip, _ int) {
-	wide := func(key string, value any) { c.printf("\t%-40s : %v\n", key, value) }
-	wide("NPU ID", chips[0].NPU)
-	wide("Chip Count", len(chips))
-	memory := "DDR"
-	if c.state.Profile().HBM > 0 {
-		memory = "HBM"
-	}
-	for _, chip := range chips {
-		double, pending := strings.Count(chip.Codes, "80E01801"), 0
-		if args, on := c.state.Hits(fakehost.PagesPending, chip.NPU); on {
-			pending = args.Int("pages", 2)
-		}
-		c.printf("\n")
-		wide(memory+" Single Bit Error Count", 0)
-		wide(memory+" Double Bit Error Count", double)
-		wide(memory+" Single Bit Aggregate Total Err Cnt", 0)
-		wide(memory+" Double Bit Aggregate Total Err Cnt", double)
-		wide(memory+" Single Bit Isolated Pages Count", 0)
-		wide(memory+" Double Bit Isolated Pages Count", double)
-		wide(memory+" Single Bit Next Isolated Pages Count", 0)
-		wide(memory+" Double Bit Next Isolated Pages Count", pending)
-		wide("Chip ID", chip.Chip)
-	}
-}
-
-// each prints the head of a card's query and then one block a chip.
-func (c *call) each(chips []fakehost.Chip, chip int, block func(fakehost.Chip, reading)) {
-	if chip < 0 {
-		c.field("NPU ID", chips[0].NPU)
+// head begins a card's answer.
+func (c *call) head(chips []fakehost.Chip) {
+	c.field("NPU ID", chips[0].NPU)
+	if !c.state.Profile().CardsOnly {
 		c.field("Chip Count", len(chips))
 		c.printf("\n")
 	}
-	for i, one := range chips {
-		if chip < 0 || i == chip {
-			block(one, c.reading(one))
-			c.field("Chip ID", one.Chip)
-			c.printf("\n")
-		}
-	}
 }
 
-func (c *call) usages(chips []fakehost.Chip, chip int) {
-	p := c.state.Profile()
-	c.each(chips, chip, func(_ fakehost.Chip, r reading) {
-		c.field("DDR Capacity(MB)", p.DDR)
-		c.field("DDR Usage Rate(%)", percent(r.ddr, p.DDR))
-		c.field("DDR Hugepages Total(page)", r.pages)
-		c.field("DDR Hugepages Usage Rate(%)", percent(r.pages, r.pages))
-		if p.HBM > 0 {
-			c.field("HBM Capacity(MB)", p.HBM)
-			c.field("HBM Usage Rate(%)", percent(r.hbm, p.HBM))
-		}
-		c.field("Aicore Usage Rate(%)", r.core)
-		c.field("Aicpu Usage Rate(%)", 0)
-		c.field("Ctrlcpu Usage Rate(%)", 0)
-	})
-}
-
-func percent(used, of int) int {
-	if of == 0 {
-		return 0
-	}
-	return used * 100 / of
-}
-
-func (c *call) common(chips []fakehost.Chip, chip int) {
-	p := c.state.Profile()
-	c.each(chips, chip, func(_ fakehost.Chip, r reading) {
-		c.field("Memory Usage Rate(%)", percent(r.ddr, p.DDR))
-		c.field("HBM Usage Rate(%)", percent(r.hbm, p.HBM))
-		c.field("Aicore Usage Rate(%)", r.core)
-		c.field("Aicore Freq(MHZ)", 800)
-		c.field("Aicore curFreq(MHZ)", 800)
-		c.field("Temperature(C)", r.temperature)
-		c.field("NPU Real-time Power(W)", r.power)
-	})
-}
-
-func (c *call) memory(chips []fakehost.Chip, chip int) {
-	p := c.state.Profile()
-	c.each(chips, chip, func(fakehost.Chip, reading) {
-		c.field("DDR Capacity(MB)", p.DDR)
-		c.field("DDR Clock Speed(MHz)", 0)
-		if p.HBM > 0 {
-			c.field("HBM Capacity(MB)", p.HBM)
-			c.field("HBM Clock Speed(MHz)", 1600)
-			c.field("HBM Temperature(C)", 38)
-			c.field("HBM Manufacturer ID", "0x56")
-		}
-	})
-}
-
-func (c *call) temperature(chips []fakehost.Chip, chip int) {
-	c.each(chips, chip, func(_ fakehost.Chip, r reading) { c.field("NPU Temperature (C)", r.temperature) })
-}
-
-func (c *call) power(chips []fakehost.Chip, chip int) {
-	c.each(chips, chip, func(_ fakehost.Chip, r reading) { c.field("NPU Real-time Power(W)", r.power) })
-}
-
-func (c *call) processMemory(chips []fakehost.Chip, chip int) {
-	c.each(chips, chip, func(one fakehost.Chip, _ reading) {
-		for _, p := range c.state.Processes() {
-			if p.NPU == one.NPU && p.Chip == one.Chip {
-				c.printf("\tProcess id:%d  Process name:%s  Process memory(MB):%d\n", p.PID, p.Name, p.Memory)
-			}
-		}
-	})
-}
-
-// hccs prints the links of one chip to the seven others.
-func (c *call) hccs(chips []fakehost.Chip, chip int) {
-	if !c.state.Profile().Server {
-		c.printf("This device does not support querying hccs.\n")
+// each prints the head of a card's answer and then one block a chip, which its id begins
+// on a 310 and ends elsewhere; of one chip (-c) the block alone.
+func (c *call) each(chips []fakehost.Chip, chip int, block func(fakehost.Chip, reading)) {
+	if chip >= 0 {
+		block(chips[chip], c.reading(chips[chip]))
 		return
 	}
-	health, third := "OK", 4
-	if _, down := c.state.Hits(fakehost.HCCSDown, chips[max(chip, 0)].NPU); down {
-		health, third = "NOK", 0
-	}
-	c.field("hccs health status", health)
-	c.field("hccs lane mode", fmt.Sprintf("[4 4 %d 4 4 4 4]", third))
-	c.field("hccs retry count", "[0 0 0 0 0 0 0]")
-}
-
-// topology prints a fully connected machine.
-func (c *call) topology() {
-	chips := c.state.Visible()
-	c.printf("%-10s", "")
-	for _, chip := range chips {
-		c.printf("%-10s", label(chip))
-	}
-	c.printf("%s\n", "CPU Affinity")
-	for _, row := range chips {
-		c.printf("%-10s", label(row))
-		for _, column := range chips {
-			switch {
-			case row.Logic == column.Logic:
-				c.printf("%-10s", "X")
-			case row.NPU == column.NPU:
-				c.printf("%-10s", "SIO")
-			case !c.state.Profile().Server:
-				c.printf("%-10s", "PHB")
-			default:
-				c.printf("%-10s", "HCCS")
-			}
+	c.head(chips)
+	p := c.state.Profile()
+	for _, one := range chips {
+		if p.ChipFirst {
+			c.field("Chip ID", one.Chip)
 		}
-		c.printf("%d-%d\n", row.Logic*24, row.Logic*24+23)
+		silent := c.silent(one)
+		if !silent {
+			block(one, c.reading(one))
+		}
+		if !p.ChipFirst && !p.CardsOnly {
+			c.field("Chip ID", one.Chip)
+		}
+		if silent {
+			c.printf("Failed to query npu chip: %d info.\n", one.Chip)
+		}
+		c.printf("\n")
 	}
 }
 
-func label(chip fakehost.Chip) string { return "NPU" + itoa(chip.Logic) }
+// silent reports whether a chip does not answer.
+func (c *call) silent(one fakehost.Chip) bool {
+	args, on := c.state.Hits(fakehost.ChipSilent, one.NPU)
+	return on && one.Chip == args.Int("chip", 0)
+}

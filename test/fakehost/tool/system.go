@@ -12,10 +12,17 @@ import (
 // source shows real ones.
 func dmesg(c *call, _ []string) int {
 	c.printf("[    0.000000] Linux version %s\n[   14.201344] ascend_pci 0000:c1:00.0: device enabled\n", fakehost.Kernel)
+	c.printf("[   15.003127] [ascend] [drv_pcie] [drv_pcie_probe 402] Probe success. (dev_id=0; heartbeat timeout=3000)\n")
+	c.printf("[   61.770215] [ascend] [hdc] [hdcdrv_release 88] The process has exited. (pid=4121; ret=-4)\n")
 	if _, on := c.state.Fault(fakehost.KernelErrors); on {
 		c.printf("[  812.004101] pcieport 0000:c0:00.0: AER: Uncorrected (Fatal) error received: 0000:c1:00.0\n")
 		c.printf("[  812.104177] [ascend] [ERROR] [drv_pcie] davinci0 heartbeat lost, dev_id=0\n")
 		c.printf("[  813.000412] usb 1-1: device descriptor read/64, error -71\n")
+	}
+	if args, on := c.state.Fault(fakehost.KernelLosesCard); on {
+		device := args.Int("device", c.state.Chips[len(c.state.Chips)-1].Logic)
+		c.printf("[ 9120.441871] [ascend] [drv_pcie] [devdrv_check_dev_status 311] Device is abnormal. (dev_id=%d; status=4)\n", device)
+		c.printf("[ 9120.442003] [ascend] [hdc] [hdcdrv_send 1204] Send message unsuccessful. (ret=-19; dev_id=%d)\n", device)
 	}
 	return 0
 }

@@ -21,8 +21,14 @@ type reading struct {
 func (c *call) reading(chip fakehost.Chip) reading {
 	p := c.state.Profile()
 	r := reading{power: "91.5", temperature: 41 + chip.Logic%4, hbm: 3311 + chip.Logic}
+	if p.HBM > 0 && p.DDR > 0 {
+		r.ddr = 938 + chip.Logic
+	}
 	if p.HBM == 0 {
 		r = reading{power: "NA", temperature: 44, ddr: 1701 + chip.Logic}
+	}
+	if p.Layout == fakehost.LayoutA {
+		r.power = "12.8"
 	}
 	if p.Model == fakehost.A3 {
 		r = reading{power: "171.4", temperature: 35 - chip.Chip, hbm: 3402 - 212*chip.Chip}
@@ -30,7 +36,7 @@ func (c *call) reading(chip fakehost.Chip) reading {
 			r.power = "-"
 		}
 	}
-	if chip.Health == fakehost.Alarm || chip.Health == fakehost.Critical || chip.Health == fakehost.Unknown {
+	if c.silent(chip) || chip.Health == fakehost.Alarm || chip.Health == fakehost.Critical || chip.Health == fakehost.Unknown {
 		r = reading{power: "0.0"}
 	}
 	for _, process := range c.state.Processes() {
@@ -42,7 +48,15 @@ func (c *call) reading(chip fakehost.Chip) reading {
 			}
 		}
 	}
-	if args, hot := c.state.Hits(fakehost.CardHot, chip.NPU); hot {
+	if args, held := c.state.Hits(fakehost.MemoryHeld, chip.NPU); held {
+		r.core = args.Int("cores", 0)
+		if p.HBM > 0 {
+			r.hbm = p.HBM*args.Int("percent", 89)/100 + 1
+		} else {
+			r.ddr = p.DDR*args.Int("percent", 89)/100 + 1
+		}
+	}
+	if args, hot := c.state.Hits(fakehost.CardHot, chip.NPU); hot && chip.Chip == args.Int("chip", chip.Chip) {
 		r.temperature = args.Int("celsius", 98)
 	}
 	return r
@@ -62,9 +76,23 @@ type layout struct {
 	columns  []int // of the process table
 }
 
-// layoutD serves chips without HBM; E and F the 910 family up to 25.x, with one and
-// with two chips an NPU; G those of 26.x.
+// Layouts A and D serve chips without HBM, C first generation 910s, E and F the 910
+// family up to 25.x, with one and with two chips an NPU; G those of 26.x.
 var (
+	layoutA = layout{
+		cells: [3]int{19, 17, 40}, tool: 28, id: 8, chip: 8, power: 18, used: [2]int{0, 5},
+		head: `| NPU     Name      | Health          | Power(W)          Temp(C)              |
+| Chip    Device    | Bus-Id          | AICore(%)         Memory-Usage(MB)     |
+`,
+	}
+	layoutC = layout{
+		cells: [3]int{22, 15, 52}, tool: 24, id: 6, chip: 6, power: 12, temp: 18, used: [2]int{5, 5},
+		head: `| NPU   Name           | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
+| Chip                 | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
+`,
+		process: "| NPU     Chip         | Process id    | Process name             | Process memory(MB)      |\n",
+		columns: []int{22, 15, 26, 25},
+	}
 	layoutD = layout{
 		cells: [3]int{31, 17, 54}, tool: 32, id: 8, chip: 8, power: 13, temp: 18, used: [2]int{6, 5},
 		head: `| NPU     Name                  | Health          | Power(W)     Temp(C)           Hugepages-Usage(page) |
@@ -95,8 +123,12 @@ func (c *call) layout() layout {
 	p := c.state.Profile()
 	l := layoutE
 	switch {
-	case p.HBM == 0:
+	case p.Layout == fakehost.LayoutA:
+		return layoutA
+	case p.Layout == fakehost.LayoutD:
 		return layoutD
+	case p.Layout == fakehost.LayoutC:
+		l = layoutC
 	case c.state.NewGeneration():
 		l = layoutG
 	}
@@ -119,6 +151,10 @@ func (l layout) inner() int { return l.cells[0] + l.cells[1] + l.cells[2] + 2 }
 
 // table prints npu-smi info.
 func (c *call) table() {
+	if c.state.Profile().Layout == fakehost.LayoutH {
+		c.tableOfCards()
+		return
+	}
 	l := c.layout()
 	chips := c.state.Visible()
 	version := c.state.Running().Driver
@@ -138,7 +174,9 @@ func (c *call) table() {
 			c.printf("%s", rule("=", l.cells[:]...))
 		}
 	}
-	c.processes(l)
+	if l.process != "" {
+		c.processes(l)
+	}
 	if c.state.NewGeneration() && !c.state.Complete {
 		c.printf("[WARNING]The driver package may not be completely installed, which may cause function abnormal. Please reinstall it.\n")
 	}
@@ -157,8 +195,52 @@ func (c *call) rows(l layout, chip fakehost.Chip) {
 	if p.HBM > 0 {
 		usage = pad(usage, l.temp) + pad(itoa(r.hbm), l.used[1]) + "/ " + itoa(p.HBM)
 	}
-	c.line(l.cells[:], first, string(chip.Health), pad(r.power, l.power)+pad(itoa(r.temperature), l.temp)+pages)
-	c.line(l.cells[:], second, chip.BusID, pad(itoa(r.core), l.power)+usage)
+	if l.used[0] == 0 {
+		pages = "" // a release before huge pages were told
+	}
+	c.line(l.cells[:], first, c.healthOf(chip), pad(r.power, l.power)+pad(itoa(r.temperature), l.temp)+pages)
+	c.line(l.cells[:], second, c.busOf(chip), pad(itoa(r.core), l.power)+usage)
+}
+
+// tableOfCards prints layout H, of a 950: a card is a chip and has one id. Only the first
+// rules are parted where the cells are; the others are those of layout G.
+func (c *call) tableOfCards() {
+	cells, below := []int{8, 18, 15, 70}, []int{27, 15, 70}
+	const inner = 8 + 18 + 15 + 70 + 3
+	p, version := c.state.Profile(), c.state.Running().Driver
+	title := pad(pad(" npu-smi "+c.state.Installed.Driver, 9+40)+" Version: "+version, inner)
+	c.printf("%s|%s|\n%s", rule("-", inner), title, rule("-", cells...))
+	c.line(cells, "NPU ID", "Name", "Health", "Power(W)              Temp(C)                  Hugepages-Usage(page)")
+	c.line(cells, "", "", "Bus-Id", "NPU Util(%)           Memory-Usage(MB)         HBM-Usage(MB)")
+	c.printf("%s", rule("=", cells...))
+	for _, chip := range c.state.Visible() {
+		r := c.reading(chip)
+		c.line(cells, itoa(chip.NPU), p.Name, c.healthOf(chip), pad(r.power, 22)+pad(itoa(r.temperature), 25)+pad(itoa(r.pages), 6)+"/ "+itoa(r.pages))
+		c.line(cells, "", "", c.busOf(chip), pad(itoa(r.core), 22)+pad(pad(itoa(r.ddr), 6)+"/ "+itoa(p.DDR), 25)+pad(itoa(r.hbm), 6)+"/ "+itoa(p.HBM))
+		c.printf("%s", rule("=", below...))
+	}
+	c.processes(layout{
+		cells:   [3]int(below),
+		process: "| NPU ID                    | Process id    | Process name       | Process memory(MB)    | Process id in container |\n",
+		columns: []int{27, 15, 20, 23, 25},
+	})
+}
+
+// healthOf is a chip's health in the table: one that does not answer is unknown there, with
+// zeros for readings.
+func (c *call) healthOf(chip fakehost.Chip) string {
+	if c.silent(chip) {
+		return string(fakehost.Unknown)
+	}
+	return string(chip.Health)
+}
+
+// busOf is where a chip is on PCI; one on UB is nowhere there.
+func (c *call) busOf(chip fakehost.Chip) string {
+	if _, unknown := c.state.Fault(fakehost.FamilyUnknown); unknown {
+		return "NA"
+	}
+	return chip.BusID
 }
 
 func (c *call) processes(l layout) {
@@ -170,7 +252,11 @@ func (c *call) processes(l layout) {
 				continue
 			}
 			found = true
-			cells := []string{pad(itoa(npu), 8) + itoa(p.Chip), itoa(p.PID), p.Name, itoa(p.Memory)}
+			whose := pad(itoa(npu), 8) + itoa(p.Chip)
+			if c.state.Profile().CardsOnly {
+				whose = itoa(npu)
+			}
+			cells := []string{whose, itoa(p.PID), p.Name, itoa(p.Memory)}
 			if len(l.columns) > len(cells) {
 				inside := "NA"
 				if p.Container != "" {

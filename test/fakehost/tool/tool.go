@@ -19,6 +19,7 @@ type call struct {
 	host  *fakehost.Host
 	state fakehost.State
 	out   *bufio.Writer
+	width int // of the keys of a query
 }
 
 var tools = map[string]func(*call, []string) int{
@@ -46,7 +47,7 @@ func Run(h *fakehost.Host, name string, args []string, stdout io.Writer) int {
 		return 127
 	}
 	record(h, fakehost.Event{Kind: fakehost.KindStart, Name: name, Argv: args, Boot: s.Boots})
-	c := &call{host: h, state: s, out: bufio.NewWriter(stdout)}
+	c := &call{host: h, state: s, out: bufio.NewWriter(stdout), width: 30}
 	status := play(c, args) & 0xFF
 	if err := c.out.Flush(); err != nil {
 		status = 1
@@ -70,8 +71,8 @@ func (c *call) linger() {
 
 func (c *call) printf(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }
 
-// field prints one line of a query as npu-smi does: a tab, the key padded to 30.
-func (c *call) field(key string, value any) { c.printf("\t%-30s : %v\n", key, value) }
+// field prints one line of a query as npu-smi does: a tab and the key, padded.
+func (c *call) field(key string, value any) { c.printf("\t%-*s : %v\n", c.width, key, value) }
 
 // option is the value after a flag, "" if it is not there.
 func option(args []string, name string) string {

@@ -102,6 +102,28 @@ func TestToolsPrintWhatTheirGoldenFilesSay(t *testing.T) {
 		{name: "upgrade_tool_status", model: fakehost.P310, line: "upgrade-tool --device_index -1 --status"},
 		{name: "upgrade_tool_boot_status", model: fakehost.A2, line: "upgrade-tool --device_index 0 --boot_status"},
 		{name: "upgrade_tool_mini_devices", model: fakehost.A2, line: "upgrade-tool --mini_devices"},
+		{name: "list_sparse", model: fakehost.P310, option: fakehost.Options{Sparse: true}, line: "npu-smi info -l"},
+		{name: "ecc_310b_errors", model: fakehost.B310, line: "npu-smi info -t ecc -i 0", faults: faults{fakehost.ECCErrors: nil}},
+		{name: "health_310_silent", model: fakehost.I310, line: "npu-smi info -t health -i 5", faults: faults{fakehost.ChipSilent: {"chip=2"}}},
+		{name: "health_950_silent", model: fakehost.A5, line: "npu-smi info -t health -i 7", status: 197, faults: faults{fakehost.ChipSilent: nil}},
+		{name: "info_chip_silent", model: fakehost.Duo310P, line: "npu-smi info", faults: faults{fakehost.ChipSilent: {"card=8", "chip=1"}}},
+		{name: "health_chip_silent", model: fakehost.A2, line: "npu-smi info -t health -i 7 -c 0", status: 197, faults: faults{fakehost.ChipSilent: nil}},
+		{name: "health_mcu_alarm", model: fakehost.Duo310P, line: "npu-smi info -t health -i 16", faults: faults{fakehost.MCUAlarm: nil}},
+		{name: "health_950_chip", model: fakehost.A5, line: "npu-smi info -t health -i 7 -c 0", status: 215},
+		{name: "usages_memory_held", model: fakehost.A2, line: "npu-smi info -t usages -i 7", faults: faults{fakehost.MemoryHeld: nil}},
+		{name: "proc_mem_memory_held", model: fakehost.A2, line: "npu-smi info -t proc-mem -i 7", faults: faults{fakehost.MemoryHeld: nil}},
+		{name: "proc_mem_no_name", model: fakehost.A2, line: "npu-smi info -t proc-mem -i 0", faults: faults{fakehost.BusyProcess: {"name="}}},
+		{name: "optical_dark_no_limits", model: fakehost.A2, line: "hccn_tool -i 7 -optical -g", faults: faults{fakehost.PortDark: {"limits=none"}}},
+		{name: "optical_dim", model: fakehost.A2, line: "hccn_tool -i 7 -optical -g", faults: faults{fakehost.PortDim: nil}},
+		{name: "link_stat_errors", model: fakehost.A2, line: "hccn_tool -i 7 -link_stat -g", faults: faults{fakehost.PortErrors: nil}},
+		{name: "link_stat_down", model: fakehost.A2, line: "hccn_tool -i 7 -link_stat -g", faults: faults{fakehost.LinkDown: nil}},
+		{name: "hccn_950_as_910", model: fakehost.A5, line: "hccn_tool -i 0 -link -g", status: 1},
+		{name: "dmesg_card_lost", model: fakehost.A2, line: "dmesg", faults: faults{fakehost.KernelLosesCard: {"device=6"}}},
+		{name: "dmi_doubtful", model: fakehost.A2, option: fakehost.Options{Arch: "aarch64"}, line: "ascend-dmi --dg --se performanceCheck -q", faults: faults{
+			fakehost.DMIFails: {"item=aiflops", "word=FAIL", "says=Some processes are seizing the NPU. Test results may be affected."},
+		}},
+		{name: "mcu_upgrade_vm", model: fakehost.A2, option: fakehost.Options{Place: fakehost.VM}, line: "npu-smi upgrade -b mcu -i 0"},
+		{name: "upgrade_tool_container", model: fakehost.A2, option: fakehost.Options{Place: fakehost.Container}, line: "upgrade-tool --device_index -1 --status", status: 1},
 		{name: "docker_inspect", model: fakehost.A2, line: "docker inspect 3f1c9a5d7e20", faults: faults{fakehost.BusyContainer: nil}},
 		{name: "docker_ps", model: fakehost.A2, line: "docker ps -q", faults: faults{fakehost.BusyContainer: nil}},
 	}
@@ -163,6 +185,21 @@ func TestToolsOnDiskAreProgramsThatKeepAJournal(t *testing.T) {
 	ends := journal.Of(fakehost.KindEnd, "npu-smi")
 	if len(ends) != 3 || *ends[1].Exit != 187 {
 		t.Errorf("the journal has the ends %+v, want three, the second with 187", ends)
+	}
+}
+
+func TestTheLoaderSaysOnStandardErrorWhatIsMissing(t *testing.T) {
+	h := fakehost.ForTest(t, fakehost.A2, fakehost.Options{})
+	set(t, h, faults{fakehost.LibraryMissing: nil})
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(h.Path("/usr/local/sbin/npu-smi"), "info")
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var ended *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &ended) || ended.ExitCode() != 127 {
+		t.Errorf("npu-smi ends with %v, want exit status 127", err)
+	}
+	if stdout.Len() > 0 || !strings.Contains(stderr.String(), "libc_sec.so: cannot open shared object file") {
+		t.Errorf("npu-smi says %q on standard output and %q on standard error", stdout.String(), stderr.String())
 	}
 }
 

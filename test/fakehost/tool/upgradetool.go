@@ -13,6 +13,10 @@ var components = []string{"nve", "uefi", "imu", "imp"}
 // upgradeTool plays upgrade-tool --device_index N [--component N] --QUESTION; N is -1
 // for all. Its braces look like JSON and are not.
 func upgradeTool(c *call, args []string) int {
+	if c.state.Place == fakehost.Container {
+		c.printf("This command cannot be executed on a VM or container.\n")
+		return 1
+	}
 	if !c.state.Loaded() {
 		c.printf("{\"device_id\":-1, \"error\":\"drv init failed\"}\n")
 		return 1

@@ -17,6 +17,7 @@ import (
 
 const help = `usage: fakehost COMMAND
   create --dir D --model M [--server-id S] [--driver V] [--firmware V] [--arch A] [--bare] [--hot-reset] [--pace 200ms]
+         [--place metal|vm|container] [--sparse]
   boot --dir D [--restart=false] [--grace 0s] [--delay 0s] [--until-eof] -- CMD ARGS...   the host's init
   reboot|poweroff|poweron|power-cut --dir D
   show --dir D                      the state as JSON
@@ -114,11 +115,13 @@ func create(args []string) error {
 	dir := flags.String("dir", "", "the folder to create")
 	model := flags.String("model", string(fakehost.A2), fmt.Sprint("one of ", fakehost.Models()))
 	o := fakehost.Options{Binary: binary}
+	place := flags.String("place", "metal", "where the operating system runs: metal, vm or container")
 	flags.StringVar(&o.ServerID, "server-id", "", "the server's id")
 	flags.StringVar(&o.Release.Driver, "driver", "", "installed and running driver")
 	flags.StringVar(&o.Release.Firmware, "firmware", "", "installed and running firmware")
 	flags.StringVar(&o.Arch, "arch", "", "uname -m of the host")
 	flags.BoolVar(&o.Bare, "bare", false, "no driver was ever installed")
+	flags.BoolVar(&o.Sparse, "sparse", false, "cards have odd ids, with a gap before each")
 	flags.BoolVar(&o.HotReset, "hot-reset", false, "driver upgrades take effect at once")
 	flags.DurationVar(&o.Pace, "pace", 200*time.Millisecond, "how long an installation takes")
 	if err := flags.Parse(args); err != nil {
@@ -126,6 +129,9 @@ func create(args []string) error {
 	}
 	if *dir == "" {
 		return errors.New("--dir is missing")
+	}
+	if o.Place, err = fakehost.ParsePlace(*place); err != nil {
+		return err
 	}
 	_, err = fakehost.New(*dir, fakehost.Model(*model), o)
 	return err

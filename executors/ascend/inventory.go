@@ -1,0 +1,196 @@
+package ascend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// Inventory is what a host says of its NPUs and of the HDK that is installed: what
+// HDK_QUERY prints, HDK_UPGRADE remembers and DIAGNOSIS examines. What could not be
+// asked is in it with the reason.
+type Inventory struct {
+	List  CardList     // of the cards that the driver lists
+	Err   error        // why it lists none
+	Cards []CardReport // one for each card of List, in its order
+
+	Driver, Firmware Installed
+
+	Devices    []Device // on the PCI bus; more are there than listed, when a card is lost to the driver
+	DevicesErr error
+	Notes      []string // what else an engineer should know
+}
+
+// Installed is the version.info of the driver or of the firmware.
+type Installed struct {
+	VersionInfo
+	Err error // why there is none
+}
+
+// CardReport is what the driver says of one card.
+type CardReport struct {
+	Card
+	Board     Board
+	Err       error // why there is no Board
+	Health    Health
+	HealthErr error // why there is no Health; nil where it was not asked for
+}
+
+// InventoryOptions change what an Inventory asks. The zero value asks versions only.
+type InventoryOptions struct {
+	Health bool // ask each card's health, too
+	AtOnce int  // calls at a time, see Limit
+	// Patience is how long cards are begun to be asked, 0: for ever. Those that are
+	// left then are ErrTooSlow.
+	Patience time.Duration
+	// Tell is called on the caller's goroutine, once before and then after each card,
+	// with how many are done; nil: nobody wants to know.
+	Tell func(done, of int)
+}
+
+// ErrTooSlow is why a card was not asked: the cards before it took too long.
+var ErrTooSlow = errors.New("not asked, npu-smi is too slow")
+
+// Inventory asks the driver for its cards and each of them for its versions, and
+// reads what is installed. Its error is the cause of ctx, which ended. A tool that
+// hangs is not called again.
+func (n Node) Inventory(ctx context.Context, o InventoryOptions) (Inventory, error) {
+	n = NewNode(Limit(n.host, o.AtOnce))
+	tell := o.Tell
+	if tell == nil {
+		tell = func(int, int) {}
+	}
+	began := time.Now()
+	var is Inventory
+	is.List, is.Err = n.Cards(ctx)
+	tell(0, len(is.List.Cards))
+	is.Cards = make([]CardReport, len(is.List.Cards))
+	done := make(chan struct{})
+	slots := make(chan struct{}, atOnce(o.AtOnce))
+	go func() { // begins cards in their order, so that those which are left are the last
+		for i, card := range is.List.Cards {
+			slots <- struct{}{}
+			go func() {
+				if o.Patience > 0 && time.Since(began) >= o.Patience {
+					is.Cards[i] = CardReport{Card: card, Err: ErrTooSlow}
+				} else {
+					is.Cards[i] = n.report(ctx, card, o.Health)
+				}
+				<-slots
+				done <- struct{}{}
+			}()
+		}
+	}()
+	for i := range is.List.Cards {
+		<-done
+		tell(i+1, len(is.List.Cards))
+	}
+	if ctx.Err() != nil {
+		return Inventory{}, context.Cause(ctx)
+	}
+	is.Driver.VersionInfo, is.Driver.Err = n.InstalledDriver()
+	is.Firmware.VersionInfo, is.Firmware.Err = n.InstalledFirmware()
+	is.Devices, is.DevicesErr = n.Devices()
+	is.Notes = append(is.Notes, is.List.Warnings...)
+	is.Notes = append(is.Notes, n.incomplete()...)
+	is.Notes = append(is.Notes, is.unlisted()...)
+	return is, nil
+}
+
+func atOnce(wanted int) int {
+	if wanted < 1 {
+		return CardsAtOnce
+	}
+	return wanted
+}
+
+// report asks one card.
+func (n Node) report(ctx context.Context, card Card, health bool) CardReport {
+	r := CardReport{Card: card}
+	r.Board, r.Err = n.Board(ctx, card.ID)
+	if r.Chips == 0 {
+		r.Chips = r.Board.Chips()
+	}
+	switch {
+	case !health:
+	case errors.Is(r.Err, ErrNoCard):
+		r.HealthErr = r.Err
+	default:
+		r.Health, r.HealthErr = n.Health(ctx, card.ID)
+	}
+	if health && r.HealthErr == nil {
+		r.Health.expect(r.Chips)
+	}
+	return r
+}
+
+// ChipCount is how many chips the card has, one if nothing says more.
+func (c Card) ChipCount() int { return max(c.Chips, 1) }
+
+// ChipCount is how many chips the cards have that the driver lists.
+func (is Inventory) ChipCount() int {
+	n := 0
+	for _, c := range is.Cards {
+		n += c.ChipCount()
+	}
+	return n
+}
+
+// Family is the chip family of the host: of the first card that tells one, or else of
+// the first device on the bus; "" if neither does.
+func (is Inventory) Family() Chip {
+	for _, c := range is.Cards {
+		if chip := c.Board.Chip(); c.Err == nil && chip != "" {
+			return chip
+		}
+	}
+	for _, d := range is.Devices {
+		if d.Chip != "" {
+			return d.Chip
+		}
+	}
+	return ""
+}
+
+// IDs says which ids the host's cards and devices have, for a family that is not
+// known; "" if none has any.
+func (is Inventory) IDs() string {
+	for _, c := range is.Cards {
+		if vendor, device := c.Board.IDs(); c.Err == nil && device != "" {
+			return fmt.Sprintf("vendor %s, device %s", clip(vendor, maxSaid), clip(device, maxSaid))
+		}
+	}
+	for _, d := range is.Devices {
+		return fmt.Sprintf("vendor 0x%04x, device 0x%04x", VendorHuawei, d.ID)
+	}
+	return ""
+}
+
+// incomplete is a note about an installation that did not come to its end.
+func (n Node) incomplete() []string {
+	info, err := n.InstallInfo()
+	switch complete, known := info.DriverComplete(); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return []string{err.Error()}
+	case known && !complete:
+		return []string{"ascend_install.info says that the driver's installation did not come to its end"}
+	}
+	return nil
+}
+
+// unlisted is a note about chips that the bus has and the driver does not list.
+func (is Inventory) unlisted() []string {
+	listed := is.ChipCount()
+	switch {
+	case is.DevicesErr != nil:
+		return []string{is.DevicesErr.Error()}
+	case len(is.Devices) > 0 && listed == 0:
+		return []string{fmt.Sprintf("Ascend chips on the PCI bus: %d", len(is.Devices))}
+	case len(is.Devices) > listed:
+		return []string{fmt.Sprintf("Ascend chips on the PCI bus: %d, of which the driver lists %d", len(is.Devices), listed)}
+	}
+	return nil
+}

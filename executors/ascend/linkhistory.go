@@ -1,0 +1,157 @@
+package ascend
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// LinkHistory is what hccn_tool remembers of a port's link. Its times are those of
+// the device's clock, which may differ from the host's and has no zone: compare them
+// with each other only.
+type LinkHistory struct {
+	Now     time.Time    `json:"now,omitzero"`      // when it was asked; zero: not told
+	Up      *int         `json:"up,omitempty"`      // how often the link came up; nil: not told
+	Down    *int         `json:"down,omitempty"`    // how often it was lost; older releases do not count it
+	Changes []LinkChange `json:"changes,omitempty"` // the latest few, the newest first on all known releases
+}
+
+// LinkChange is a link that came up or was lost.
+type LinkChange struct {
+	At time.Time `json:"at"`
+	Up bool      `json:"up"`
+}
+
+// maxChanges bounds the changes of one port; devices keep some ten.
+const maxChanges = 256
+
+// LinkHistory is what a port remembers of its link.
+func (n Node) LinkHistory(ctx context.Context, p Port) (LinkHistory, error) {
+	return ask(ctx, n.host, ParseLinkHistory, p.argv(PortHistory)...)
+}
+
+// linkChange finds a record in its line. Releases differ in what is before it: the
+// device, or a number of the record.
+var linkChange = regexp.MustCompile(`\b([A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-3]?\d \d{2}:\d{2}:\d{2} \d{4}|\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2})\s+(?i:LINK) ((?i:UP|DOWN))\b`)
+
+// ParseLinkHistory reads what `hccn_tool -i N -link_stat -g` prints: the device's
+// time, counts and the latest changes, a line each. Changes whose time makes no sense
+// are passed over.
+func ParseLinkHistory(out []byte) (LinkHistory, error) {
+	var h LinkHistory
+	if err := tooLong(out); err != nil {
+		return h, err
+	}
+	about := false
+	for line := range lines(out) {
+		if match := linkChange.FindStringSubmatch(line); match != nil {
+			about = true
+			at, err := deviceTime(match[1])
+			if err == nil && len(h.Changes) < maxChanges {
+				h.Changes = append(h.Changes, LinkChange{At: at, Up: strings.EqualFold(match[2], "UP")})
+			}
+			continue
+		}
+		f, is := cutField(whose.ReplaceAllString(strings.TrimSpace(line), ""), ":")
+		if !is {
+			continue
+		}
+		var err error
+		switch {
+		case f.named("current time"):
+			h.Now, _ = deviceTime(f.Value) // without it nothing is concluded from the times
+		case f.named("link up count"):
+			h.Up, err = optionalCount(f)
+		case f.named("link down count"):
+			h.Down, err = optionalCount(f)
+		case f.named("link change records"):
+		default:
+			continue
+		}
+		if err != nil {
+			return LinkHistory{}, err
+		}
+		about = true
+	}
+	if !about {
+		return LinkHistory{}, errors.New("says nothing of the link's history")
+	}
+	return h, nil
+}
+
+func deviceTime(text string) (time.Time, error) {
+	text = strings.TrimSpace(text)
+	at, err := time.Parse(time.ANSIC, text)
+	if err != nil {
+		at, err = time.Parse(time.DateTime, strings.Replace(text, "T", " ", 1))
+	}
+	return at, err
+}
+
+func optionalCount(f Field) (*int, error) {
+	if none(f.Value) {
+		return nil, nil
+	}
+	n, err := count(f)
+	if err != nil {
+		return nil, err
+	}
+	return &n, nil
+}
+
+// Lost is how often the link was lost, as far as is known: releases that do not count
+// it have the records, and a link that came up again was lost before.
+func (h LinkHistory) Lost() int {
+	if h.Down != nil {
+		return *h.Down
+	}
+	n := 0
+	for _, c := range h.Changes {
+		if !c.Up {
+			n++
+		}
+	}
+	if h.Up != nil {
+		n = max(n, *h.Up-1)
+	}
+	return n
+}
+
+// Burst is the largest number of losses within a time of this length, of those in the
+// recent time before the device was asked; and when the last of these was. It is 0 when
+// the device does not tell its time.
+func (h LinkHistory) Burst(length, recent time.Duration) (lost int, last time.Time) {
+	for _, end := range h.Changes {
+		if age := h.Now.Sub(end.At); end.Up || age < 0 || age > recent {
+			continue
+		}
+		n := 0
+		for _, c := range h.Changes {
+			if before := end.At.Sub(c.At); !c.Up && before >= 0 && before <= length {
+				n++
+			}
+		}
+		if n > lost {
+			lost, last = n, end.At
+		}
+	}
+	return lost, last
+}
+
+// Undated is how many losses there may have been in the recent time that no record
+// tells of: devices keep the latest few records, and what is older than the oldest of
+// them was before it.
+func (h LinkHistory) Undated(recent time.Duration) int {
+	recorded := 0
+	for _, c := range h.Changes {
+		if !h.Now.IsZero() && h.Now.Sub(c.At) > recent {
+			return 0
+		}
+		if !c.Up {
+			recorded++
+		}
+	}
+	return max(0, h.Lost()-recorded)
+}

@@ -1,0 +1,27 @@
+package ascend
+
+import (
+	"io/fs"
+	"regexp"
+	"strings"
+)
+
+var (
+	// The vendors and products that hypervisors give their machines (the table of
+	// systemd-detect-virt); OpenStack's has a product of its own.
+	virtualVendor = regexp.MustCompile(`(?i)\b(?:QEMU|KVM|VMware|VirtualBox|innotek|Xen|Bochs|Parallels|BHYVE|OpenStack|Virtual Machine|Amazon EC2|Google Compute Engine|Alibaba Cloud ECS)\b`)
+	// Linux on x86 lists the bit by which a processor says that it is virtual.
+	virtualFlag = regexp.MustCompile(`(?m)^flags\s*:.*\bhypervisor\b`)
+)
+
+// Virtual reports whether the host is a virtual machine, as its firmware or its
+// processor tells. NPUs are given to such hosts one by one, and much of what a server
+// tells is told on the hypervisor's host only.
+func Virtual(files fs.FS) bool {
+	for _, name := range []string{"sys_vendor", "product_name", "bios_vendor", "chassis_vendor"} {
+		if virtualVendor.MatchString(Head(files, "sys/class/dmi/id/"+name)) {
+			return true
+		}
+	}
+	return strings.TrimSpace(Head(files, "sys/hypervisor/type")) != "" || virtualFlag.MatchString(Head(files, "proc/cpuinfo"))
+}

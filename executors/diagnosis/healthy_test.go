@@ -1,0 +1,37 @@
+package diagnosis_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"devserver-agent/executors/diagnosis"
+	"devserver-agent/test/fakehost"
+	"devserver-agent/test/hosttest"
+)
+
+// A host that is well has no warning, whatever its family and on metal as in a virtual
+// machine, and every check says what it looked at.
+func TestAHealthyHostHasNoWarning(t *testing.T) {
+	for _, model := range fakehost.Models() {
+		for _, place := range []fakehost.Place{fakehost.Metal, fakehost.VM} {
+			t.Run(string(model)+" "+place.String(), func(t *testing.T) {
+				t.Parallel()
+				fake := fakehost.ForTest(t, model, fakehost.Options{Place: place, Cards: 2})
+				report, err := diagnosis.Diagnosis{Root: fake.Root(), BusyPause: time.Millisecond}.Examine(t.Context(), hosttest.New(t, fake.Root()), nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range report.Checks {
+					if o.Looked == "" {
+						t.Errorf("%s does not say what it looked at", o.Check)
+					}
+					if !slices.Contains(machines, o.Check) && (o.Grade == diagnosis.Warn || o.Grade == diagnosis.Fail) {
+						t.Errorf("%s: %+v", o.Check, o.Findings)
+					}
+				}
+				t.Log("\n" + report.Table())
+			})
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package diagnosis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"devserver-agent/executors/ascend"
+)
+
+// Limits of this project's own: no public figure was found for all families, and the
+// driver raises its own alarms. These warn before it does. Power is reported and not
+// judged.
+const (
+	hot     = 80 // degrees Celsius of a chip
+	tooHot  = 95
+	crowded = 97 // percent of a chip's memory
+
+	// What a chip's memory has in use while no process runs on it: the driver's and
+	// the firmware's share is up to a tenth of an HBM, more of smaller memories.
+	idleHBM    = 20 // percent
+	idleMemory = 60
+	// What AI cores may be busy without a process: a job may have ended just now.
+	busyCores = 10
+)
+
+const cool = "Check fans, air flow and the room's temperature."
+
+// temperature compares chips with limits.
+type temperature struct{}
+
+func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
+	return p.lookedAtCards(), p.judge(p.commons(), func(_ int, chip ascend.Reading) []Finding {
+		celsius, err := chip.Figure("Temperature(C)", "NPU Temperature(C)")
+		switch {
+		case err != nil:
+			return []Finding{{Grade: Warn, What: err.Error()}}
+		case celsius == nil:
+			return []Finding{{Grade: Skip, What: "its temperature is not told"}}
+		case *celsius >= tooHot:
+			return []Finding{{Fail, fmt.Sprintf("%.0f C, the limit is %d", *celsius, tooHot), cool}}
+		case *celsius >= hot:
+			return []Finding{{Warn, fmt.Sprintf("%.0f C, the limit is %d", *celsius, hot), cool}}
+		}
+		return nil
+	})
+}
+
+// load compares the use of memory and AI cores with limits, and with the processes
+// that npu-smi lists: use without a user is what a job left behind, or somebody whom
+// npu-smi does not see.
+type load struct{}
+
+func (load) run(_ context.Context, p *probe) (string, []Finding) {
+	return p.lookedAtCards(), p.judge(p.commons(), func(card int, chip ascend.Reading) []Finding {
+		use, errs := useOf(chip)
+		var found []Finding
+		for _, err := range errs {
+			found = append(found, Finding{Grade: Warn, What: err.Error()})
+		}
+		if words := p.unexplained(use); words != "" && p.nobodyOn(card, chip.Chip) {
+			return append(found, p.heldBy(card, chip.Chip, words))
+		}
+		if use.memory >= crowded {
+			found = append(found, Finding{Grade: Info, What: fmt.Sprintf("%.0f %% of its memory is in use", use.memory)})
+		}
+		if use.cores > 0 {
+			found = append(found, Finding{Grade: Info, What: fmt.Sprintf("AI cores are %.0f %% busy", use.cores)})
+		}
+		return found
+	})
+}
+
+// use is how much of a chip is in use, in percent.
+type use struct {
+	memory, cores float64
+	hbm           bool // the memory is HBM
+}
+
+func useOf(chip ascend.Reading) (use, []error) {
+	var is use
+	var errs []error
+	memory, err := chip.Figure("HBM Usage Rate(%)")
+	if is.hbm = memory != nil; memory == nil && err == nil {
+		memory, err = chip.Figure("Memory Usage Rate(%)", "DDR Usage Rate(%)", "NPU Memory Usage Rate(%)")
+	}
+	cores, coresErr := chip.Figure("Aicore Usage Rate(%)", "NPU Utilization(%)")
+	for _, err := range []error{err, coresErr} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if memory != nil {
+		is.memory = *memory
+	}
+	if cores != nil {
+		is.cores = *cores
+	}
+	return is, errs
+}
+
+// unexplained says what of a chip is in use beyond what an idle one has, "" if nothing
+// is. The memory of an SoC is the host's own and is not judged.
+func (p *probe) unexplained(is use) string {
+	var words []string
+	if soc := len(p.inventory.Devices) == 0 && p.inventory.DevicesErr == nil; is.hbm && is.memory >= idleHBM || !is.hbm && !soc && is.memory >= idleMemory {
+		words = append(words, fmt.Sprintf("%.0f %% of its memory is in use", is.memory))
+	}
+	if is.cores >= busyCores {
+		words = append(words, fmt.Sprintf("its AI cores are %.0f %% busy", is.cores))
+	}
+	return strings.Join(words, ", ")
+}
+
+// nobodyOn reports whether npu-smi lists the processes of a chip and there is none.
+func (p *probe) nobodyOn(card, chip int) bool {
+	for _, a := range p.programs() {
+		if a.card == card {
+			return a.err == nil && !slices.ContainsFunc(a.value, func(process ascend.Process) bool { return process.Chip == chip })
+		}
+	}
+	return false
+}
+
+// heldBy is the finding of a chip that is in use and has no process: who may hold it.
+// Those are the processes with the chip's node open, or with nodes open and listed
+// nowhere, and the containers that were given NPUs.
+func (p *probe) heldBy(card, chip int, words string) Finding {
+	listed := map[int]bool{}
+	for _, a := range p.programs() {
+		for _, process := range a.value {
+			listed[process.PID] = true
+		}
+	}
+	number, known := p.number(card, chip)
+	var holders []string
+	for _, h := range p.holders() {
+		if h.NPU && (known && slices.Contains(h.Devices, number) || !listed[h.PID] && (len(h.Devices) == 0 || !known)) {
+			holders = append(holders, h.String())
+		}
+	}
+	containers, err := p.given()
+	if err != nil {
+		holders = append(holders, fmt.Sprintf("a container, perhaps (%v)", err))
+	}
+	for _, c := range containers {
+		holders = append(holders, c.String())
+	}
+	words += " and npu-smi lists no process on it; "
+	if len(holders) == 0 {
+		return Finding{Warn, words + "nobody holds /dev/davinci*, so it was not given back",
+			"If a virtual machine was given the card, see there. Otherwise reset the chip while it is idle (npu-smi set -t reset) or restart the host."}
+	}
+	return Finding{Warn, words + "/dev/davinci* is held by " + strings.Join(holders, ", "),
+		"See whether that is a job that should run; if it was left behind, end it, then ask again."}
+}
+
+// number is the number of a chip's node /dev/davinciN: its physical id, or the logic
+// one where the driver tells no other.
+func (p *probe) number(card, chip int) (int, bool) {
+	mapping, err := p.mapping()
+	if err != nil {
+		return 0, false
+	}
+	for _, m := range mapping {
+		switch {
+		case m.Card != card || m.Chip != chip || m.MCU():
+		case m.Physical != nil:
+			return *m.Physical, true
+		case m.Logic != nil:
+			return *m.Logic, true
+		}
+	}
+	return 0, false
+}

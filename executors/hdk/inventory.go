@@ -1,0 +1,144 @@
+package hdk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+)
+
+// inventory is how a host's HDK and cards are at one moment, as memos remember it.
+type inventory struct {
+	Driver   ascend.Version `json:"driver,omitempty"` // installed; "" if none is, or it cannot be read
+	Firmware ascend.Version `json:"firmware,omitempty"`
+	Cards    []cardState    `json:"cards,omitempty"` // as the driver lists them
+	// Down is why the driver lists no cards, "" if it does.
+	Down string `json:"down,omitempty"`
+	// InUse says that it lists none because somebody else holds the device.
+	InUse bool `json:"in_use,omitempty"`
+	// NotLoaded says that it lists none because npu-smi itself does not start.
+	NotLoaded bool   `json:"not_loaded,omitempty"`
+	Chips     int    `json:"chips,omitempty"` // on the PCI bus
+	IDs       string `json:"ids,omitempty"`   // of chips whose family is not known
+	Boot      string `json:"boot,omitempty"`
+	Message   string `json:"message"` // what HDK_QUERY would say
+}
+
+// inventoryPatience bounds how long cards are begun to be asked.
+const inventoryPatience = 3 * time.Minute
+
+// takeInventory asks the host. Its error is the cause of ctx.
+func (r *run) takeInventory(ctx context.Context) (inventory, error) {
+	is, err := r.ask(ctx, true)
+	if err != nil {
+		return inventory{}, err
+	}
+	now := inventory{Driver: is.Driver.Version, Firmware: is.Firmware.Version, Chips: len(is.Devices), Boot: r.host.Boot(), Message: message(is)}
+	if is.Family() == "" {
+		now.IDs = is.IDs()
+	}
+	if cause := is.Err; cause != nil {
+		now.Down = ascend.Reason(cause)
+		now.InUse, now.NotLoaded = errors.Is(cause, ascend.ErrInUse), errors.Is(cause, ascend.ErrNotLoaded)
+	}
+	if cause := hangs(is.Cards); cause != nil {
+		now.Down = ascend.Reason(cause)
+		return now, nil
+	}
+	for _, c := range is.Cards {
+		now.Cards = append(now.Cards, stateOf(c))
+	}
+	return now, nil
+}
+
+// hangs is why a driver that lists its cards counts as down: it hung before it told the
+// health of any card. Where it told some, each card stands for itself.
+func hangs(cards []ascend.CardReport) (cause error) {
+	for _, c := range cards {
+		switch {
+		case c.Err == nil && c.HealthErr == nil:
+			return nil
+		case c.Err == nil && isTimeout(c.HealthErr):
+			cause = c.HealthErr
+		}
+	}
+	return cause
+}
+
+// message is what HDK_QUERY would say now.
+func (r *run) message(ctx context.Context) (string, error) {
+	is, err := r.ask(ctx, false)
+	return message(is), err
+}
+
+func (r *run) ask(ctx context.Context, health bool) (ascend.Inventory, error) {
+	return ascend.NewNode(r.host).Inventory(ctx, ascend.InventoryOptions{Health: health, AtOnce: r.AtOnce, Patience: inventoryPatience})
+}
+
+func isTimeout(err error) bool { return errors.Is(err, executors.ErrTimeout) }
+
+// hint is a sentence about what keeps npu-smi from answering, "" if nothing more is
+// known than what it says.
+func (now inventory) hint() string {
+	if now.NotLoaded {
+		return " " + libraries
+	}
+	return ""
+}
+
+// runs reports whether every card runs the target.
+func (now inventory) runs(target release) bool {
+	if now.Down != "" || len(now.Cards) == 0 {
+		return false
+	}
+	for _, c := range now.Cards {
+		if !c.runs(target) {
+			return false
+		}
+	}
+	return true
+}
+
+func (now inventory) runsDriver(version ascend.Version) bool {
+	for _, c := range now.Cards {
+		if c.Driver != version {
+			return false
+		}
+	}
+	return len(now.Cards) > 0
+}
+
+// former are the versions to return to: what is installed, or else what runs.
+func (now inventory) former() release {
+	f := release{now.Driver, now.Firmware}
+	for _, c := range now.Cards {
+		if f.Driver == "" {
+			f.Driver = c.Driver
+		}
+		if f.Firmware == "" && now.Driver != "" {
+			f.Firmware = c.Firmware
+		}
+	}
+	return f
+}
+
+// listed is how many chips the cards have that the driver lists.
+func (now inventory) listed() int {
+	n := 0
+	for _, c := range now.Cards {
+		n += c.Chips
+	}
+	return n
+}
+
+// card is one of the inventory, by its id.
+func (now inventory) card(id int) (cardState, bool) {
+	for _, c := range now.Cards {
+		if c.ID == id {
+			return c, true
+		}
+	}
+	return cardState{}, false
+}

@@ -181,7 +181,7 @@ func (a *Agent) keepAudit() (err error) {
 	a.caughtUp = true
 	message := "agent " + a.opts.Version
 	if a.opts.Config.Trust.AllowUnsigned {
-		message += ", trusts whoever can write to the broker (trust.allow_unsigned)"
+		message += ", trusts anyone who can write to the broker (trust.allow_unsigned)"
 	}
 	a.audit.Add(audit.Entry{Event: audit.Started, Message: message})
 	return nil
@@ -267,7 +267,7 @@ func (a *Agent) report(err error) {
 func (a *Agent) connect() error {
 	c := a.opts.Config
 	if c.Trust.AllowUnsigned {
-		a.opts.Log.Warn("trust.allow_unsigned is set: whoever can write to the broker runs tasks here as root")
+		a.opts.Log.Warn("trust.allow_unsigned is set: anyone who can write to the broker runs tasks here as root")
 	}
 	conn, err := broker.Connect(broker.Options{
 		ServerID: c.ServerID, Version: a.opts.Version, Servers: c.NATS.Servers, CredentialsFile: c.NATS.CredentialsFile,

@@ -63,7 +63,7 @@ type NATS struct {
 // Trust says whose statements count.
 type Trust struct {
 	Keys          []string `yaml:"keys" check:"key" empty:"nobody is trusted" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys of the control planes whose tasks run here, as devserver-controlplane prints them. List the old and the new one while a key is changed. A key may be followed by what bounds it: only=HDK_QUERY+DIAGNOSIS for the item types it may ask for, with the words cancel and reboot where it may do that too; from= and until= with a day (UTC) for when it counts."`
-	AllowUnsigned bool     `yaml:"allow_unsigned" default:"false" doc:"Run tasks that nobody signed: whoever can write to the broker can then run them here as root. If trust.keys is empty, signed tasks run too, and their signatures are not checked. For development only."`
+	AllowUnsigned bool     `yaml:"allow_unsigned" default:"false" doc:"Run tasks that nobody signed: anyone who can write to the broker can then run tasks here as root. If trust.keys is empty, signed tasks run too, and their signatures are not checked. For development only."`
 }
 
 // Tools are the paths of the vendor's tools; the tag tool is the name by which
@@ -89,7 +89,7 @@ type HDK struct {
 	Repository string   `yaml:"repository" check:"repository" empty:"none; HDK_UPGRADE is refused" example:"https://mirror.example.com/hdk" doc:"A folder (absolute path), an http or https URL, or object://BUCKET for a JetStream object store, with the index.json that devserverctl hdk index writes."`
 	IndexKeys  []string `yaml:"index_keys" check:"publickey" empty:"any index is taken" example:"ed25519:Q29udHJvbCBwbGFuZSdzIHB1YmxpYyBrZXkuIFNhbXA=" doc:"Public keys that devserverctl hdk index --sign has signed the repository's index with. With one here an index that is not signed with any of them is refused."`
 
-	CardsAtOnce uint `yaml:"cards_at_once" check:"range=1-64" default:"4" doc:"How many cards are asked at a time, by HDK_QUERY, HDK_UPGRADE, DIAGNOSIS and devserver-agent doctor: so many calls of npu-smi run beside each other. 1 asks one after the other, where a tool answers one call at a time only."`
+	CardsAtOnce uint `yaml:"cards_at_once" check:"range=1-64" default:"4" doc:"How many calls of each tool (npu-smi, hccn_tool) may run in parallel in HDK_QUERY, HDK_UPGRADE, DIAGNOSIS and devserver-agent doctor, 1 to 64. Set 1 where a tool can answer only one call at a time."`
 
 	Before      []string `yaml:"before" check:"path" empty:"none" example:"/etc/devserver-agent/cordon" doc:"Programs to run before an upgrade, in this order: what takes work away from the host and stops who holds NPUs, such as the device plugin. Each gets DEVSERVER_PHASE and DEVSERVER_HDK, the version to come, in its environment; one that was cut is run once more."`
 	After       []string `yaml:"after" check:"path" empty:"none" example:"/etc/devserver-agent/uncordon" doc:"Programs to run after it, whether it went well or not: what gives the work back."`

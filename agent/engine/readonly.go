@@ -25,15 +25,15 @@ func (r readonly) Memo(ctx context.Context, _ string, fn func(context.Context) (
 }
 
 func (r readonly) Command(context.Context, executors.Command) (executors.Exit, error) {
-	return executors.Exit{}, errors.New("a survey starts no command")
+	return executors.Exit{}, errors.New("a state query starts no command")
 }
 
 func (r readonly) Restart(context.Context, string) error {
-	return errors.New("a survey restarts no host")
+	return errors.New("a state query restarts no host")
 }
 
 func (r readonly) Scratch() (string, error) {
-	return "", errors.New("a survey writes nothing")
+	return "", errors.New("a state query writes nothing")
 }
 
 func (r readonly) Progress(int, string)  {}
@@ -43,5 +43,5 @@ func (r readonly) Files() fs.FS { return r.tools.Files() }
 
 func (r readonly) Boot() string { return r.boot }
 
-// readonly is the host as a survey sees it.
+// readonly is the host as a state query sees it.
 func (e *Engine) readonly() readonly { return readonly{e.opts.Tools, e.opts.Boot} }

@@ -51,12 +51,12 @@ const (
 var mcuName = regexp.MustCompile(`(?i)^mcu[ _-]?\d*$`)
 
 // unasked matches the line that npu-smi prints in the place of a chip's block when
-// the chip does not answer. Its exit status is 0 all the same.
+// the chip does not answer. On most families the exit status is 0 all the same.
 var unasked = regexp.MustCompile(`(?i)^failed to (?:query|get) .{0,60}chip\D{0,4}(\d{1,5})\b`)
 
 // cutBlocks cuts an answer about a card into blocks. A block ends at a blank line or
 // where a key repeats; it belongs to the chip that it names, wherever in it the name
-// stands. Blocks that name nobody are nobody's, unless no block names a chip: then
+// stands. A block without a name is ignored, unless no block names a chip: then
 // they are the card's only chip's. Lines that match row are kept whole.
 func cutBlocks(out []byte, card int, row *regexp.Regexp) (answer, error) {
 	c := cutter{card: card, chips: -1}

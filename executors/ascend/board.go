@@ -186,10 +186,10 @@ func (b Board) Chip() Chip {
 	return ChipOf(device)
 }
 
-// Chips is the number of chips on the card, 0 when it is not told.
+// Chips is the number of chips on the card, 0 when it is not told or makes no sense.
 func (b Board) Chips() int {
 	n, err := strconv.ParseUint(b.text(keyChips), 10, 16)
-	if err != nil {
+	if err != nil || n > maxChips {
 		return 0
 	}
 	return int(n)

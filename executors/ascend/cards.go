@@ -101,6 +101,9 @@ func (l *CardList) add(f Field) error {
 	switch {
 	case f.named("Chip Count"):
 		n, err := count(f)
+		if err == nil && n > maxChips {
+			err = fmt.Errorf("counts more than %d chips on card %d", maxChips, card.ID)
+		}
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,11 @@ func FuzzCards(f *testing.F) {
 		if len(list.Cards) == 0 || len(list.Cards) > maxCards {
 			t.Errorf("%d cards without an error", len(list.Cards))
 		}
+		for _, card := range list.Cards {
+			if card.Chips > maxChips {
+				t.Errorf("%d chips on a card without an error", card.Chips)
+			}
+		}
 		carried(t, list)
 	})
 }
@@ -46,6 +51,9 @@ func FuzzBoard(f *testing.F) {
 		board, err := ParseBoard(data, 3)
 		if err != nil {
 			return
+		}
+		if board.Chips() > maxChips {
+			t.Errorf("%d chips on a card", board.Chips())
 		}
 		if id, _ := board.Get(keyCard); id != "3" {
 			t.Errorf("board of card %q was taken for that of card 3", id)

@@ -162,8 +162,8 @@ func (is Inventory) IDs() string {
 			return fmt.Sprintf("vendor %s, device %s", clip(vendor, maxSaid), clip(device, maxSaid))
 		}
 	}
-	for _, d := range is.Devices {
-		return fmt.Sprintf("vendor 0x%04x, device 0x%04x", VendorHuawei, d.ID)
+	if len(is.Devices) > 0 {
+		return fmt.Sprintf("vendor 0x%04x, device 0x%04x", VendorHuawei, is.Devices[0].ID)
 	}
 	return ""
 }

@@ -140,9 +140,8 @@ func (h LinkHistory) Burst(length, recent time.Duration) (lost int, last time.Ti
 	return lost, last
 }
 
-// Undated is how many losses there may have been in the recent time that no record
-// tells of: devices keep the latest few records, and what is older than the oldest of
-// them was before it.
+// Undated is the number of losses without a record that may be recent: devices keep the
+// latest few records, and a loss without one is older than the oldest of them.
 func (h LinkHistory) Undated(recent time.Duration) int {
 	recorded := 0
 	for _, c := range h.Changes {

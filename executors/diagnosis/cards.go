@@ -62,8 +62,9 @@ func (p *probe) unlisted() string {
 	return ", not " + strings.Join(missing, ", ")
 }
 
-// unusual reports a number of cards that servers do not have. If it becomes a usual
-// one with the ids that are left out, those are the cards that are missing.
+// unusual reports cards that seem to be missing from a server. If the ids that are left
+// out make the number of cards a usual one, those are missing; if one card more would,
+// of eight or sixteen, the last may be.
 func unusual(list []ascend.Card) []Finding {
 	missing := gaps(list)
 	switch {
@@ -75,7 +76,7 @@ func unusual(list []ascend.Card) []Finding {
 	if !usual(len(list)+1) || len(list) < 7 {
 		return nil // nothing says that one is missing
 	}
-	return []Finding{{Warn, fmt.Sprintf("%d cards are there; servers have 1, 2, 4, 8 or 16 of this family", len(list)), "Count the cards; if one is missing: " + reseat}}
+	return []Finding{{Warn, fmt.Sprintf("%d cards are there; most servers of this family have one more", len(list)), "Count the cards; if one is missing: " + reseat}}
 }
 
 func usual(cards int) bool { return cards&(cards-1) == 0 && cards <= 16 }

@@ -14,7 +14,7 @@ import (
 )
 
 // roce examines the port of each chip: link, what it watches, address, light, TLS
-// and counters. Ports are asked at the same time, each its questions one after the
+// and counters. Several ports are asked in parallel, each its questions one after the
 // other: hccn_tool refuses a second call about one chip.
 type roce struct{}
 

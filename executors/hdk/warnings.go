@@ -64,8 +64,8 @@ func exists(files fs.FS, name string) bool {
 	return err == nil
 }
 
-// kernelWarnings is what a restart loses: the next kernel, which is another one than
-// runs, has no driver. An installer builds it for the running one only.
+// kernelWarnings warns if the next start uses another kernel, which has no driver: an
+// installer builds it for the running one only.
 func kernelWarnings(files fs.FS, next, how string, installs bool) []finding {
 	running := ascend.Kernel(files)
 	if next == "" || running == "" || next == running || !installs && hasDriver(files, next) {

@@ -52,7 +52,7 @@ func Questions() []Question {
 	return []Question{
 		{
 			"npu-smi", "info", every(Captured, nil), sourceCapture + "; widths from the " + sourceDriver,
-			"Table layouts: A on 310 (no huge pages, no table of processes), B on 910A with release 21.0.2 (no huge pages), C on 910A, D on 310P and 310B, E on 910B, F on A3 (two chips a card), G with 26.x tools (wider, a fifth column of processes), H on 950 (NPU ID, NPU Util, one id a card).",
+			"Table layouts: A on 310 (no huge pages, no table of processes), B on 910A with release 21.0.2 (no huge pages; only in the test data of the parser), C on 910A, D on 310P and 310B, E on 910B, F on A3 (two chips a card), G with 26.x tools (wider, a fifth column of processes), H on 950 (NPU ID, NPU Util, one id a card).",
 		},
 		{
 			"npu-smi", "info -l", every(Captured, map[Model]Knowledge{A5: Inferred}), sourceCapture + "; " + sourceDriver,
@@ -64,7 +64,7 @@ func Questions() []Question {
 		},
 		{
 			"npu-smi", "info -t board -i CARD", every(Inferred, map[Model]Knowledge{A2: Captured, A3: Captured, P310: Captured}), sourceCapture + "; " + sourceDriver,
-			"All but a 910A name product, maker and serial number. A 310 tells no compatibility. Cards, which are not part of a server, end with Chip Fault or Faulty Chip Count. A 950 tells of its chip, too. Cards on UB have Vendor ID, Device ID, Module Vendor ID and Module ID instead of the PCI keys: inferred.",
+			"All but a 910A name product, maker and serial number. A 310 tells no compatibility. Cards that are not part of a server end with Chip Fault or Faulty Chip Count. A 950 tells of its chip, too. Cards on UB have Vendor ID, Device ID, Module Vendor ID and Module ID instead of the PCI keys: inferred.",
 		},
 		{
 			"npu-smi", "info -t health -i CARD", every(Captured, map[Model]Knowledge{I310: Inferred, B310: Inferred, A1: Inferred}), sourceCapture,
@@ -76,7 +76,7 @@ func Questions() []Question {
 		},
 		{
 			"npu-smi", "info -t common -i CARD", every(Captured, map[Model]Knowledge{I310: Inferred, A1: Inferred}), sourceCapture,
-			"Chip ID begins a chip's block on every family but the 950, which has none. A last block is the MCU's; on 310P it has the card's power. On 310B the power names nobody, a 310 has a rated power and no frequency. A chip that does not answer is zeros, and so are those after it: inferred.",
+			"Chip ID begins a chip's block on every family but the 950, which has none. A last block is the MCU's; on 310P it has the card's power. On 310B the power is in a block without a chip id, a 310 has a rated power and no frequency. A chip that does not answer, and every chip after it, is printed as zeros (inferred).",
 		},
 		{
 			"npu-smi", "info -t usages -i CARD", every(Captured, map[Model]Knowledge{I310: Inferred, B310: Inferred, A1: Inferred, A5: Inferred}), sourceCapture + "; " + sourceDriver,
@@ -88,11 +88,11 @@ func Questions() []Question {
 		},
 		{
 			"npu-smi", "info -t proc-mem -i CARD", every(Captured, map[Model]Knowledge{I310: Inferred, B310: Inferred, A1: Inferred}), sourceCapture + "; " + sourceDriver,
-			"Chip ID ends the block; on 310 and 310B it begins it. A process is one line of keys, and values may be empty. A chip that does not answer is a sentence, and the exit status tells.",
+			"Chip ID ends the block; on 310 and 310B it begins it. A process is one line of keys, and values may be empty. A chip that does not answer is a sentence, and the exit status is not 0.",
 		},
 		{
 			"npu-smi", "info -t hccs -i CARD -c CHIP", map[Model]Knowledge{A1: Inferred, A2: Inferred, A3: Inferred, P310: Captured, Duo310P: Captured}, sourceDriver + "; published answers of a 300I Duo",
-			"310P has counters of packets and bytes only, no health. Servers have a cell a link for lanes, speed and counters. Other families do not know the query.",
+			"310P has counters of packets and bytes only, no health. Servers have one value per link for lanes, speed and counters. Other families do not know the query.",
 		},
 		{
 			"npu-smi", "upgrade -b|-t|-a mcu -i CARD", servers(Unpublished, Inferred, Inferred, Unpublished), sourceManual,

@@ -83,7 +83,7 @@ func (c *cli) status(ctx context.Context) error {
 		{s.Queue.Draining, "nothing new is started (devserver-agent drain --off lifts it)"},
 		{s.Queue.Occupied, "a program that must not be killed is still running; exclusive work waits for it"},
 		{s.DiskFull, "the disk of the state directory is full: nothing new is accepted"},
-		{s.Unsigned, "\x1b[31mtrust.allow_unsigned: whoever can write to the broker runs tasks here as root\x1b[0m"},
+		{s.Unsigned, "\x1b[31mtrust.allow_unsigned: anyone who can write to the broker runs tasks here as root\x1b[0m"},
 	} {
 		if note.on {
 			fmt.Fprintf(w, "note\t%s\n", note.text)

@@ -63,7 +63,7 @@ func ask[T any](ctx context.Context, host Host, parse func([]byte) (T, error), a
 		return none, &ToolError{Tool: tool, Err: sentinel(err)}
 	}
 	value, err := parse(reply.Output)
-	if in, is := any(value).(incomplete); reply.Code != 0 && !(err == nil && is && in.incomplete()) {
+	if in, ok := any(value).(incomplete); reply.Code != 0 && !(err == nil && ok && in.incomplete()) {
 		return none, dialects[argv[0]].refusal(tool, reply, nil)
 	}
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 // 950 is its only chip and names none. A last block may be the MCU's (npucli in
 // github hicann/driver, and published captures of releases 22 to 26).
 type answer struct {
-	chips   []block   // each chip once
-	mcus    []block   // none: the answer does not speak of an MCU
-	unasked []Unasked // each chip once, and none of chips
+	chips    []block    // each chip once
+	mcus     []block    // none: the answer does not speak of an MCU
+	noAnswer []NoAnswer // each chip once, and none of chips
 }
 
 // block is what an answer says of one chip.
@@ -29,14 +29,14 @@ type block struct {
 	rows   []string
 }
 
-// Unasked is a chip that the driver counts and says nothing of.
-type Unasked struct {
+// NoAnswer is a chip that the driver counts and says nothing of.
+type NoAnswer struct {
 	Chip int    `json:"chip"`
 	Said string `json:"said,omitempty"` // the tool's sentence; "" for a chip that is counted and not mentioned
 }
 
-func anySaid(chips []Unasked) bool {
-	return slices.ContainsFunc(chips, func(u Unasked) bool { return u.Said != "" })
+func anySaid(chips []NoAnswer) bool {
+	return slices.ContainsFunc(chips, func(u NoAnswer) bool { return u.Said != "" })
 }
 
 const (
@@ -50,9 +50,9 @@ const (
 // mcuName matches the names of management controllers; a card may have several.
 var mcuName = regexp.MustCompile(`(?i)^mcu[ _-]?\d*$`)
 
-// unasked matches the line that npu-smi prints in the place of a chip's block when
+// noAnswerLine matches the line that npu-smi prints in the place of a chip's block when
 // the chip does not answer. On most families the exit status is 0 all the same.
-var unasked = regexp.MustCompile(`(?i)^failed to (?:query|get) .{0,60}chip\D{0,4}(\d{1,5})\b`)
+var noAnswerLine = regexp.MustCompile(`(?i)^failed to (?:query|get) .{0,60}chip\D{0,4}(\d{1,5})\b`)
 
 // cutBlocks cuts an answer about a card into blocks. A block ends at a blank line or
 // where a key repeats; it belongs to the chip that it names, wherever in it the name
@@ -78,7 +78,7 @@ type cutter struct {
 	chips  int  // as the answer counts them; -1: it does not
 	blocks []*block
 	open   *block // nil: the next field begins a block
-	failed []Unasked
+	failed []NoAnswer
 }
 
 func (c *cutter) take(line string, row *regexp.Regexp) error {
@@ -86,11 +86,11 @@ func (c *cutter) take(line string, row *regexp.Regexp) error {
 		c.open = nil
 		return nil
 	}
-	if match := unasked.FindStringSubmatch(line); match != nil {
+	if match := noAnswerLine.FindStringSubmatch(line); match != nil {
 		chip, _ := strconv.Atoi(match[1]) // five digits
 		c.open = nil
 		if len(c.failed) < maxChips {
-			c.failed = append(c.failed, Unasked{chip, clip(line, maxSaid)})
+			c.failed = append(c.failed, NoAnswer{chip, clip(line, maxSaid)})
 		}
 		return nil
 	}
@@ -104,9 +104,9 @@ func (c *cutter) take(line string, row *regexp.Regexp) error {
 		}
 		return err
 	}
-	f, is := cutField(line, ":")
+	f, ok := cutField(line, ":")
 	switch {
-	case !is || !f.sound():
+	case !ok || !f.sound():
 		return nil
 	case f.named(keyCard):
 		if f.Value != strconv.Itoa(c.card) {
@@ -177,13 +177,13 @@ func (b *block) has(key string) bool {
 // answer sorts the blocks.
 func (c *cutter) answer() (answer, error) {
 	var a answer
-	var nobodys []*block
+	var unnamed []*block
 	for _, b := range c.blocks {
 		switch {
 		case b.mcu:
 			a.mcus = append(a.mcus, *b)
 		case !b.named:
-			nobodys = append(nobodys, b)
+			unnamed = append(unnamed, b)
 		case b.empty() && c.hasFailed(b.chip): // its sentence follows its id
 		case a.about(b.chip):
 			return answer{}, fmt.Errorf("is about chip %d twice", b.chip)
@@ -195,11 +195,11 @@ func (c *cutter) answer() (answer, error) {
 	}
 	for _, u := range c.failed {
 		if !a.about(u.Chip) {
-			a.unasked = append(a.unasked, u)
+			a.noAnswer = append(a.noAnswer, u)
 		}
 	}
-	if len(a.chips) == 0 && len(a.unasked) == 0 {
-		only, err := c.only(nobodys)
+	if len(a.chips) == 0 && len(a.noAnswer) == 0 {
+		only, err := c.only(unnamed)
 		if err != nil {
 			return answer{}, err
 		}
@@ -212,35 +212,35 @@ func (b *block) empty() bool { return len(b.fields)+len(b.rows) == 0 }
 
 // hasFailed reports whether the tool says that it could not ask the chip.
 func (c *cutter) hasFailed(chip int) bool {
-	return slices.ContainsFunc(c.failed, func(u Unasked) bool { return u.Chip == chip })
+	return slices.ContainsFunc(c.failed, func(u NoAnswer) bool { return u.Chip == chip })
 }
 
 // about reports whether the answer has the chip already.
 func (a answer) about(chip int) bool {
 	return slices.ContainsFunc(a.chips, func(b block) bool { return b.chip == chip }) ||
-		slices.ContainsFunc(a.unasked, func(u Unasked) bool { return u.Chip == chip })
+		slices.ContainsFunc(a.noAnswer, func(u NoAnswer) bool { return u.Chip == chip })
 }
 
 // only is what blocks say that name no chip, in an answer that names none at all:
 // they are about the card's only chip.
-func (c *cutter) only(nobodys []*block) (block, error) {
+func (c *cutter) only(unnamed []*block) (block, error) {
 	switch {
 	case c.chips > 1:
 		return block{}, fmt.Errorf("counts %d chips and does not say which one it is about", c.chips)
-	case len(nobodys) == 0 && !c.about:
+	case len(unnamed) == 0 && !c.about:
 		return block{}, errors.New("says nothing of any chip")
 	}
-	var is block
-	for _, b := range nobodys {
+	var only block
+	for _, b := range unnamed {
 		for _, f := range b.fields {
-			if f.Key != "" && is.has(f.Key) {
+			if f.Key != "" && only.has(f.Key) {
 				return block{}, fmt.Errorf("gives %s twice and does not say of which chip", clip(f.Key, maxSaid))
 			}
-			is.fields = append(is.fields, f)
+			only.fields = append(only.fields, f)
 		}
-		is.rows = append(is.rows, b.rows...)
+		only.rows = append(only.rows, b.rows...)
 	}
-	return is, nil
+	return only, nil
 }
 
 // count adds the chips that the answer counts and does not mention.
@@ -248,9 +248,9 @@ func (a *answer) count(chips int) error {
 	if chips > maxChips {
 		return fmt.Errorf("counts more than %d chips", maxChips)
 	}
-	for chip := 0; chip < chips && len(a.chips)+len(a.unasked) < chips; chip++ {
+	for chip := 0; chip < chips && len(a.chips)+len(a.noAnswer) < chips; chip++ {
 		if !a.about(chip) {
-			a.unasked = append(a.unasked, Unasked{Chip: chip})
+			a.noAnswer = append(a.noAnswer, NoAnswer{Chip: chip})
 		}
 	}
 	return nil

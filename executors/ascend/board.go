@@ -57,8 +57,8 @@ func ParseBoard(out []byte, card int) (Board, error) {
 		return b, err
 	}
 	for line := range lines(out) {
-		f, is := cutField(line, ":")
-		if !is || f.Key == "" || !f.sound() {
+		f, ok := cutField(line, ":")
+		if !ok || f.Key == "" || !f.sound() {
 			continue
 		}
 		if former, given := b.Get(f.Key); given {

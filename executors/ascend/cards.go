@@ -31,12 +31,12 @@ func ParseCards(out []byte) (CardList, error) {
 	}
 	announced := -1
 	for line := range lines(out) {
-		if warning, is := strings.CutPrefix(strings.TrimSpace(line), "[WARNING]"); is {
+		if warning, ok := strings.CutPrefix(strings.TrimSpace(line), "[WARNING]"); ok {
 			list.Warnings = append(list.Warnings, clip(warning, maxValue))
 			continue
 		}
-		f, is := cutField(line, ":")
-		if !is {
+		f, ok := cutField(line, ":")
+		if !ok {
 			continue
 		}
 		if f.named("Total Count") || f.named("Card Count") {

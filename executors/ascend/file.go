@@ -64,8 +64,8 @@ func reason(err error) error {
 func assignments(data []byte) (map[string]string, error) {
 	values := map[string]string{}
 	for line := range lines([]byte(strings.TrimPrefix(string(data), "\ufeff"))) {
-		f, is := cutField(line, "=")
-		if !is || f.Key == "" || strings.HasPrefix(f.Key, "#") {
+		f, ok := cutField(line, "=")
+		if !ok || f.Key == "" || strings.HasPrefix(f.Key, "#") {
 			continue
 		}
 		if !printable(f.Key) || !printable(f.Value) {

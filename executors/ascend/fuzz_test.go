@@ -91,7 +91,7 @@ func FuzzBlocks(f *testing.F) {
 			}
 			seen[b.chip] = true
 		}
-		for _, u := range a.unasked {
+		for _, u := range a.noAnswer {
 			if seen[u.Chip] || !printable(u.Said) {
 				t.Errorf("chip %d is in the answer twice", u.Chip)
 			}
@@ -287,7 +287,7 @@ func FuzzReadings(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(chips.Chips)+len(chips.Unasked) == 0 {
+		if len(chips.Chips)+len(chips.NoAnswer) == 0 {
 			t.Error("nothing is said of any chip, without an error")
 		}
 		for _, chip := range chips.Chips {

@@ -39,8 +39,8 @@ func ParseHCCS(out []byte) (HCCS, error) {
 	}
 	health, about := "", false
 	for line := range lines(out) {
-		f, is := cutField(line, ":")
-		if !is || f.Key == "" || f.Value == "" || !f.sound() {
+		f, ok := cutField(line, ":")
+		if !ok || f.Key == "" || f.Value == "" || !f.sound() {
 			continue
 		}
 		if len(h.Fields) == maxReading {

@@ -132,7 +132,7 @@ func ParseCardHealth(out []byte, card int) (Health, error) {
 	}
 	var h Health
 	var wrong error
-	read := len(a.unasked) > 0
+	read := len(a.noAnswer) > 0
 	for _, b := range a.chips {
 		if b.named && b.empty() {
 			h.Chips = append(h.Chips, ChipHealth{Chip: b.chip, State: StateUnknown})
@@ -149,7 +149,7 @@ func ParseCardHealth(out []byte, card int) (Health, error) {
 	if wrong != nil && !read {
 		return Health{}, wrong
 	}
-	for _, u := range a.unasked {
+	for _, u := range a.noAnswer {
 		h.Chips = append(h.Chips, ChipHealth{Chip: u.Chip, State: StateUnknown, Said: u.Said})
 	}
 	for _, b := range a.mcus {
@@ -171,7 +171,7 @@ func ParseHealth(out []byte) (ChipHealth, error) {
 	}
 	var b block
 	for line := range lines(out) {
-		if f, is := cutField(line, ":"); is && len(b.fields) < maxReading {
+		if f, ok := cutField(line, ":"); ok && len(b.fields) < maxReading {
 			b.fields = append(b.fields, f)
 		}
 	}

@@ -45,58 +45,58 @@ type InventoryOptions struct {
 	// Patience is how long cards are begun to be asked, 0: for ever. Those that are
 	// left then are ErrTooSlow.
 	Patience time.Duration
-	// Tell is called on the caller's goroutine, once before and then after each card,
+	// OnProgress is called on the caller's goroutine, once before and then after each card,
 	// with how many are done; nil: nobody wants to know.
-	Tell func(done, of int)
+	OnProgress func(done, of int)
 }
 
 // ErrTooSlow is why a card was not asked: the cards before it took too long.
-var ErrTooSlow = errors.New("not asked, npu-smi is too slow")
+var ErrTooSlow = errors.New("not asked: npu-smi is too slow")
 
 // Inventory asks the driver for its cards and each of them for its versions, and
 // reads what is installed. Its error is the cause of ctx, which ended. A tool that
 // hangs is not called again.
 func (n Node) Inventory(ctx context.Context, o InventoryOptions) (Inventory, error) {
 	n = NewNode(Limit(n.host, o.AtOnce))
-	tell := o.Tell
+	tell := o.OnProgress
 	if tell == nil {
 		tell = func(int, int) {}
 	}
 	began := time.Now()
-	var is Inventory
-	is.List, is.Err = n.Cards(ctx)
-	tell(0, len(is.List.Cards))
-	is.Cards = make([]CardReport, len(is.List.Cards))
+	var inv Inventory
+	inv.List, inv.Err = n.Cards(ctx)
+	tell(0, len(inv.List.Cards))
+	inv.Cards = make([]CardReport, len(inv.List.Cards))
 	done := make(chan struct{})
 	slots := make(chan struct{}, atOnce(o.AtOnce))
 	go func() { // begins cards in their order, so that those which are left are the last
-		for i, card := range is.List.Cards {
+		for i, card := range inv.List.Cards {
 			slots <- struct{}{}
 			go func() {
 				if o.Patience > 0 && time.Since(began) >= o.Patience {
-					is.Cards[i] = CardReport{Card: card, Err: ErrTooSlow}
+					inv.Cards[i] = CardReport{Card: card, Err: ErrTooSlow}
 				} else {
-					is.Cards[i] = n.report(ctx, card, o.Health)
+					inv.Cards[i] = n.report(ctx, card, o.Health)
 				}
 				<-slots
 				done <- struct{}{}
 			}()
 		}
 	}()
-	for i := range is.List.Cards {
+	for i := range inv.List.Cards {
 		<-done
-		tell(i+1, len(is.List.Cards))
+		tell(i+1, len(inv.List.Cards))
 	}
 	if ctx.Err() != nil {
 		return Inventory{}, context.Cause(ctx)
 	}
-	is.Driver.VersionInfo, is.Driver.Err = n.InstalledDriver()
-	is.Firmware.VersionInfo, is.Firmware.Err = n.InstalledFirmware()
-	is.Devices, is.DevicesErr = n.Devices()
-	is.Notes = append(is.Notes, is.List.Warnings...)
-	is.Notes = append(is.Notes, n.incomplete()...)
-	is.Notes = append(is.Notes, is.unlisted()...)
-	return is, nil
+	inv.Driver.VersionInfo, inv.Driver.Err = n.InstalledDriver()
+	inv.Firmware.VersionInfo, inv.Firmware.Err = n.InstalledFirmware()
+	inv.Devices, inv.DevicesErr = n.Devices()
+	inv.Notes = append(inv.Notes, inv.List.Warnings...)
+	inv.Notes = append(inv.Notes, n.incomplete()...)
+	inv.Notes = append(inv.Notes, inv.unlisted()...)
+	return inv, nil
 }
 
 func atOnce(wanted int) int {
@@ -130,9 +130,9 @@ func (n Node) report(ctx context.Context, card Card, health bool) CardReport {
 func (c Card) ChipCount() int { return max(c.Chips, 1) }
 
 // ChipCount is how many chips the cards have that the driver lists.
-func (is Inventory) ChipCount() int {
+func (inv Inventory) ChipCount() int {
 	n := 0
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		n += c.ChipCount()
 	}
 	return n
@@ -140,13 +140,13 @@ func (is Inventory) ChipCount() int {
 
 // Family is the chip family of the host: of the first card that tells one, or else of
 // the first device on the bus; "" if neither does.
-func (is Inventory) Family() Chip {
-	for _, c := range is.Cards {
+func (inv Inventory) Family() Chip {
+	for _, c := range inv.Cards {
 		if chip := c.Board.Chip(); c.Err == nil && chip != "" {
 			return chip
 		}
 	}
-	for _, d := range is.Devices {
+	for _, d := range inv.Devices {
 		if d.Chip != "" {
 			return d.Chip
 		}
@@ -156,14 +156,14 @@ func (is Inventory) Family() Chip {
 
 // IDs says which ids the host's cards and devices have, for a family that is not
 // known; "" if none has any.
-func (is Inventory) IDs() string {
-	for _, c := range is.Cards {
+func (inv Inventory) IDs() string {
+	for _, c := range inv.Cards {
 		if vendor, device := c.Board.IDs(); c.Err == nil && device != "" {
 			return fmt.Sprintf("vendor %s, device %s", clip(vendor, maxSaid), clip(device, maxSaid))
 		}
 	}
-	if len(is.Devices) > 0 {
-		return fmt.Sprintf("vendor 0x%04x, device 0x%04x", VendorHuawei, is.Devices[0].ID)
+	if len(inv.Devices) > 0 {
+		return fmt.Sprintf("vendor 0x%04x, device 0x%04x", VendorHuawei, inv.Devices[0].ID)
 	}
 	return ""
 }
@@ -182,15 +182,15 @@ func (n Node) incomplete() []string {
 }
 
 // unlisted is a note about chips that the bus has and the driver does not list.
-func (is Inventory) unlisted() []string {
-	listed := is.ChipCount()
+func (inv Inventory) unlisted() []string {
+	listed := inv.ChipCount()
 	switch {
-	case is.DevicesErr != nil:
-		return []string{is.DevicesErr.Error()}
-	case len(is.Devices) > 0 && listed == 0:
-		return []string{fmt.Sprintf("Ascend chips on the PCI bus: %d", len(is.Devices))}
-	case len(is.Devices) > listed:
-		return []string{fmt.Sprintf("Ascend chips on the PCI bus: %d, of which the driver lists %d", len(is.Devices), listed)}
+	case inv.DevicesErr != nil:
+		return []string{inv.DevicesErr.Error()}
+	case len(inv.Devices) > 0 && listed == 0:
+		return []string{fmt.Sprintf("Ascend chips on the PCI bus: %d", len(inv.Devices))}
+	case len(inv.Devices) > listed:
+		return []string{fmt.Sprintf("Ascend chips on the PCI bus: %d, of which the driver lists %d", len(inv.Devices), listed)}
 	}
 	return nil
 }

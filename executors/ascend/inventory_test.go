@@ -25,13 +25,13 @@ esac
 
 func TestAnInventoryHasEveryCardInTheListsOrder(t *testing.T) {
 	var steps []string
-	is, err := ascend.NewNode(host(t, eight)).Inventory(t.Context(), ascend.InventoryOptions{
-		Health: true, Tell: func(done, of int) { steps = append(steps, fmt.Sprintf("%d/%d", done, of)) },
+	inv, err := ascend.NewNode(host(t, eight)).Inventory(t.Context(), ascend.InventoryOptions{
+		Health: true, OnProgress: func(done, of int) { steps = append(steps, fmt.Sprintf("%d/%d", done, of)) },
 	})
-	if err != nil || is.Err != nil || len(is.Cards) != 8 || is.ChipCount() != 8 || is.Family() != ascend.Chip910B {
-		t.Fatalf("the inventory is %+v, %v", is, err)
+	if err != nil || inv.Err != nil || len(inv.Cards) != 8 || inv.ChipCount() != 8 || inv.Family() != ascend.Chip910B {
+		t.Fatalf("the inventory is %+v, %v", inv, err)
 	}
-	for i, c := range is.Cards {
+	for i, c := range inv.Cards {
 		if c.ID != i || c.Err != nil || c.HealthErr != nil || c.Board.Driver() != "24.1.0" || c.Health.State != ascend.StateOK || c.Health.MCU != ascend.StateOK {
 			t.Errorf("card %d is %+v", i, c)
 		}
@@ -39,7 +39,7 @@ func TestAnInventoryHasEveryCardInTheListsOrder(t *testing.T) {
 	if got := strings.Join(steps, " "); got != "0/8 1/8 2/8 3/8 4/8 5/8 6/8 7/8 8/8" {
 		t.Errorf("progress was %s", got)
 	}
-	if is.Driver.Err == nil || is.Firmware.Err == nil {
+	if inv.Driver.Err == nil || inv.Firmware.Err == nil {
 		t.Error("version.info that is not there was read")
 	}
 }
@@ -64,15 +64,15 @@ func TestAChipWithoutAHealthIsUnknown(t *testing.T) {
 *) echo "Failed to query chip"; exit 197 ;;
 esac
 `)
-			is, err := ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{Health: true})
-			if err != nil || len(is.Cards) != 1 {
-				t.Fatalf("the inventory is %+v, %v", is, err)
+			inv, err := ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{Health: true})
+			if err != nil || len(inv.Cards) != 1 {
+				t.Fatalf("the inventory is %+v, %v", inv, err)
 			}
-			health := is.Cards[0].Health
+			health := inv.Cards[0].Health
 			unknown := func(c ascend.ChipHealth) bool { return c.Chip == 1 && c.State == ascend.StateUnknown }
 			at := slices.IndexFunc(health.Chips, unknown)
 			if health.State != ascend.StateUnknown || len(health.Chips) != 2 || at < 0 || health.Chips[at].Said != c.said {
-				t.Errorf("the health is %+v, %v", health, is.Cards[0].HealthErr)
+				t.Errorf("the health is %+v, %v", health, inv.Cards[0].HealthErr)
 			}
 		})
 	}
@@ -95,7 +95,7 @@ esac
 		t.Errorf("the health is %+v, %v", health, err)
 	}
 	readings, err := node.Readings(t.Context(), ascend.TopicECC, 8)
-	if err != nil || len(readings.Chips) != 1 || len(readings.Unasked) != 1 {
+	if err != nil || len(readings.Chips) != 1 || len(readings.NoAnswer) != 1 {
 		t.Errorf("the counters are %+v, %v", readings, err)
 	}
 	if readings, err := node.Readings(t.Context(), ascend.TopicTemperature, 8); !errors.Is(err, ascend.ErrFailed) {
@@ -140,11 +140,11 @@ func TestCardsAreAskedAFewAtATime(t *testing.T) {
 	for atOnce, want := range map[int]int{0: ascend.CardsAtOnce, 1: 1, 3: 3, 64: 8} {
 		t.Run(fmt.Sprint(atOnce), func(t *testing.T) {
 			c := &counted{Host: host(t, eight), together: want, all: make(chan struct{})}
-			is, err := ascend.NewNode(c).Inventory(t.Context(), ascend.InventoryOptions{AtOnce: atOnce, Health: true})
-			if err != nil || len(is.Cards) != 8 {
-				t.Fatalf("the inventory is %+v, %v", is, err)
+			inv, err := ascend.NewNode(c).Inventory(t.Context(), ascend.InventoryOptions{AtOnce: atOnce, Health: true})
+			if err != nil || len(inv.Cards) != 8 {
+				t.Fatalf("the inventory is %+v, %v", inv, err)
 			}
-			for _, card := range is.Cards {
+			for _, card := range inv.Cards {
 				if card.Err != nil {
 					t.Error(card.Err)
 				}
@@ -165,23 +165,23 @@ func TestAToolThatHungIsNotCalledAgain(t *testing.T) {
 		}
 		return 0
 	}
-	is, err := ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{AtOnce: 1, Health: true})
+	inv, err := ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{AtOnce: 1, Health: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []error{nil, nil, executors.ErrTimeout, ascend.ErrNotAsked, ascend.ErrNotAsked, ascend.ErrNotAsked, ascend.ErrNotAsked, ascend.ErrNotAsked} {
-		if got := is.Cards[i].Err; !errors.Is(got, want) {
+		if got := inv.Cards[i].Err; !errors.Is(got, want) {
 			t.Errorf("card %d: %v, want %v", i, got, want)
 		}
 	}
 }
 
 func TestCardsAreLeftWhenTimeIsUp(t *testing.T) {
-	is, err := ascend.NewNode(host(t, eight)).Inventory(t.Context(), ascend.InventoryOptions{Patience: time.Nanosecond})
-	if err != nil || len(is.Cards) != 8 || is.Cards[7].ID != 7 {
-		t.Fatalf("the inventory is %+v, %v", is, err)
+	inv, err := ascend.NewNode(host(t, eight)).Inventory(t.Context(), ascend.InventoryOptions{Patience: time.Nanosecond})
+	if err != nil || len(inv.Cards) != 8 || inv.Cards[7].ID != 7 {
+		t.Fatalf("the inventory is %+v, %v", inv, err)
 	}
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		if !errors.Is(c.Err, ascend.ErrTooSlow) {
 			t.Errorf("card %d: %v", c.ID, c.Err)
 		}
@@ -192,7 +192,7 @@ func TestAnInventoryEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	h := host(t, strings.Replace(eight, `"info -t board`, `"info -t board -i 7") exec sleep 600 ;;
 "info -t board`, 1))
-	_, err := ascend.NewNode(h).Inventory(ctx, ascend.InventoryOptions{Tell: func(done, _ int) {
+	_, err := ascend.NewNode(h).Inventory(ctx, ascend.InventoryOptions{OnProgress: func(done, _ int) {
 		if done == 7 {
 			cancel(executors.ErrCancelled)
 		}
@@ -210,16 +210,16 @@ func TestTheIDsOfAFamilyThatIsNotKnownAreGiven(t *testing.T) {
 "info -t board -i 0") printf '\tNPU ID : 0\n\tSoftware Version : 26.0.rc1\n\tPCIe Bus Info : NA\n\tVendor ID : 0xCC08\n\tDevice ID : 0xD807\n' ;;
 esac
 `)
-	is, err := ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{})
-	if err != nil || is.Family() != "" || is.IDs() != "vendor 0xCC08, device 0xD807" {
-		t.Errorf("the family is %q, its ids %q, %v", is.Family(), is.IDs(), err)
+	inv, err := ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{})
+	if err != nil || inv.Family() != "" || inv.IDs() != "vendor 0xCC08, device 0xD807" {
+		t.Errorf("the family is %q, its ids %q, %v", inv.Family(), inv.IDs(), err)
 	}
 	h = host(t, `printf '\tTotal Count : 1\n\n\tNPU ID : 0\n'`)
 	for file, id := range map[string]string{"vendor": "0x19e5\n", "device": "0xd80a\n", "class": "0x120000\n"} {
 		write(t, h.Root(), "sys/bus/pci/devices/0000:c1:00.0/"+file, id)
 	}
-	is, err = ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{})
-	if err != nil || is.Family() != "" || is.IDs() != "vendor 0x19e5, device 0xd80a" {
-		t.Errorf("the family is %q, its ids %q, %v", is.Family(), is.IDs(), err)
+	inv, err = ascend.NewNode(h).Inventory(t.Context(), ascend.InventoryOptions{})
+	if err != nil || inv.Family() != "" || inv.IDs() != "vendor 0x19e5, device 0xd80a" {
+		t.Errorf("the family is %q, its ids %q, %v", inv.Family(), inv.IDs(), err)
 	}
 }

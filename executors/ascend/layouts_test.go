@@ -124,7 +124,7 @@ func figures(topic Topic, answer []byte, card, chips int) error {
 	if err != nil {
 		return err
 	}
-	if len(readings.Chips)+len(readings.Unasked) != chips {
+	if len(readings.Chips)+len(readings.NoAnswer) != chips {
 		return fmt.Errorf("it reads as %+v", readings)
 	}
 	keys := map[Topic][]string{

@@ -15,7 +15,7 @@ const CardsAtOnce = 4
 
 // ErrNotAsked is why a tool is not called: a call of it hung before, and it would
 // hang as often as there are cards.
-var ErrNotAsked = errors.New("not asked, the tool hung before")
+var ErrNotAsked = errors.New("not asked: an earlier call of the tool timed out")
 
 // limitedHost calls each tool a few times at a time, and a tool that hung not at all.
 type limitedHost struct {
@@ -35,7 +35,7 @@ type limitedTool struct {
 // a call of it did not end in time, not any more: ErrNotAsked. atOnce below 1 is
 // CardsAtOnce. A host that is limited already is returned as it is.
 func Limit(host Host, atOnce int) Host {
-	if limited, is := host.(*limitedHost); is {
+	if limited, ok := host.(*limitedHost); ok {
 		return limited
 	}
 	if atOnce < 1 {
@@ -53,11 +53,13 @@ func (l *limitedHost) Query(ctx context.Context, argv ...string) (executors.Repl
 		return executors.Reply{}, context.Cause(ctx)
 	}
 	defer func() { <-tool.free }()
-	if l.hangs(tool, false) {
+	if l.hasHung(tool) {
 		return executors.Reply{}, ErrNotAsked
 	}
 	reply, err := l.Host.Query(ctx, argv...)
-	l.hangs(tool, errors.Is(err, executors.ErrTimeout))
+	if errors.Is(err, executors.ErrTimeout) {
+		l.markHung(tool)
+	}
 	return reply, err
 }
 
@@ -70,9 +72,14 @@ func (l *limitedHost) tool(name string) *limitedTool {
 	return l.tools[name]
 }
 
-func (l *limitedHost) hangs(tool *limitedTool, now bool) bool {
+func (l *limitedHost) markHung(tool *limitedTool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	tool.hung = tool.hung || now
+	tool.hung = true
+}
+
+func (l *limitedHost) hasHung(tool *limitedTool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return tool.hung
 }

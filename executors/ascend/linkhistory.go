@@ -54,8 +54,8 @@ func ParseLinkHistory(out []byte) (LinkHistory, error) {
 			}
 			continue
 		}
-		f, is := cutField(whose.ReplaceAllString(strings.TrimSpace(line), ""), ":")
-		if !is {
+		f, ok := cutField(whose.ReplaceAllString(strings.TrimSpace(line), ""), ":")
+		if !ok {
 			continue
 		}
 		var err error

@@ -22,8 +22,8 @@ func ParseMCUVersion(out []byte) (Version, error) {
 	}
 	var found Version
 	for line := range lines(out) {
-		f, is := cutField(line, ":")
-		if !is || !f.named("Version") {
+		f, ok := cutField(line, ":")
+		if !ok || !f.named("Version") {
 			continue
 		}
 		version, err := ParseVersion(f.Value)
@@ -66,8 +66,8 @@ func ParseMCUReply(out []byte) MCUReply {
 			r.Messages = append([]string{clip(strings.TrimSpace(line), maxValue)}, r.Messages...)
 			continue
 		}
-		switch f, is := cutField(line, ":"); {
-		case !is:
+		switch f, ok := cutField(line, ":"); {
+		case !ok:
 		case f.named("Status"):
 			r.OK = f.Value == "OK"
 		case f.named("Message") && len(r.Messages) < maxMCUMessages:

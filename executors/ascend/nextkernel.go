@@ -106,7 +106,7 @@ func defaultEntry(files fs.FS) (entry, how string) {
 	const defaults = "etc/default/grub"
 	wanted := ""
 	for line := range strings.Lines(string(small(files, defaults))) {
-		if value, is := strings.CutPrefix(strings.TrimSpace(line), "GRUB_DEFAULT="); is {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "GRUB_DEFAULT="); ok {
 			wanted = strings.Trim(value, `"'`)
 		}
 	}

@@ -144,8 +144,8 @@ func ParsePort(out []byte) (PortReading, error) {
 		return r, err
 	}
 	for line := range lines(out) {
-		f, is := cutField(whose.ReplaceAllString(strings.TrimSpace(line), ""), ":")
-		if !is || f.Key == "" || f.Value == "" || !f.sound() {
+		f, ok := cutField(whose.ReplaceAllString(strings.TrimSpace(line), ""), ":")
+		if !ok || f.Key == "" || f.Value == "" || !f.sound() {
 			continue
 		}
 		if len(r.Fields) == maxPort {

@@ -34,7 +34,7 @@ func ParseProcesses(out []byte, card int) ([]Process, error) {
 	var all []Process
 	for _, b := range a.chips {
 		for _, row := range b.rows {
-			if p, is := parseProcess(row); is {
+			if p, held := parseProcess(row); held {
 				p.Card, p.Chip = card, b.chip
 				all = append(all, p)
 			}
@@ -43,7 +43,7 @@ func ParseProcesses(out []byte, card int) ([]Process, error) {
 	return all, nil
 }
 
-func parseProcess(row string) (p Process, is bool) {
+func parseProcess(row string) (p Process, held bool) {
 	id := row[len(processRow.FindString(row)):]
 	if at := processName.FindStringIndex(id); at != nil {
 		name := id[at[1]:]
@@ -74,6 +74,6 @@ func figure(text string) *int {
 	if err != nil {
 		return nil
 	}
-	is := int(n)
-	return &is
+	held := int(n)
+	return &held
 }

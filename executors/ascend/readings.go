@@ -23,10 +23,10 @@ const (
 )
 
 // Readings are what npu-smi says of a card on a topic. Each chip is in Chips or in
-// Unasked, and one of the two is not empty.
+// NoAnswer, and one of the two is not empty.
 type Readings struct {
-	Chips   []Reading `json:"chips,omitempty"`
-	Unasked []Unasked `json:"unasked,omitempty"`
+	Chips    []Reading  `json:"chips,omitempty"`
+	NoAnswer []NoAnswer `json:"no_answer,omitempty"`
 	// MCU is what it says of the card's management controller, of the first if there
 	// are several; its Chip means nothing. nil: the answer has no such block.
 	MCU *Reading `json:"mcu,omitempty"`
@@ -39,7 +39,7 @@ type Reading struct {
 	Fields []Field `json:"fields"`
 }
 
-func (r Readings) incomplete() bool { return anySaid(r.Unasked) }
+func (r Readings) incomplete() bool { return anySaid(r.NoAnswer) }
 
 // Readings are what the driver says of a card's chips on a topic.
 func (n Node) Readings(ctx context.Context, topic Topic, card int) (Readings, error) {
@@ -55,13 +55,13 @@ func ParseReadings(out []byte, card int) (Readings, error) {
 	if err != nil {
 		return Readings{}, err
 	}
-	r := Readings{Unasked: a.unasked}
+	r := Readings{NoAnswer: a.noAnswer}
 	for _, b := range a.chips {
 		switch {
 		case len(b.fields) > 0:
 			r.Chips = append(r.Chips, Reading{b.chip, b.fields})
 		case b.named:
-			r.Unasked = append(r.Unasked, Unasked{Chip: b.chip})
+			r.NoAnswer = append(r.NoAnswer, NoAnswer{Chip: b.chip})
 		default:
 			return Readings{}, errors.New("says nothing of any chip")
 		}

@@ -14,8 +14,8 @@ type row struct {
 }
 
 func (r *row) has(name string) bool {
-	_, is := r.text[name]
-	return is
+	_, ok := r.text[name]
+	return ok
 }
 
 // either is the name of the column that is there, of two.

@@ -16,15 +16,15 @@ type table struct {
 }
 
 func (t *table) take(line string) error {
-	if warning, is := strings.CutPrefix(line, "[WARNING]"); is {
+	if warning, ok := strings.CutPrefix(line, "[WARNING]"); ok {
 		t.is.warn(warning)
 		return nil
 	}
 	if strings.HasPrefix(line, "+") {
 		return t.endBlock()
 	}
-	inner, is := strings.CutPrefix(line, "|")
-	if !is {
+	inner, ok := strings.CutPrefix(line, "|")
+	if !ok {
 		return nil
 	}
 	cells := strings.Split(strings.TrimSuffix(inner, "|"), "|")
@@ -40,8 +40,8 @@ func (t *table) take(line string) error {
 
 // sentence takes in a line without columns: the title, or that a card is idle.
 func (t *table) sentence(text string) error {
-	tool, is := strings.CutPrefix(strings.TrimSpace(text), "npu-smi ")
-	if !is {
+	tool, ok := strings.CutPrefix(strings.TrimSpace(text), "npu-smi ")
+	if !ok {
 		return nil
 	}
 	tool, driver, _ := strings.Cut(tool, "Version:")

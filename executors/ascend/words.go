@@ -21,7 +21,7 @@ func Reason(err error) string {
 	case means(executors.ErrTimeout):
 		return name + " did not answer in time"
 	case means(ErrNotAsked):
-		return "not asked, " + name + " hung before"
+		return "not asked: an earlier " + name + " call timed out"
 	case means(executors.ErrFlood):
 		return fmt.Sprintf("%s printed more than %d MiB", name, executors.QueryLimit>>20)
 	case means(ErrNotLoaded):

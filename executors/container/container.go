@@ -65,7 +65,7 @@ func (c Common) Execute(ctx context.Context, host executors.Host, spec executors
 	if errors.Is(err, executors.ErrStopping) || errors.Is(err, executors.ErrDiverged) {
 		return executors.Result{}, err
 	}
-	firm, done := executors.Steady(ctx)
+	firm, done := executors.WithoutCancel(ctx)
 	defer done()
 	if _, removal := c.Engine.step(firm, host, "remove", run); removal != nil {
 		if errors.Is(removal, executors.ErrStopping) {

@@ -39,7 +39,7 @@ type dmiItem struct {
 
 // judgeScene reads what ascend-dmi prints: groups, in them items, and below each its
 // word and more sentences. looked says how many tests those are.
-func judgeScene(out []byte, code int) (looked string, found []Finding) {
+func judgeScene(out []byte, code int) (examined string, found []Finding) {
 	var items []dmiItem
 	doubtful := false // of all: the sentence is not below one of them
 	for line := range ascend.Lines(out) {

@@ -18,29 +18,29 @@ type cards struct{}
 const reseat = "Power the host off and on; if the card stays away, have it repaired."
 
 func (cards) run(_ context.Context, p *probe) (string, []Finding) {
-	is := p.inventory
-	if is.DevicesErr != nil {
-		return "the PCI bus", []Finding{{Grade: Warn, What: is.DevicesErr.Error()}}
+	inv := p.inventory
+	if inv.DevicesErr != nil {
+		return "the PCI bus", []Finding{{Grade: Warn, What: inv.DevicesErr.Error()}}
 	}
-	onBus := count(len(is.Devices), "chip") + " on the PCI bus"
-	if len(is.Cards) == 0 {
+	onBus := count(len(inv.Devices), "chip") + " on the PCI bus"
+	if len(inv.Cards) == 0 {
 		found := p.noCards()
-		if len(is.Devices) == 0 {
+		if len(inv.Devices) == 0 {
 			return onBus, append(found, Finding{Fail, "no Ascend chip is on the PCI bus", reseat})
 		}
-		return onBus, append(found, Finding{Grade: Info, What: fmt.Sprintf("chips on the PCI bus: %d", len(is.Devices))})
+		return onBus, append(found, Finding{Grade: Info, What: fmt.Sprintf("chips on the PCI bus: %d", len(inv.Devices))})
 	}
 	var found []Finding
-	if chips := is.ChipCount(); len(is.Devices) > chips {
-		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(is.Devices), chips, p.unlisted()), reseat})
+	if chips := inv.ChipCount(); len(inv.Devices) > chips {
+		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(inv.Devices), chips, p.unlisted()), reseat})
 	}
-	if is.Family() == "" {
-		found = append(found, Finding{Grade: Info, What: strings.TrimSuffix("the chips are of a family that this version does not know: "+is.IDs(), ": ")})
+	if inv.Family() == "" {
+		found = append(found, Finding{Grade: Info, What: strings.TrimSuffix("the chips are of a family that this version does not know: "+inv.IDs(), ": ")})
 	}
-	if ascend.Server(is.Family()) && !ascend.Virtual(p.host.Files()) {
-		found = append(found, unusual(is.List.Cards)...)
+	if ascend.Server(inv.Family()) && !ascend.Virtual(p.host.Files()) {
+		found = append(found, unusual(inv.List.Cards)...)
 	}
-	return p.lookedAtCards() + ", " + onBus, found
+	return p.examinedCards() + ", " + onBus, found
 }
 
 // unlisted names the addresses on the bus that npu-smi's table does not have, "" if it

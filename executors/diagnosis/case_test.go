@@ -47,7 +47,7 @@ func TestWhatRealToolsPrint(t *testing.T) {
 			}
 			s.check(t, report)
 			for _, o := range report.Checks {
-				if o.Looked == "" {
+				if o.Examined == "" {
 					t.Errorf("%s does not say what it looked at", o.Check)
 				}
 			}

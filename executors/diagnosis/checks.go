@@ -8,7 +8,7 @@ import (
 // check examines one side of the host. It says what it looked at, in a few words
 // such as "8 cards", and what it found. It is called on a goroutine of its own.
 type check interface {
-	run(ctx context.Context, p *probe) (looked string, found []Finding)
+	run(ctx context.Context, p *probe) (examined string, found []Finding)
 }
 
 // entry is a check under its name, which operators choose it by.
@@ -50,9 +50,9 @@ func Names() []string {
 
 func (e entry) examine(ctx context.Context, p *probe) Outcome {
 	began := time.Now()
-	looked, found := e.check.run(ctx, p)
+	examined, found := e.check.run(ctx, p)
 	o := NewOutcome(e.name, found...)
-	o.Looked = shorten(looked)
+	o.Examined = shorten(examined)
 	o.TookMS = time.Since(began).Milliseconds()
 	return o
 }

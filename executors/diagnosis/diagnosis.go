@@ -106,4 +106,4 @@ func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell 
 }
 
 // errNoTime is why something was not asked.
-var errNoTime = errors.New("not asked, the other tools took too long")
+var errNoTime = errors.New("not asked: the other tools took too long")

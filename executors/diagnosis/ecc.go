@@ -16,7 +16,7 @@ func (ecc) run(_ context.Context, p *probe) (string, []Finding) {
 	chips := each(p, func(ctx context.Context, card ascend.CardReport) (ascend.Readings, error) {
 		return p.node.Readings(ctx, ascend.TopicECC, card.ID)
 	})
-	return p.lookedAtCards(), p.judge(chips, func(_ int, chip ascend.Reading) []Finding { return judgeECC(chip) })
+	return p.examinedCards(), p.judge(chips, func(_ int, chip ascend.Reading) []Finding { return judgeECC(chip) })
 }
 
 // eccKey evens out the keys of families and releases: a 310 writes double-bit, and some

@@ -46,10 +46,10 @@ func (p *probe) judge(cards []answer[ascend.Readings], judge func(card int, chip
 			g.add(a.card, unanswered(a.err))
 			continue
 		}
-		chips := len(a.value.Chips) + len(a.value.Unasked)
+		chips := len(a.value.Chips) + len(a.value.NoAnswer)
 		for _, chip := range a.value.Chips {
 			if said := p.silent(p.cards()[i], chip.Chip); said != "" { // npu-smi prints zeros for it
-				g.add(a.card, Finding{Grade: Skip, What: chipName(chip.Chip, chips) + unasked(ascend.Unasked{Said: said})})
+				g.add(a.card, Finding{Grade: Skip, What: chipName(chip.Chip, chips) + noAnswer(ascend.NoAnswer{Said: said})})
 				continue
 			}
 			for _, f := range judge(a.card, chip) {
@@ -57,8 +57,8 @@ func (p *probe) judge(cards []answer[ascend.Readings], judge func(card int, chip
 				g.add(a.card, f)
 			}
 		}
-		for _, u := range a.value.Unasked {
-			f := Finding{Warn, chipName(u.Chip, chips) + unasked(u), askChip}
+		for _, u := range a.value.NoAnswer {
+			f := Finding{Warn, chipName(u.Chip, chips) + noAnswer(u), askChip}
 			if p.unknown(p.cards()[i], u.Chip) {
 				f.Grade, f.Do = Skip, ""
 			}
@@ -86,7 +86,7 @@ func anySilent(card ascend.CardReport) bool {
 
 const askChip = "Ask again; if the chip stays silent, see dmesg, and restart the host when its work allows."
 
-func unasked(u ascend.Unasked) string {
+func noAnswer(u ascend.NoAnswer) string {
 	if u.Said == "" {
 		return "npu-smi says nothing of it"
 	}

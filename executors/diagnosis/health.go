@@ -36,7 +36,7 @@ func (health) run(_ context.Context, p *probe) (string, []Finding) {
 				"See the server's management (iBMC) for alarms of the card; the card can work on."})
 		}
 	}
-	return p.lookedAtCards(), append(g.findings(), p.noCards()...)
+	return p.examinedCards(), append(g.findings(), p.noCards()...)
 }
 
 // states grade the driver's own judgement. An alarm is its word for a card that does

@@ -23,7 +23,7 @@ func TestAHealthyHostHasNoWarning(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, o := range report.Checks {
-					if o.Looked == "" {
+					if o.Examined == "" {
 						t.Errorf("%s does not say what it looked at", o.Check)
 					}
 					if !slices.Contains(machines, o.Check) && (o.Grade == diagnosis.Warn || o.Grade == diagnosis.Fail) {

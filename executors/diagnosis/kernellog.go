@@ -57,15 +57,15 @@ func (kernelLog) run(ctx context.Context, p *probe) (string, []Finding) {
 		return "dmesg", []Finding{{Grade: Skip, What: fmt.Sprintf("dmesg ended with exit status %d: %s", reply.Code, ascend.Excerpt(reply.Output))}}
 	}
 	log := string(reply.Output)
-	looked := count(strings.Count(strings.TrimSuffix(log, "\n")+"\n", "\n"), "line") + " of dmesg"
+	examined := count(strings.Count(strings.TrimSuffix(log, "\n")+"\n", "\n"), "line") + " of dmesg"
 	if log == "" {
-		looked = "0 lines of dmesg"
+		examined = "0 lines of dmesg"
 	}
 	lines := p.troubles(log)
 	if len(lines) == 0 {
-		return looked, nil
+		return examined, nil
 	}
-	return looked, []Finding{{Warn, fmt.Sprintf("the kernel logged %s of the NPU driver%s, lately: %s", count(len(lines), "error"), ofDevices(lines), strings.Join(latest(lines), " | ")),
+	return examined, []Finding{{Warn, fmt.Sprintf("the kernel logged %s of the NPU driver%s, latest: %s", count(len(lines), "error"), ofDevices(lines), strings.Join(latest(lines), " | ")),
 		"See dmesg on the host; collect logs (DEVICE_LOG_COLLECT) if they come again."}}
 }
 

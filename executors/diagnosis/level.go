@@ -49,7 +49,7 @@ func (c scene) run(ctx context.Context, host executors.Host) (Outcome, error) {
 	began := time.Now()
 	alone := func(f Finding) (Outcome, error) {
 		o := NewOutcome(c.name, f)
-		o.Looked = dmi
+		o.Examined = dmi
 		return o, nil
 	}
 	reason, err := executors.Memo(ctx, host, c.name+"-obstacle", func(ctx context.Context) (string, error) { return obstacle(ctx, host) })
@@ -74,9 +74,9 @@ func (c scene) run(ctx context.Context, host executors.Host) (Outcome, error) {
 	case err != nil:
 		return Outcome{}, err
 	}
-	looked, found := judgeScene(printed.Bytes(), exit.Code)
+	examined, found := judgeScene(printed.Bytes(), exit.Code)
 	o := NewOutcome(c.name, found...)
-	o.Looked = looked
+	o.Examined = examined
 	o.TookMS = max(exit.Took, time.Since(began)).Milliseconds()
 	return o, nil
 }

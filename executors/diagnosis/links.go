@@ -39,28 +39,28 @@ func (hccs) run(_ context.Context, p *probe) (string, []Finding) {
 	})
 	var g grouped
 	for i, card := range cards {
-		for _, is := range card.value {
-			name := chipName(is.chip, len(card.value))
+		for _, ok := range card.value {
+			name := chipName(ok.chip, len(card.value))
 			switch {
-			case errors.Is(is.err, ascend.ErrUnsupported):
-				g.add(card.card, unanswered(is.err)) // is the same of all its chips
-			case is.err != nil:
-				f := unanswered(is.err)
+			case errors.Is(ok.err, ascend.ErrUnsupported):
+				g.add(card.card, unanswered(ok.err)) // is the same of all its chips
+			case ok.err != nil:
+				f := unanswered(ok.err)
 				f.What = name + f.What
-				if p.unknown(p.cards()[i], is.chip) {
+				if p.unknown(p.cards()[i], ok.chip) {
 					f.Grade, f.Do = Skip, "" // the check of healths reports the chip
 				}
 				g.add(card.card, f)
-			case !is.links.Judged && withoutLanes(is.links) != "":
-				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(is.links), relink})
-			case !is.links.Judged:
+			case !ok.links.Judged && withoutLanes(ok.links) != "":
+				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(ok.links), relink})
+			case !ok.links.Judged:
 				g.add(card.card, Finding{Grade: Skip, What: "this family tells the counters of its links only, and no health"})
-			case !is.links.Healthy:
-				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(is.links), relink})
+			case !ok.links.Healthy:
+				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(ok.links), relink})
 			}
 		}
 	}
-	return p.lookedAtCards(), append(g.findings(), p.noCards()...)
+	return p.examinedCards(), append(g.findings(), p.noCards()...)
 }
 
 func withoutLanes(h ascend.HCCS) string {
@@ -86,9 +86,9 @@ func (pcie) run(_ context.Context, p *probe) (string, []Finding) {
 	if err != nil {
 		return "the PCI bus", []Finding{{Grade: Warn, What: err.Error()}}
 	}
-	looked := count(len(devices), "chip") + " on the PCI bus"
+	examined := count(len(devices), "chip") + " on the PCI bus"
 	if len(devices) == 0 {
-		return looked, []Finding{{Grade: Skip, What: "no Ascend chip is on the PCI bus"}}
+		return examined, []Finding{{Grade: Skip, What: "no Ascend chip is on the PCI bus"}}
 	}
 	var found []Finding
 	for _, d := range devices {
@@ -97,7 +97,7 @@ func (pcie) run(_ context.Context, p *probe) (string, []Finding) {
 			found = append(found, f)
 		}
 	}
-	return looked, found
+	return examined, found
 }
 
 func judgeLink(files fs.FS, dir string) []Finding {
@@ -141,7 +141,7 @@ func leading(text string) (float64, error) {
 
 func counter(text, key string) int {
 	for line := range strings.Lines(text) {
-		if value, is := strings.CutPrefix(line, key+" "); is {
+		if value, ok := strings.CutPrefix(line, key+" "); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err == nil {
 				return n

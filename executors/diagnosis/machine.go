@@ -28,7 +28,7 @@ type disk struct{}
 
 func (disk) run(ctx context.Context, p *probe) (string, []Finding) {
 	var found []Finding
-	var looked []string
+	var examined []string
 	seen := map[string]bool{}
 	for _, dir := range []string{"/", "/usr/local/Ascend", "/var/log", "/var/lib", "/boot"} {
 		if !exists(p.host.Files(), strings.TrimPrefix(filepath.Clean("."+dir), "/")) {
@@ -44,10 +44,10 @@ func (disk) run(ctx context.Context, p *probe) (string, []Finding) {
 		} else {
 			seen[key] = true
 		}
-		looked = append(looked, dir)
+		examined = append(examined, dir)
 		found = append(found, judgeDisk(dir, usage)...)
 	}
-	return "file systems of " + strings.Join(looked, ", "), found
+	return "file systems of " + strings.Join(examined, ", "), found
 }
 
 func judgeDisk(dir string, usage *diskstat.UsageStat) []Finding {
@@ -94,13 +94,13 @@ type clock struct{}
 var synchronised = []string{"system clock synchronized", "ntp synchronized"}
 
 func (clock) run(ctx context.Context, p *probe) (string, []Finding) {
-	const looked = "timedatectl"
+	const examined = "timedatectl"
 	reply, err := p.host.Query(ctx, "timedatectl", "status")
 	switch {
 	case errors.Is(err, executors.ErrNotFound):
-		return looked, []Finding{{Grade: Skip, What: "timedatectl not found"}}
+		return examined, []Finding{{Grade: Skip, What: "timedatectl not found"}}
 	case err != nil:
-		return looked, []Finding{{Grade: Skip, What: fmt.Sprintf("timedatectl: %v", err)}}
+		return examined, []Finding{{Grade: Skip, What: fmt.Sprintf("timedatectl: %v", err)}}
 	}
 	for line := range strings.Lines(string(reply.Output)) {
 		key, value, _ := strings.Cut(line, ":")
@@ -109,11 +109,11 @@ func (clock) run(ctx context.Context, p *probe) (string, []Finding) {
 			switch {
 			case key != words:
 			case value == "yes":
-				return looked, nil
+				return examined, nil
 			default:
-				return looked, []Finding{{Warn, "the clock is not synchronised", "Set up chrony or systemd-timesyncd."}}
+				return examined, []Finding{{Warn, "the clock is not synchronised", "Set up chrony or systemd-timesyncd."}}
 			}
 		}
 	}
-	return looked, []Finding{{Grade: Skip, What: "timedatectl does not tell: " + ascend.Excerpt(reply.Output)}}
+	return examined, []Finding{{Grade: Skip, What: "timedatectl does not tell: " + ascend.Excerpt(reply.Output)}}
 }

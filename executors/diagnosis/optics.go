@@ -18,7 +18,7 @@ var lane = regexp.MustCompile(`(?i)^(rx|tx) ?power ?(\d*)$`)
 // askLight judges a transceiver by the limits and flags that it has itself. A lane's
 // light is compared with a figure of this project where the module tells no limit.
 func (p *port) askLight(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortOptical, p.is)
+	reading, err := node.Port(ctx, ascend.PortOptical, p.link)
 	if err != nil || p.down {
 		return err
 	}
@@ -75,11 +75,11 @@ func (p *port) judgeLimits(reading ascend.PortReading, f ascend.Field, limits, u
 
 // measured is the figure of a value in a unit.
 func measured(text, unit string) (float64, bool) {
-	number, is := strings.CutSuffix(strings.TrimSpace(text), unit)
-	if !is && unit == "mW" {
+	number, ok := strings.CutSuffix(strings.TrimSpace(text), unit)
+	if !ok && unit == "mW" {
 		return fromDBm(text)
 	}
-	if !is {
+	if !ok {
 		return 0, false
 	}
 	value, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(number, "deg")), 64)
@@ -88,9 +88,9 @@ func measured(text, unit string) (float64, bool) {
 
 // fromDBm is a power in milliwatts that is given in dBm.
 func fromDBm(text string) (float64, bool) {
-	number, is := strings.CutSuffix(strings.TrimSpace(text), "dBm")
+	number, ok := strings.CutSuffix(strings.TrimSpace(text), "dBm")
 	value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if !is || err != nil || value < -100 || value > 100 {
+	if !ok || err != nil || value < -100 || value > 100 {
 		return 0, false
 	}
 	return math.Pow(10, value/10), true
@@ -112,7 +112,7 @@ func (p *port) judgeFlags(ctx context.Context, node ascend.Node, first ascend.Po
 	if !flagged(first) {
 		return nil
 	}
-	second, err := node.Port(ctx, ascend.PortOptical, p.is)
+	second, err := node.Port(ctx, ascend.PortOptical, p.link)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 var tlsSwitch = regexp.MustCompile(`tls switch\[(\d)\]`)
 
 func (p *port) askTLS(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortTLS, p.is)
+	reading, err := node.Port(ctx, ascend.PortTLS, p.link)
 	for _, f := range reading.Fields {
 		if match := tlsSwitch.FindStringSubmatch(f.Key + ":" + f.Value); match != nil {
 			p.tls = match[1]
@@ -44,7 +44,7 @@ func oddTLS(ports []*port) []Finding {
 const perMillion = 1
 
 func (p *port) askCounters(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortCounters, p.is)
+	reading, err := node.Port(ctx, ascend.PortCounters, p.link)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ const (
 )
 
 func (p *port) askHistory(ctx context.Context, node ascend.Node) error {
-	h, err := node.LinkHistory(ctx, p.is)
+	h, err := node.LinkHistory(ctx, p.link)
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,8 @@ func newProbe(ctx context.Context, host Host, d Diagnosis) *probe {
 // cards are the cards that the driver lists, none when it does not answer.
 func (p *probe) cards() []ascend.CardReport { return p.inventory.Cards }
 
-// lookedAtCards says how many cards and chips a check looked at.
-func (p *probe) lookedAtCards() string {
+// examinedCards says how many cards and chips a check looked at.
+func (p *probe) examinedCards() string {
 	cards, chips := len(p.cards()), p.inventory.ChipCount()
 	if chips == cards {
 		return count(cards, "card")

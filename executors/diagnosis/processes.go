@@ -38,13 +38,13 @@ func (processes) run(ctx context.Context, p *probe) (string, []Finding) {
 			found = append(found, Finding{Grade: Info, What: h.String() + " holds NPUs"})
 		}
 	}
-	looked := count(len(p.cards()), "card") + ", /proc, containers"
+	examined := count(len(p.cards()), "card") + ", /proc, containers"
 	containers, err := p.given()
 	if err != nil {
-		return looked, append(found, Finding{Grade: Skip, What: "containers are not known: " + err.Error()})
+		return examined, append(found, Finding{Grade: Skip, What: "containers are not known: " + err.Error()})
 	}
 	for _, c := range containers {
 		found = append(found, Finding{Grade: Info, What: c.String() + " was given NPUs"})
 	}
-	return looked, found
+	return examined, found
 }

@@ -44,7 +44,7 @@ type Finding struct {
 // Outcome is what one check found. A check that found nothing passed.
 type Outcome struct {
 	Check    string    `json:"check"`
-	Looked   string    `json:"looked,omitempty"` // at what, such as "8 cards"
+	Examined string    `json:"examined,omitempty"` // at what, such as "8 cards"
 	Grade    Grade     `json:"grade"`
 	Findings []Finding `json:"findings,omitempty"`
 	TookMS   int64     `json:"took_ms"`
@@ -192,14 +192,14 @@ func (r Report) Table() string {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, o := range r.Checks {
 		if len(o.Findings) == 0 {
-			fmt.Fprintf(table, "%s\t%s\t%s\t\n", o.Grade, o.Check, o.Looked)
+			fmt.Fprintf(table, "%s\t%s\t%s\t\n", o.Grade, o.Check, o.Examined)
 		}
 		for i, f := range o.Findings {
-			looked := o.Looked
+			examined := o.Examined
 			if i > 0 {
-				looked = ""
+				examined = ""
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Grade, o.Check, looked, strings.TrimSuffix(f.What+". "+f.Do, ". "))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Grade, o.Check, examined, strings.TrimSuffix(f.What+". "+f.Do, ". "))
 		}
 	}
 	_ = table.Flush() // a strings.Builder takes everything

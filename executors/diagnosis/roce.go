@@ -53,11 +53,11 @@ func (roce) run(_ context.Context, p *probe) (string, []Finding) {
 // each of its two dies is asked, and what is not there is left out.
 func portsOf(card, chip int, family ascend.Chip) []*port {
 	if family != ascend.Chip950 {
-		return []*port{{card: card, is: ascend.Port{Chip: chip}}}
+		return []*port{{card: card, link: ascend.Port{Chip: chip}}}
 	}
 	return []*port{
-		{card: card, is: ascend.Port{Chip: chip, Several: true}},
-		{card: card, is: ascend.Port{Chip: chip, Several: true, Die: 1}},
+		{card: card, link: ascend.Port{Chip: chip, Several: true}},
+		{card: card, link: ascend.Port{Chip: chip, Several: true, Die: 1}},
 	}
 }
 
@@ -104,7 +104,7 @@ func askElsewhere(err error) string {
 // port is one port and what was found of it.
 type port struct {
 	card    int
-	is      ascend.Port
+	link    ascend.Port
 	down    bool
 	tls     string // its switch, "" if not told
 	refused error  // why it cannot be asked at all
@@ -118,9 +118,9 @@ const (
 )
 
 func (p *port) say(g Grade, do, format string, args ...any) {
-	name := fmt.Sprintf("port of chip %d: ", p.is.Chip)
-	if p.is.Several {
-		name = fmt.Sprintf("port %d of die %d of chip %d: ", p.is.Number, p.is.Die, p.is.Chip)
+	name := fmt.Sprintf("port of chip %d: ", p.link.Chip)
+	if p.link.Several {
+		name = fmt.Sprintf("port %d of die %d of chip %d: ", p.link.Number, p.link.Die, p.link.Chip)
 	}
 	p.found = append(p.found, Finding{g, name + fmt.Sprintf(format, args...), do})
 }
@@ -134,7 +134,7 @@ func (p *port) ask(s *probe) {
 		err := patiently(s.ctx, s.busy, func() error { return question(s.ctx, s.node) })
 		switch {
 		case err == nil:
-		case errors.Is(err, ascend.ErrNoCard) && i == 0 && p.is.Die > 0:
+		case errors.Is(err, ascend.ErrNoCard) && i == 0 && p.link.Die > 0:
 			p.absent = true
 			return
 		case errors.Is(err, ascend.ErrUnsupported) && i == 0:
@@ -172,7 +172,7 @@ func patiently(ctx context.Context, pause time.Duration, ask func() error) error
 }
 
 func (p *port) askLink(ctx context.Context, node ascend.Node) error {
-	up, err := node.LinkUp(ctx, p.is)
+	up, err := node.LinkUp(ctx, p.link)
 	if err == nil && !up {
 		p.down = true
 		p.say(Fail, recable, "no link")
@@ -181,7 +181,7 @@ func (p *port) askLink(ctx context.Context, node ascend.Node) error {
 }
 
 func (p *port) askHealth(ctx context.Context, node ascend.Node) error {
-	word, err := node.NetHealth(ctx, p.is)
+	word, err := node.NetHealth(ctx, p.link)
 	switch {
 	case err != nil:
 		return err
@@ -194,7 +194,7 @@ func (p *port) askHealth(ctx context.Context, node ascend.Node) error {
 }
 
 func (p *port) askAddress(ctx context.Context, node ascend.Node) error {
-	address, err := node.Address(ctx, p.is)
+	address, err := node.Address(ctx, p.link)
 	if err == nil && address == (netip.Prefix{}) {
 		p.say(Warn, "Set one (hccn_tool -ip -s) if jobs use more than this server.", "has no address")
 	}

@@ -138,8 +138,8 @@ var symptoms = []symptom{
 	{name: "A job runs", whole: true, faults: one(fakehost.BusyProcess), want: []string{"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40213 (python3) uses 54790 MB"}},
 	{name: "A job runs in a container", whole: true, faults: one(fakehost.BusyContainer), want: []string{
 		"INFO load card 0: AI cores are 87 % busy", "INFO processes card 0: process 40977 (python3) uses 54790 MB", "INFO processes container python3 (3f1c9a5d7e20) was given NPUs"}},
-	{name: "Memory is in use and nobody uses it", faults: one(fakehost.MemoryHeld), want: []string{"WARN load card 7: 89 % of its memory is in use and npu-smi lists no process on it; nobody holds /dev/davinci*"}},
-	{name: "AI cores are busy and no process is listed", whole: true, faults: one(fakehost.MemoryHeld, "card=2", "percent=40", "cores=31"), want: []string{"WARN load card 2: 40 % of its memory is in use, its AI cores are 31 % busy and npu-smi lists no process on it; nobody holds"}},
+	{name: "Memory is in use and nobody uses it", faults: one(fakehost.MemoryHeld), want: []string{"WARN load card 7: 89 % of its memory is in use and npu-smi lists no process on it; no process has /dev/davinci*"}},
+	{name: "AI cores are busy and no process is listed", whole: true, faults: one(fakehost.MemoryHeld, "card=2", "percent=40", "cores=31"), want: []string{"WARN load card 2: 40 % of its memory is in use, its AI cores are 31 % busy and npu-smi lists no process on it; no process has"}},
 	{name: "Memory is held by a process that npu-smi does not list", whole: true, faults: one(fakehost.MemoryHeld, "card=5"), prepare: func(t *testing.T, fake *fakehost.Host) {
 		write(t, fake.Path("proc/5120/comm"), "python3\n")
 		if err := errors.Join(os.MkdirAll(fake.Path("proc/5120/fd"), 0o755), os.Symlink("/dev/davinci5", fake.Path("proc/5120/fd/7"))); err != nil {
@@ -161,7 +161,7 @@ var symptoms = []symptom{
 	{name: "A port has no address", faults: one(fakehost.NoAddress), want: []string{
 		"INFO roce card 7: port of chip 7: watches no address", "WARN roce card 7: port of chip 7: has no address"}},
 	{name: "Another program asks hccn_tool all the time", whole: true, faults: one(fakehost.HCCNBusy), want: busyPorts()},
-	{name: "The kernel logs errors of the driver", whole: true, faults: one(fakehost.KernelErrors), want: []string{"WARN kernel the kernel logged 2 errors of the NPU driver, device 0, lately: [  812.004101] pcieport"}},
+	{name: "The kernel logs errors of the driver", whole: true, faults: one(fakehost.KernelErrors), want: []string{"WARN kernel the kernel logged 2 errors of the NPU driver, device 0, latest: [  812.004101] pcieport"}},
 	{name: "The kernel says that a card is lost", faults: one(fakehost.KernelLosesCard, "device=6"), want: []string{"WARN kernel the kernel logged"}},
 	{name: "The clock is not synchronised", faults: one(fakehost.ClockUnsynced), want: []string{"WARN clock the clock is not synchronised"}},
 	{name: "The host has no memory left", prepare: func(t *testing.T, fake *fakehost.Host) {
@@ -247,7 +247,7 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 					t.Errorf("%d checks were run", len(report.Checks))
 				}
 				for _, o := range report.Checks {
-					if o.Looked == "" {
+					if o.Examined == "" {
 						t.Errorf("%s does not say what it looked at", o.Check)
 					}
 				}
@@ -315,12 +315,12 @@ func troubleshooting(told map[string]diagnosis.Report) []byte {
 	var page bytes.Buffer
 	page.WriteString(`# What a diagnosis says, and what to do
 
-What DIAGNOSIS and devserver-agent doctor say of a server, by symptom. The example is
-one with 910B cards. The code is that of the task, none if it ends well; the last
-rows need level=performance. Every row is a test (executors/diagnosis/symptom_test.go),
+What DIAGNOSIS and devserver-agent doctor say of a server, by symptom. The example ok
+one with 910B cards. The code ok that of the task, none if it ends well; the last
+rows need level=performance. Every row ok a test (executors/diagnosis/symptom_test.go),
 which writes this page.
 
-| symptom | code | what is said | what to do |
+| symptom | code | what ok said | what to do |
 |---|---|---|---|
 `)
 	for _, s := range symptoms {

@@ -31,7 +31,7 @@ const cool = "Check fans, air flow and the room's temperature."
 type temperature struct{}
 
 func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
-	return p.lookedAtCards(), p.judge(p.commons(), func(_ int, chip ascend.Reading) []Finding {
+	return p.examinedCards(), p.judge(p.commons(), func(_ int, chip ascend.Reading) []Finding {
 		celsius, err := chip.Figure("Temperature(C)", "NPU Temperature(C)")
 		switch {
 		case err != nil:
@@ -53,7 +53,7 @@ func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
 type load struct{}
 
 func (load) run(_ context.Context, p *probe) (string, []Finding) {
-	return p.lookedAtCards(), p.judge(p.commons(), func(card int, chip ascend.Reading) []Finding {
+	return p.examinedCards(), p.judge(p.commons(), func(card int, chip ascend.Reading) []Finding {
 		use, errs := useOf(chip)
 		var found []Finding
 		for _, err := range errs {
@@ -79,10 +79,10 @@ type use struct {
 }
 
 func useOf(chip ascend.Reading) (use, []error) {
-	var is use
+	var u use
 	var errs []error
 	memory, err := chip.Figure("HBM Usage Rate(%)")
-	if is.hbm = memory != nil; memory == nil && err == nil {
+	if u.hbm = memory != nil; memory == nil && err == nil {
 		memory, err = chip.Figure("Memory Usage Rate(%)", "DDR Usage Rate(%)", "NPU Memory Usage Rate(%)")
 	}
 	cores, coresErr := chip.Figure("Aicore Usage Rate(%)", "NPU Utilization(%)")
@@ -92,23 +92,23 @@ func useOf(chip ascend.Reading) (use, []error) {
 		}
 	}
 	if memory != nil {
-		is.memory = *memory
+		u.memory = *memory
 	}
 	if cores != nil {
-		is.cores = *cores
+		u.cores = *cores
 	}
-	return is, errs
+	return u, errs
 }
 
 // unexplained says what of a chip is in use beyond what an idle one has, "" if nothing
 // is. The memory of an SoC is the host's own and is not judged.
-func (p *probe) unexplained(is use) string {
+func (p *probe) unexplained(u use) string {
 	var words []string
-	if soc := len(p.inventory.Devices) == 0 && p.inventory.DevicesErr == nil; is.hbm && is.memory >= idleHBM || !is.hbm && !soc && is.memory >= idleMemory {
-		words = append(words, fmt.Sprintf("%.0f %% of its memory is in use", is.memory))
+	if soc := len(p.inventory.Devices) == 0 && p.inventory.DevicesErr == nil; u.hbm && u.memory >= idleHBM || !u.hbm && !soc && u.memory >= idleMemory {
+		words = append(words, fmt.Sprintf("%.0f %% of its memory is in use", u.memory))
 	}
-	if is.cores >= busyCores {
-		words = append(words, fmt.Sprintf("its AI cores are %.0f %% busy", is.cores))
+	if u.cores >= busyCores {
+		words = append(words, fmt.Sprintf("its AI cores are %.0f %% busy", u.cores))
 	}
 	return strings.Join(words, ", ")
 }
@@ -149,7 +149,7 @@ func (p *probe) heldBy(card, chip int, words string) Finding {
 	}
 	words += " and npu-smi lists no process on it; "
 	if len(holders) == 0 {
-		return Finding{Warn, words + "nobody holds /dev/davinci*, so it was not given back",
+		return Finding{Warn, words + "no process has /dev/davinci* open; an earlier job probably left it allocated",
 			"If a virtual machine was given the card, see there. Otherwise reset the chip while it is idle (npu-smi set -t reset) or restart the host."}
 	}
 	return Finding{Warn, words + "/dev/davinci* is held by " + strings.Join(holders, ", "),

@@ -56,10 +56,10 @@ func (p *probe) runs() (most pair, known bool) {
 		if card.Err != nil {
 			continue
 		}
-		is := pair{card.Board.Driver(), card.Board.Firmware()}
-		count[is]++
-		if !known || count[is] > count[most] {
-			most, known = is, true
+		running := pair{card.Board.Driver(), card.Board.Firmware()}
+		count[running]++
+		if !known || count[running] > count[most] {
+			most, known = running, true
 		}
 	}
 	return most, known

@@ -44,8 +44,8 @@ func TestLinesOfTheKernelsLogThatSayTrouble(t *testing.T) {
 		"[ascend] [devmm] Devmm_set_process details. (status=0; proc_idx=2)":                                   false,
 		"[ascend] [drv_pcie] Get device status. (ret=0; status=normal; devid=11)":                              false,
 	} {
-		if is := ofDriver.MatchString(line) && isTrouble(line); is != trouble {
-			t.Errorf("%q: trouble is %v", line, is)
+		if ok := ofDriver.MatchString(line) && isTrouble(line); ok != trouble {
+			t.Errorf("%q: trouble is %v", line, ok)
 		}
 	}
 }
@@ -86,10 +86,10 @@ func TestTheWordsOfAscendDMI(t *testing.T) {
 		"headings":                               {"Hardware:\n    network:\n        nic:\n            PASS\n", 0, Pass, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			looked, found := judgeScene([]byte(c.out), c.code)
+			examined, found := judgeScene([]byte(c.out), c.code)
 			o := NewOutcome("performance", found...)
-			if o.Grade != c.grade || looked == "" {
-				t.Errorf("the grade is %s after %q: %+v", o.Grade, looked, found)
+			if o.Grade != c.grade || examined == "" {
+				t.Errorf("the grade is %s after %q: %+v", o.Grade, examined, found)
 			}
 			switch {
 			case c.what == "" && len(found) > 0:

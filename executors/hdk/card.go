@@ -20,10 +20,10 @@ type cardState struct {
 	Codes    []string       `json:"codes,omitempty"`
 	// Ill are the chips that are not healthy; none where an earlier version of the
 	// agent recorded only how the card is.
-	Ill     []ascend.ChipHealth `json:"ill,omitempty"`
-	MCU     ascend.State        `json:"mcu,omitempty"`     // "" if it is not told
-	Trouble string              `json:"trouble,omitempty"` // why it tells no versions
-	Unasked string              `json:"unasked,omitempty"` // why its health is not known
+	Ill      []ascend.ChipHealth `json:"ill,omitempty"`
+	MCU      ascend.State        `json:"mcu,omitempty"`     // "" if it is not told
+	Trouble  string              `json:"trouble,omitempty"` // why it tells no versions
+	NoAnswer string              `json:"unasked,omitempty"` // why its health is not known
 }
 
 func stateOf(c ascend.CardReport) cardState {
@@ -32,7 +32,7 @@ func stateOf(c ascend.CardReport) cardState {
 	case c.Err != nil:
 		state.Trouble = ascend.Reason(c.Err)
 	case c.HealthErr != nil:
-		state.Unasked = ascend.Reason(c.HealthErr)
+		state.NoAnswer = ascend.Reason(c.HealthErr)
 	default:
 		state.Health, state.Codes, state.MCU = c.Health.State, c.Health.Codes(), c.Health.MCU
 		for _, chip := range c.Health.Chips {
@@ -58,7 +58,7 @@ func (c cardState) running() string {
 // condition is the card's health in words: which chip, how it is, its error codes or
 // what the tool says instead.
 func (c cardState) condition() string {
-	if unknown := cmp.Or(c.Trouble, c.Unasked); unknown != "" {
+	if unknown := cmp.Or(c.Trouble, c.NoAnswer); unknown != "" {
 		return unknown
 	}
 	if len(c.Ill) == 0 {

@@ -22,7 +22,7 @@ func (r *rig) healthBlocks() string {
 	_, _ = r.run(context.Background()) // there are no such packages: the findings are what is tested
 	var found []string
 	for line := range strings.Lines(r.host.Output()) {
-		if what, is := strings.CutPrefix(strings.TrimSpace(line), "BLOCKS HDK_CARD_UNHEALTHY: "); is {
+		if what, ok := strings.CutPrefix(strings.TrimSpace(line), "BLOCKS HDK_CARD_UNHEALTHY: "); ok {
 			found = append(found, what)
 		}
 	}

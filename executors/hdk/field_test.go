@@ -94,7 +94,7 @@ func TestHealthOfChips(t *testing.T) {
 			force: true, warns: "card 3: chip 0 UNKNOWN (Failed to query npu chip: 0 info) (force)"},
 		"an MCU in alarm, whose chip is in order": {
 			answers: map[string]string{health3: head3 + okChip + "\tHealth                         : Alarm\n\tChip Name                      : MCU\n"},
-			warns:   "card 3: its MCU says Alarm of itself"},
+			warns:   "card 3: its MCU reports Alarm"},
 		"a card that is its only chip and names none": {
 			answers: map[string]string{health3: "\tNPU ID                         : 3\n\tHealth                         : Alarm\n\tError Code                     : 80E01801\n\tError Information              : ecc\n"},
 			blocks:  "card 3: chip 0 Alarm (80E01801)"},

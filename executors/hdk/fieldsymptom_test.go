@@ -12,13 +12,13 @@ import (
 var fieldSymptoms = []symptom{
 	{name: "A chip does not answer", faults: one(fakehost.ChipSilent), code: protocol.HDKCardUnhealthy, says: "card 7: chip 0 UNKNOWN (Failed to query npu chip: 0 info)"},
 	{name: "A chip does not answer, by force", faults: one(fakehost.ChipSilent, "card=2"), spec: executors.Spec{"force": "true"}, says: newA2 + " | card 2: chip 0 UNKNOWN (Failed to query npu chip: 0 info)"},
-	{name: "An MCU is in alarm", faults: one(fakehost.MCUAlarm), says: newA2, prints: "warning: card 7: its MCU says Alarm of itself\n"},
+	{name: "An MCU is in alarm", faults: one(fakehost.MCUAlarm), says: newA2, prints: "warning: card 7: its MCU reports Alarm\n"},
 	{name: "npu-smi lacks a library", faults: one(fakehost.LibraryMissing), code: protocol.HDKDriverDown, says: "npu-smi cannot be loaded (error while loading shared libraries: libc_sec.so"},
 	{name: "A family that is yet to come", faults: one(fakehost.FamilyUnknown), code: protocol.HDKChipUnknown, says: "of no family that this version of the agent knows: vendor "},
 	{name: "A chip is in alarm, and the tool tells its codes only when it is asked for the chip", prepare: health("Alarm", "80E18005 80CB8009"),
 		code: protocol.HDKCardUnhealthy, says: "card 3: chip 0 Alarm (80E18005 80CB8009)"},
 	{name: "A chip has a warning, and its MCU none", prepare: health("Warning", "A8028801"), code: protocol.HDKCardUnhealthy, says: "card 3: chip 0 Warning (A8028801)"},
-	{name: "An MCU is in alarm, and its chip is not", prepare: answering(map[string]string{health3: head3 + okChip + "\tHealth                         : Alarm\n\tChip Name                      : MCU\n"}), says: newA2, prints: "warning: card 3: its MCU says Alarm of itself\n"},
+	{name: "An MCU is in alarm, and its chip is not", prepare: answering(map[string]string{health3: head3 + okChip + "\tHealth                         : Alarm\n\tChip Name                      : MCU\n"}), says: newA2, prints: "warning: card 3: its MCU reports Alarm\n"},
 	{name: "npu-smi cannot ask a chip", prepare: answering(silent), code: protocol.HDKCardUnhealthy, says: "card 3: chip 0 UNKNOWN (Failed to query npu chip: 0 info)"},
 	{name: "npu-smi counts a chip and says nothing of it", prepare: answering(map[string]string{
 		health3: strings.Replace(head3, ": 1", ": 2", 1) + okChip + okMCU, health3 + " -c 1": "\n"}),

@@ -31,7 +31,7 @@ const hookLimit = 10 * time.Minute
 // withHooks does the work of an upgrade between the hooks. Those of After follow in
 // Verify when it went well.
 func (r *run) withHooks(ctx context.Context, work func(context.Context) (executors.Result, error)) (executors.Result, error) {
-	workCtx, done := executors.Steady(ctx)
+	workCtx, done := executors.WithoutCancel(ctx)
 	defer done()
 	err := r.runBeforeHooks(ctx, workCtx)
 	var result executors.Result

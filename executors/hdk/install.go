@@ -25,7 +25,7 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 	if err := r.commit(ctx, "begin"); err != nil {
 		return executors.Result{}, err
 	}
-	workCtx, done := executors.Steady(ctx)
+	workCtx, done := executors.WithoutCancel(ctx)
 	defer done()
 	first := len(r.plan.MCU.Cards)
 	of := first + len(r.plan.Installs)
@@ -277,7 +277,7 @@ func (r *run) failed(ctx, workCtx context.Context, i install, j judgement) (exec
 	if remedy == "" {
 		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host tell more."
 	}
-	why := fmt.Sprintf("The installer of %s failed: %s.", i, j.Why)
+	why := fmt.Sprintf("The installer of %s failed: %s.", i, j.Reason)
 	if len(r.plan.MCU.Cards) > 0 {
 		why += fmt.Sprintf(" The MCUs run %s and keep it.", r.plan.MCU.Version)
 	}

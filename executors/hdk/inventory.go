@@ -31,23 +31,23 @@ const inventoryPatience = 3 * time.Minute
 
 // takeInventory asks the host. Its error is the cause of ctx.
 func (r *run) takeInventory(ctx context.Context) (inventory, error) {
-	is, err := r.ask(ctx, true)
+	inv, err := r.ask(ctx, true)
 	if err != nil {
 		return inventory{}, err
 	}
-	now := inventory{Driver: is.Driver.Version, Firmware: is.Firmware.Version, Chips: len(is.Devices), Boot: r.host.Boot(), Message: message(is)}
-	if is.Family() == "" {
-		now.IDs = is.IDs()
+	now := inventory{Driver: inv.Driver.Version, Firmware: inv.Firmware.Version, Chips: len(inv.Devices), Boot: r.host.Boot(), Message: message(inv)}
+	if inv.Family() == "" {
+		now.IDs = inv.IDs()
 	}
-	if cause := is.Err; cause != nil {
+	if cause := inv.Err; cause != nil {
 		now.Down = ascend.Reason(cause)
 		now.InUse, now.NotLoaded = errors.Is(cause, ascend.ErrInUse), errors.Is(cause, ascend.ErrNotLoaded)
 	}
-	if cause := hangs(is.Cards); cause != nil {
+	if cause := hangs(inv.Cards); cause != nil {
 		now.Down = ascend.Reason(cause)
 		return now, nil
 	}
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		now.Cards = append(now.Cards, stateOf(c))
 	}
 	return now, nil
@@ -69,8 +69,8 @@ func hangs(cards []ascend.CardReport) (cause error) {
 
 // message is what HDK_QUERY would say now.
 func (r *run) message(ctx context.Context) (string, error) {
-	is, err := r.ask(ctx, false)
-	return message(is), err
+	inv, err := r.ask(ctx, false)
+	return message(inv), err
 }
 
 func (r *run) ask(ctx context.Context, health bool) (ascend.Inventory, error) {

@@ -28,7 +28,7 @@ const (
 // judgement is how one installer ended, as a memo remembers it.
 type judgement struct {
 	Effect  effect `json:"effect"`
-	Why     string `json:"why,omitempty"`    // of a failure
+	Reason  string `json:"why,omitempty"`    // of a failure
 	Remedy  string `json:"remedy,omitempty"` // for it, "" if none is known
 	Attempt int    `json:"attempt"`
 }
@@ -43,7 +43,7 @@ func judge(format repository.Format, exit executors.Exit, t *transcript) judgeme
 	}
 	j := judgement{Attempt: exit.Attempt, Remedy: t.remedy}
 	fail := func(format string, args ...any) judgement {
-		j.Effect, j.Why = failed, fmt.Sprintf(format, args...)
+		j.Effect, j.Reason = failed, fmt.Sprintf(format, args...)
 		return j
 	}
 	switch {
@@ -68,7 +68,7 @@ func judge(format repository.Format, exit executors.Exit, t *transcript) judgeme
 // cannot be read refutes nothing: the cards have the last word.
 func (j judgement) against(info ascend.VersionInfo, err error, target ascend.Version) judgement {
 	if j.Effect != failed && err == nil && info.Version != target {
-		j.Why = fmt.Sprintf("it says that it succeeded, and version.info says %s", info.Version)
+		j.Reason = fmt.Sprintf("it says that it succeeded, and version.info says %s", info.Version)
 		j.Effect = failed
 	}
 	return j

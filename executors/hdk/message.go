@@ -13,16 +13,16 @@ import (
 
 // message is what is installed and, where that is not what runs everywhere,
 // what differs: "running" for the cards that are not named after it.
-func message(is ascend.Inventory) string {
-	said := []string{"Driver: " + formatInstalled(is.Driver), "Firmware: " + formatInstalled(is.Firmware)}
-	if is.Err != nil {
-		said = append(said, withoutList(is.Err))
+func message(inv ascend.Inventory) string {
+	said := []string{"Driver: " + formatInstalled(inv.Driver), "Firmware: " + formatInstalled(inv.Firmware)}
+	if inv.Err != nil {
+		said = append(said, withoutList(inv.Err))
 	}
-	common, ok := commonPair(is)
-	if ok && common != installedPair(is) {
+	common, ok := commonPair(inv)
+	if ok && common != installedPair(inv) {
 		said = append(said, "running: "+common.String())
 	}
-	return protocol.Clip(strings.Join(append(said, exceptions(is, common)...), " | "))
+	return protocol.Clip(strings.Join(append(said, exceptions(inv, common)...), " | "))
 }
 
 func withoutList(err error) string {
@@ -34,9 +34,9 @@ func withoutList(err error) string {
 
 // exceptions names the cards that do not run common, those with the same words
 // together, in the order of the driver's list.
-func exceptions(is ascend.Inventory, common pair) []string {
+func exceptions(inv ascend.Inventory, common pair) []string {
 	var apart ascend.GroupedCards
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		switch {
 		case c.Err != nil:
 			apart.Add(c.ID, ascend.Reason(c.Err))
@@ -50,32 +50,32 @@ func exceptions(is ascend.Inventory, common pair) []string {
 // commonPair is what most of the cards run that answered; of several pairs that
 // equally many run, the installed one or else the first card's. ok is false
 // when no card answered.
-func commonPair(is ascend.Inventory) (most pair, ok bool) {
+func commonPair(inv ascend.Inventory) (most pair, ok bool) {
 	count := map[pair]int{}
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		if c.Err == nil {
 			count[runningPair(c)]++
 		}
 	}
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		p := runningPair(c)
-		if c.Err == nil && (!ok || count[p] > count[most] || count[p] == count[most] && p == installedPair(is)) {
+		if c.Err == nil && (!ok || count[p] > count[most] || count[p] == count[most] && p == installedPair(inv)) {
 			most, ok = p, true
 		}
 	}
 	return most, ok
 }
 
-func installedPair(is ascend.Inventory) pair { return pair{is.Driver.Version, is.Firmware.Version} }
+func installedPair(inv ascend.Inventory) pair { return pair{inv.Driver.Version, inv.Firmware.Version} }
 
 func runningPair(c ascend.CardReport) pair { return pair{c.Board.Driver(), c.Board.Firmware()} }
 
 // answered reports whether any version could be read.
-func answered(is ascend.Inventory) bool {
-	if is.Driver.Err == nil || is.Firmware.Err == nil {
+func answered(inv ascend.Inventory) bool {
+	if inv.Driver.Err == nil || inv.Firmware.Err == nil {
 		return true
 	}
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		if c.Err == nil && runningPair(c) != (pair{}) {
 			return true
 		}
@@ -84,11 +84,11 @@ func answered(is ascend.Inventory) bool {
 }
 
 // timedOut reports whether npu-smi kept an answer back.
-func timedOut(is ascend.Inventory) bool {
-	if isTimeout(is.Err) {
+func timedOut(inv ascend.Inventory) bool {
+	if isTimeout(inv.Err) {
 		return true
 	}
-	for _, c := range is.Cards {
+	for _, c := range inv.Cards {
 		if isTimeout(c.Err) || errors.Is(c.Err, ascend.ErrTooSlow) {
 			return true
 		}
@@ -98,9 +98,9 @@ func timedOut(is ascend.Inventory) bool {
 
 // noVersionMessage is the message when no version could be read at all: what was
 // tried, how the host is, what to do.
-func noVersionMessage(is ascend.Inventory) string {
-	err := is.Err
-	for _, c := range is.Cards {
+func noVersionMessage(inv ascend.Inventory) string {
+	err := inv.Err
+	for _, c := range inv.Cards {
 		if err == nil {
 			err = c.Err
 		}
@@ -110,7 +110,7 @@ func noVersionMessage(is ascend.Inventory) string {
 		cause = ascend.Reason(err)
 	}
 	return fmt.Sprintf("No HDK version can be read: %s; driver %s, firmware %s. Nothing was changed. %s",
-		cause, formatInstalled(is.Driver), formatInstalled(is.Firmware), remedy(err))
+		cause, formatInstalled(inv.Driver), formatInstalled(inv.Firmware), remedy(err))
 }
 
 // libraries is what to do when npu-smi itself does not start.

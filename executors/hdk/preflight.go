@@ -67,7 +67,7 @@ func health(now inventory) []finding {
 			ill.Add(c.ID, c.condition())
 		}
 		if c.MCU != "" && c.MCU != ascend.StateOK {
-			controllers.Add(c.ID, fmt.Sprintf("its MCU says %s of itself", c.MCU))
+			controllers.Add(c.ID, fmt.Sprintf("its MCU reports %s", c.MCU))
 		}
 	}
 	for _, words := range ill.List() {

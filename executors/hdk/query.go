@@ -39,21 +39,21 @@ const defaultPatience = 90 * time.Second
 // Execute takes the inventory and reports it.
 func (q Query) Execute(ctx context.Context, host executors.Host, _ executors.Spec) (executors.Result, error) {
 	options := ascend.InventoryOptions{AtOnce: q.AtOnce, Patience: cmp.Or(q.Patience, defaultPatience)}
-	options.Tell = func(done, of int) {
+	options.OnProgress = func(done, of int) {
 		host.Progress(100*(done+1)/(of+2), fmt.Sprintf("%d of %d cards", done, of))
 	}
 	host.Progress(0, "cards")
-	is, err := ascend.NewNode(host).Inventory(ctx, options)
+	inv, err := ascend.NewNode(host).Inventory(ctx, options)
 	if err != nil {
 		return executors.Result{}, err
 	}
 	host.Progress(100, "asked")
-	host.Printf("%s", report(is))
-	if !answered(is) {
-		return executors.Result{}, executors.Fail(protocol.HDKUnreadable, "%s", noVersionMessage(is))
+	host.Printf("%s", report(inv))
+	if !answered(inv) {
+		return executors.Result{}, executors.Fail(protocol.HDKUnreadable, "%s", noVersionMessage(inv))
 	}
-	result := executors.Result{Message: message(is)}
-	if timedOut(is) {
+	result := executors.Result{Message: message(inv)}
+	if timedOut(inv) {
 		result.Code = protocol.ToolTimeout
 	}
 	return result, nil

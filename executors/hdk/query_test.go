@@ -236,12 +236,12 @@ func TestQueryDoesNotAskAHangingToolAgain(t *testing.T) {
 		}
 		return 0
 	}
-	check(t, host, hdk.Query{AtOnce: 1}, a2+" | card 1: npu-smi did not answer in time | cards 2-3: not asked, npu-smi hung before", protocol.ToolTimeout, false)
+	check(t, host, hdk.Query{AtOnce: 1}, a2+" | card 1: npu-smi did not answer in time | cards 2-3: not asked: an earlier npu-smi call timed out", protocol.ToolTimeout, false)
 }
 
 func TestQueryOfATooSlowHostEndsInTime(t *testing.T) {
 	host := scripted(t, `board 24.1.0.3 7.5.0.5.220`)
-	check(t, host, hdk.Query{Patience: time.Nanosecond}, a2+" | cards 0-3: not asked, npu-smi is too slow", protocol.ToolTimeout, false)
+	check(t, host, hdk.Query{Patience: time.Nanosecond}, a2+" | cards 0-3: not asked: npu-smi is too slow", protocol.ToolTimeout, false)
 }
 
 func TestQueryEndsWithItsTask(t *testing.T) {

@@ -66,7 +66,7 @@ func (r *run) rollBack(ctx, workCtx context.Context, why, remedy string) (execut
 			return executors.Result{}, err
 		}
 		if j.Effect == failed {
-			return executors.Result{}, executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: the installer of %s: %s. Now: %s. %s", why, i, j.Why, r.now(workCtx), remedyFor(protocol.HDKRollbackFailed))
+			return executors.Result{}, executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: the installer of %s: %s. Now: %s. %s", why, i, j.Reason, r.now(workCtx), remedyFor(protocol.HDKRollbackFailed))
 		}
 	}
 	return executors.Result{}, r.rolledBack(ctx, workCtx, why)

@@ -83,7 +83,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := judge(repository.Run, executors.Exit{Code: c.code}, read(t, c.text))
-			if j.Effect != c.effect || j.Why != c.why || !strings.Contains(j.Remedy, c.remedy) || (c.remedy == "") != (j.Remedy == "") {
+			if j.Effect != c.effect || j.Reason != c.why || !strings.Contains(j.Remedy, c.remedy) || (c.remedy == "") != (j.Remedy == "") {
 				t.Errorf("got %+v", j)
 			}
 		})
@@ -113,7 +113,7 @@ func TestWhatAPackageManagerSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, format := range []repository.Format{repository.RPM, repository.Deb} {
 				j := judge(format, executors.Exit{Code: c.code}, read(t, c.text))
-				if j.Effect != c.effect || j.Why != c.why || !strings.Contains(j.Remedy, c.remedy) {
+				if j.Effect != c.effect || j.Reason != c.why || !strings.Contains(j.Remedy, c.remedy) {
 					t.Errorf("%s: got %+v", format, j)
 				}
 			}
@@ -134,14 +134,14 @@ func TestProgressInBothForms(t *testing.T) {
 }
 
 func TestASignalIsAFailure(t *testing.T) {
-	if j := judge(repository.Run, executors.Exit{Code: 137, Signal: "killed"}, read(t, "")); j.Effect != failed || !strings.Contains(j.Why, "killed") {
+	if j := judge(repository.Run, executors.Exit{Code: 137, Signal: "killed"}, read(t, "")); j.Effect != failed || !strings.Contains(j.Reason, "killed") {
 		t.Errorf("got %+v", j)
 	}
 }
 
 func TestVersionInfoCanRefuteSuccess(t *testing.T) {
 	good := judgement{Effect: pending}
-	if j := good.against(ascend.VersionInfo{Version: "1.0"}, nil, "2.0"); j.Effect != failed || !strings.Contains(j.Why, "1.0") {
+	if j := good.against(ascend.VersionInfo{Version: "1.0"}, nil, "2.0"); j.Effect != failed || !strings.Contains(j.Reason, "1.0") {
 		t.Errorf("another version: %+v", j)
 	}
 	if j := good.against(ascend.VersionInfo{Version: "2.0"}, nil, "2.0"); j != good {

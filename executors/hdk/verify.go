@@ -37,7 +37,7 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	if errors.Is(err, executors.ErrStopping) {
 		return executors.Result{}, err
 	}
-	workCtx, done := executors.Steady(ctx)
+	workCtx, done := executors.WithoutCancel(ctx)
 	defer done()
 	return r.runAfterHooks(workCtx, executors.VerifyPrefix, result, err)
 }

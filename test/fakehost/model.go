@@ -68,11 +68,11 @@ const (
 	ControllerHeat             // its own temperature
 	ControllerPower            // and the card's power, which no chip has
 	ControllerRated            // the same, in the words of a 310, whose chips have a rated power
-	NobodysPower               // no controller; the power stands in a block that names nobody
+	UnnamedPower               // no controller; the power stands in a block that names nobody
 )
 
-// Speaks tells whether the controller has a block of its own in answers.
-func (c Controller) Speaks() bool { return c != NoController && c != NobodysPower }
+// HasBlock tells whether the controller has a block of its own in answers.
+func (c Controller) HasBlock() bool { return c != NoController && c != UnnamedPower }
 
 // Place is where the host's operating system runs.
 type Place string
@@ -169,7 +169,7 @@ var profiles = []Profile{
 	{
 		Model: B310, Chip: "310b", DeviceID: "0xd107", Name: "310B4", LongName: "Ascend 310B4",
 		DDR: 15609, NPUs: []int{0}, Chips: 1,
-		Product: "Atlas 200I A2", Layout: LayoutD, ChipFirst: true, MCU: NobodysPower,
+		Product: "Atlas 200I A2", Layout: LayoutD, ChipFirst: true, MCU: UnnamedPower,
 		Releases: []Release{{"23.0.0", "7.1.0.3.220"}, {"24.1.0", "7.5.0.2.220"}},
 		buses:    []string{"01"},
 	},

@@ -231,7 +231,7 @@ func (c *call) mapping() int {
 			}
 		}
 		switch {
-		case !p.MCU.Speaks():
+		case !p.MCU.HasBlock():
 		case p.Model == fakehost.A3:
 			row(id, len(chips), "-", "-", "Mcu")
 		default:

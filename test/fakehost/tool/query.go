@@ -60,7 +60,7 @@ func (c *call) lost(kind string, chips []fakehost.Chip) bool {
 	case kind == "proc-mem":
 		return slices.ContainsFunc(chips, c.silent)
 	}
-	return !c.state.Profile().MCU.Speaks() && c.silent(chips[len(chips)-1])
+	return !c.state.Profile().MCU.HasBlock() && c.silent(chips[len(chips)-1])
 }
 
 // health prints the state of a card's chips without codes, or of one chip with them. A
@@ -78,7 +78,7 @@ func (c *call) health(chips []fakehost.Chip, chip int) {
 			c.codes(one)
 		}
 	})
-	if !p.MCU.Speaks() {
+	if !p.MCU.HasBlock() {
 		return
 	}
 	word := fakehost.OK

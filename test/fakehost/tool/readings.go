@@ -121,7 +121,7 @@ func (c *call) common(chips []fakehost.Chip, chip int) {
 	switch p.MCU {
 	case fakehost.NoController:
 		return
-	case fakehost.NobodysPower:
+	case fakehost.UnnamedPower:
 		c.field("NPU Real-time Power(W)", watts)
 	case fakehost.ControllerRated:
 		c.field("Chip Name", "MCU")
@@ -193,7 +193,7 @@ func (c *call) temperature(chips []fakehost.Chip, chip int) {
 		key = "Temperature (C)"
 	}
 	c.each(chips, chip, func(_ fakehost.Chip, r reading) { c.field(key, r.temperature) })
-	if chip >= 0 || !p.MCU.Speaks() {
+	if chip >= 0 || !p.MCU.HasBlock() {
 		return
 	}
 	for _, sensor := range []string{"LM75A_TE", "LM75B_TE"} {

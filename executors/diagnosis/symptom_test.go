@@ -316,11 +316,11 @@ func troubleshooting(told map[string]diagnosis.Report) []byte {
 	page.WriteString(`# What a diagnosis says, and what to do
 
 What DIAGNOSIS and devserver-agent doctor say of a server, by symptom. The example ok
-one with 910B cards. The code ok that of the task, none if it ends well; the last
-rows need level=performance. Every row ok a test (executors/diagnosis/symptom_test.go),
+one with 910B cards. The code is that of the task, none if it ends well; the last
+rows need level=performance. Every row is a test (executors/diagnosis/symptom_test.go),
 which writes this page.
 
-| symptom | code | what ok said | what to do |
+| symptom | code | what is said | what to do |
 |---|---|---|---|
 `)
 	for _, s := range symptoms {

@@ -238,7 +238,7 @@ func troubleshooting(said map[string][2]string) []byte {
 	page.WriteString(`# When an upgrade of the HDK goes wrong
 
 What the verdict of HDK_UPGRADE says, and what to do then. The example upgrades a
-server with eight 910B cards from 24.1.0 to 24.1.0.3. Every row ok a test
+server with eight 910B cards from 24.1.0 to 24.1.0.3. Every row is a test
 (executors/hdk/fault_test.go), which writes this page.
 
 | symptom | code | what the verdict says | what to do |

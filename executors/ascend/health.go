@@ -24,17 +24,20 @@ const (
 	StateUnknown  State = "UNKNOWN"
 )
 
-// severity orders the states. That a chip is not known weighs less than trouble
-// that is known, and is not health.
-var severity = map[State]int{StateOK: 0, StateUnknown: 1, StateWarning: 2, StateAlarm: 3, StateCritical: 4}
+// severity orders the states. A chip that does not answer may be lost, which is more
+// than a warning and less than an alarm that the driver raised.
+var severity = map[State]int{StateOK: 0, StateWarning: 1, StateUnknown: 2, StateAlarm: 3, StateCritical: 4}
 
 // Worse is the worse of two states.
 func (s State) Worse(other State) State {
-	if severity[other] > severity[s] {
+	if other.WorseThan(s) {
 		return other
 	}
 	return s
 }
+
+// WorseThan reports whether s is worse than other.
+func (s State) WorseThan(other State) bool { return severity[s] > severity[other] }
 
 // Health is the health of one card.
 type Health struct {
@@ -51,7 +54,11 @@ type ChipHealth struct {
 	State  State    `json:"state"`
 	Codes  []string `json:"codes,omitempty"`  // hexadecimal, upper case, without 0x
 	Alarms []string `json:"alarms,omitempty"` // the driver's words for them
-	Said   string   `json:"said,omitempty"`   // why the state is unknown, or was at first, or there are no codes; "" when nothing says so
+	// Silent is the tool's sentence if it could not ask the chip when it asked the card.
+	// A chip that answered the second time has a State all the same.
+	Silent string `json:"silent,omitempty"`
+	// Detail is why else the state or the codes are not known; "" if nothing says so.
+	Detail string `json:"detail,omitempty"`
 }
 
 // Codes are the error codes of all chips.
@@ -64,7 +71,7 @@ func (h Health) Codes() []string {
 }
 
 func (h Health) incomplete() bool {
-	return slices.ContainsFunc(h.Chips, func(c ChipHealth) bool { return c.State == StateUnknown && c.Said != "" })
+	return slices.ContainsFunc(h.Chips, func(c ChipHealth) bool { return c.Silent != "" || c.Detail != "" })
 }
 
 const maxAlarms = 128
@@ -90,12 +97,12 @@ func (n Node) Health(ctx context.Context, card int) (Health, error) {
 		switch {
 		case ctx.Err() != nil:
 			return Health{}, context.Cause(ctx)
-		case err != nil && chip.Said == "":
-			chip.Said = Reason(err)
+		case err != nil && chip.Detail == "":
+			chip.Detail = Reason(err)
 		case err == nil:
 			chip.Codes, chip.Alarms = detail.Codes, detail.Alarms
 			if chip.State == StateUnknown && detail.State != StateUnknown {
-				chip.State = detail.State // it answers by now; Said stays, as it did not before
+				chip.State = detail.State
 			}
 		}
 	}
@@ -141,7 +148,7 @@ func ParseCardHealth(out []byte, card int) (Health, error) {
 		chip, err := b.health()
 		if err != nil { // it must not hide what is said of another chip
 			wrong = cmp.Or(wrong, err)
-			chip = ChipHealth{Chip: b.chip, State: StateUnknown, Said: "npu-smi's answer " + err.Error()}
+			chip = ChipHealth{Chip: b.chip, State: StateUnknown, Detail: "npu-smi's answer " + err.Error()}
 		}
 		read = read || err == nil
 		h.Chips = append(h.Chips, chip)
@@ -150,7 +157,7 @@ func ParseCardHealth(out []byte, card int) (Health, error) {
 		return Health{}, wrong
 	}
 	for _, u := range a.noAnswer {
-		h.Chips = append(h.Chips, ChipHealth{Chip: u.Chip, State: StateUnknown, Said: u.Said})
+		h.Chips = append(h.Chips, ChipHealth{Chip: u.Chip, State: StateUnknown, Silent: u.Said})
 	}
 	for _, b := range a.mcus {
 		// NA says nothing, and neither does what cannot be read: the chips are what counts.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
+
+	"devserver-agent/executors"
 )
 
 // Inventory is what a host says of its NPUs and of the HDK that is installed: what
@@ -38,6 +41,17 @@ type CardReport struct {
 	HealthErr error // why there is no Health; nil where it was not asked for
 }
 
+// Hung is the error of a call that did not end in time or was not made because others
+// did not, of the card's two; nil if both of its calls ended.
+func (c CardReport) Hung() error {
+	for _, err := range []error{c.Err, c.HealthErr} {
+		if errors.Is(err, executors.ErrTimeout) || errors.Is(err, ErrNotAsked) || errors.Is(err, ErrTooSlow) {
+			return err
+		}
+	}
+	return nil
+}
+
 // InventoryOptions change what an Inventory asks. The zero value asks versions only.
 type InventoryOptions struct {
 	Health bool // ask each card's health, too
@@ -54,8 +68,9 @@ type InventoryOptions struct {
 var ErrTooSlow = errors.New("not asked: npu-smi is too slow")
 
 // Inventory asks the driver for its cards and each of them for its versions, and
-// reads what is installed. Its error is the cause of ctx, which ended. A tool that
-// hangs is not called again.
+// reads what is installed. Its error is the cause of ctx, which ended; what was known
+// by then is in the Inventory, and the cause stands for what was not. A tool that hangs
+// is not called again.
 func (n Node) Inventory(ctx context.Context, o InventoryOptions) (Inventory, error) {
 	n = NewNode(Limit(n.host, o.AtOnce))
 	tell := o.OnProgress
@@ -63,7 +78,7 @@ func (n Node) Inventory(ctx context.Context, o InventoryOptions) (Inventory, err
 		tell = func(int, int) {}
 	}
 	began := time.Now()
-	var inv Inventory
+	inv := n.fromFiles()
 	inv.List, inv.Err = n.Cards(ctx)
 	tell(0, len(inv.List.Cards))
 	inv.Cards = make([]CardReport, len(inv.List.Cards))
@@ -87,16 +102,19 @@ func (n Node) Inventory(ctx context.Context, o InventoryOptions) (Inventory, err
 		<-done
 		tell(i+1, len(inv.List.Cards))
 	}
-	if ctx.Err() != nil {
-		return Inventory{}, context.Cause(ctx)
-	}
+	inv.Notes = append(slices.Clone(inv.List.Warnings), inv.Notes...)
+	inv.Notes = append(inv.Notes, inv.unlisted()...)
+	return inv, context.Cause(ctx)
+}
+
+// fromFiles is what the host's files say, which no tool can delay.
+func (n Node) fromFiles() Inventory {
+	var inv Inventory
 	inv.Driver.VersionInfo, inv.Driver.Err = n.InstalledDriver()
 	inv.Firmware.VersionInfo, inv.Firmware.Err = n.InstalledFirmware()
 	inv.Devices, inv.DevicesErr = n.Devices()
-	inv.Notes = append(inv.Notes, inv.List.Warnings...)
-	inv.Notes = append(inv.Notes, n.incomplete()...)
-	inv.Notes = append(inv.Notes, inv.unlisted()...)
-	return inv, nil
+	inv.Notes = n.unfinished()
+	return inv
 }
 
 func atOnce(wanted int) int {
@@ -168,15 +186,15 @@ func (inv Inventory) IDs() string {
 	return ""
 }
 
-// incomplete is a note about an installation that did not come to its end.
-func (n Node) incomplete() []string {
+// unfinished is a note about an installation that did not come to its end.
+func (n Node) unfinished() []string {
 	info, err := n.InstallInfo()
-	switch complete, known := info.DriverComplete(); {
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return []string{err.Error()}
-	case known && !complete:
-		return []string{"ascend_install.info says that the driver's installation did not come to its end"}
+	case info.Unfinished() != "":
+		return []string{info.Unfinished()}
 	}
 	return nil
 }

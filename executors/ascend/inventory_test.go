@@ -49,12 +49,13 @@ func TestAnInventoryHasEveryCardInTheListsOrder(t *testing.T) {
 func TestAChipWithoutAHealthIsUnknown(t *testing.T) {
 	for name, c := range map[string]struct {
 		health string
-		said   string
+		silent string
+		detail string
 	}{
-		"the tool cannot ask it":       {`\n\tHealth : OK\n\tChip ID : 0\n\nFailed to query npu chip: 1 info.\n\n\tHealth : OK\n\tChip Name : MCU\n`, "Failed to query npu chip: 1 info."},
-		"the answer leaves it out":     {`\n\tHealth : OK\n\tChip ID : 0\n`, "npu-smi failed (Failed to query chip)"},
-		"the answer counts fewer":      {`\tChip Count : 1\n\n\tHealth : OK\n\tChip ID : 0\n`, ""},
-		"the answer names only itself": {`\tHealth : OK\n`, ""},
+		"the tool cannot ask it":       {`\n\tHealth : OK\n\tChip ID : 0\n\nFailed to query npu chip: 1 info.\n\n\tHealth : OK\n\tChip Name : MCU\n`, "Failed to query npu chip: 1 info.", "npu-smi failed (Failed to query chip)"},
+		"the answer leaves it out":     {`\n\tHealth : OK\n\tChip ID : 0\n`, "", "npu-smi failed (Failed to query chip)"},
+		"the answer counts fewer":      {`\tChip Count : 1\n\n\tHealth : OK\n\tChip ID : 0\n`, "", ""},
+		"the answer names only itself": {`\tHealth : OK\n`, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := host(t, `case "$*" in
@@ -71,7 +72,7 @@ esac
 			health := inv.Cards[0].Health
 			unknown := func(c ascend.ChipHealth) bool { return c.Chip == 1 && c.State == ascend.StateUnknown }
 			at := slices.IndexFunc(health.Chips, unknown)
-			if health.State != ascend.StateUnknown || len(health.Chips) != 2 || at < 0 || health.Chips[at].Said != c.said {
+			if health.State != ascend.StateUnknown || len(health.Chips) != 2 || at < 0 || health.Chips[at].Silent != c.silent || health.Chips[at].Detail != c.detail {
 				t.Errorf("the health is %+v, %v", health, inv.Cards[0].HealthErr)
 			}
 		})
@@ -91,7 +92,7 @@ esac
 `)
 	node := ascend.NewNode(h)
 	health, err := node.Health(t.Context(), 8)
-	if err != nil || health.State != ascend.StateAlarm || !slices.Equal(health.Codes(), []string{"80E01801"}) || health.Chips[1].Said != "Failed to query npu chip: 1 info." {
+	if err != nil || health.State != ascend.StateAlarm || !slices.Equal(health.Codes(), []string{"80E01801"}) || health.Chips[1].Silent != "Failed to query npu chip: 1 info." {
 		t.Errorf("the health is %+v, %v", health, err)
 	}
 	readings, err := node.Readings(t.Context(), ascend.TopicECC, 8)
@@ -188,17 +189,25 @@ func TestCardsAreLeftWhenTimeIsUp(t *testing.T) {
 	}
 }
 
+// What was known by then is in it.
 func TestAnInventoryEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	h := host(t, strings.Replace(eight, `"info -t board`, `"info -t board -i 7") exec sleep 600 ;;
 "info -t board`, 1))
-	_, err := ascend.NewNode(h).Inventory(ctx, ascend.InventoryOptions{OnProgress: func(done, _ int) {
+	write(t, h.Root(), "sys/bus/pci/devices/0000:c1:00.0/vendor", "0x19e5\n")
+	write(t, h.Root(), "sys/bus/pci/devices/0000:c1:00.0/device", "0xd802\n")
+	inv, err := ascend.NewNode(h).Inventory(ctx, ascend.InventoryOptions{OnProgress: func(done, _ int) {
 		if done == 7 {
 			cancel(executors.ErrCancelled)
 		}
 	}})
-	if !errors.Is(err, executors.ErrCancelled) {
-		t.Errorf("it ends with %v", err)
+	if !errors.Is(err, executors.ErrCancelled) || len(inv.Cards) != 8 || len(inv.Devices) != 1 {
+		t.Fatalf("it ends with %v and %+v", err, inv)
+	}
+	for i, c := range inv.Cards {
+		if asked := i < 7; asked != (c.Err == nil) || !asked && !errors.Is(c.Err, executors.ErrCancelled) {
+			t.Errorf("card %d: %v", i, c.Err)
+		}
 	}
 }
 

@@ -7,12 +7,36 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // MCU is the version of the image that a card's management controller runs.
 // npu-smi tells it to root on a bare host only.
 func (n Node) MCU(ctx context.Context, card int) (Version, error) {
 	return ask(ctx, n.host, ParseMCUVersion, "npu-smi", "upgrade", "-b", "mcu", "-i", strconv.Itoa(card))
+}
+
+// MCUReport is the version of one card's MCU, or why it is not known.
+type MCUReport struct {
+	Card    int
+	Version Version
+	Err     error
+}
+
+// MCUs asks the MCU of each of these cards for its version, atOnce at a time as Limit
+// takes it. The reports have the order of cards.
+func (n Node) MCUs(ctx context.Context, cards []int, atOnce int) []MCUReport {
+	n = NewNode(Limit(n.host, atOnce))
+	reports := make([]MCUReport, len(cards))
+	var all sync.WaitGroup
+	for i, card := range cards {
+		all.Go(func() {
+			version, err := n.MCU(ctx, card)
+			reports[i] = MCUReport{card, version, err}
+		})
+	}
+	all.Wait()
+	return reports
 }
 
 // ParseMCUVersion reads what `npu-smi upgrade -b mcu -i card` prints.

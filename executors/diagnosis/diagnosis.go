@@ -36,11 +36,12 @@ type Diagnosis struct {
 	BusyPause time.Duration
 	// AtOnce is how many calls of a tool run at a time; 0: ascend.CardsAtOnce.
 	AtOnce int
+	// Patience bounds the light checks together; 0: 90 s. What has not been asked until
+	// then is skipped.
+	Patience time.Duration
 }
 
-// patience bounds the light checks together. What has not been asked until then is
-// skipped.
-const patience = 90 * time.Second
+const defaultPatience = 90 * time.Second
 
 // Execute examines the host. The task fails with DIAGNOSIS_FAILED when a check does.
 func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
@@ -78,7 +79,8 @@ func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec execut
 // nothing and keeps no report. It calls tell on the caller's goroutine with how far it
 // is; nil: nobody wants to know. The error is the cause of ctx.
 func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell func(percent int, what string)) (Report, error) {
-	bounded, cancel := context.WithTimeoutCause(ctx, patience, errNoTime)
+	d.Patience = cmp.Or(d.Patience, defaultPatience)
+	bounded, cancel := context.WithTimeoutCause(ctx, d.Patience, errNoTime)
 	defer cancel()
 	chosen := slices.DeleteFunc(slices.Clone(checks), func(c entry) bool {
 		return len(names) > 0 && !slices.Contains(names, c.name)

@@ -3,9 +3,6 @@ package diagnosis
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"path"
-	"strings"
 
 	"devserver-agent/executors/ascend"
 )
@@ -15,21 +12,20 @@ import (
 type dkms struct{}
 
 const (
-	dkmsTree = "var/lib/dkms/davinci_ascend"
-	rebuild  = "Install the kernel's headers and run dkms autoinstall, or install the HDK again."
+	rebuild = "Install the kernel's headers and run dkms autoinstall, or install the HDK again."
 )
 
 func (dkms) run(ctx context.Context, p *probe) (string, []Finding) {
 	files := p.host.Files()
-	if !exists(files, dkmsTree) {
-		return "/" + dkmsTree, []Finding{{Grade: Skip, What: "the driver was not installed through DKMS"}}
+	if !exists(files, ascend.DKMSTree) {
+		return "/" + ascend.DKMSTree, []Finding{{Grade: Skip, What: "the driver was not installed through DKMS"}}
 	}
 	running := ascend.Kernel(files)
 	if running == "" {
-		return "/" + dkmsTree, []Finding{{Grade: Skip, What: "the running kernel is not known"}}
+		return "/" + ascend.DKMSTree, []Finding{{Grade: Skip, What: "the running kernel is not known"}}
 	}
 	var found []Finding
-	if !built(files, running) {
+	if !ascend.BuiltByDKMS(files, running) {
 		f := Finding{Warn, fmt.Sprintf("DKMS has built no driver for the running kernel %s; another build of it is loaded", running), rebuild}
 		if len(p.cards()) == 0 {
 			f = Finding{Fail, fmt.Sprintf("DKMS has built no driver for the running kernel %s", running), rebuild}
@@ -40,20 +36,8 @@ func (dkms) run(ctx context.Context, p *probe) (string, []Finding) {
 	if next == "" {
 		return "kernel " + running, found
 	}
-	if next != running && !built(files, next) {
+	if next != running && !ascend.BuiltByDKMS(files, next) {
 		found = append(found, Finding{Warn, fmt.Sprintf("DKMS has built no driver for %s, which boots next as %s says", next, how), "Before the next restart: " + rebuild})
 	}
 	return "kernel " + running + ", next " + next, found
-}
-
-// built reports whether a module is there for a kernel, in the tree's form
-// version/kernel/architecture/module.
-func built(files fs.FS, kernel string) bool {
-	modules, err := fs.Glob(files, path.Join(dkmsTree, "*", glob(kernel), "*", "module", "*.ko*"))
-	return err == nil && len(modules) > 0
-}
-
-// glob is a pattern that matches text only.
-func glob(text string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
 }

@@ -47,9 +47,15 @@ func (p *probe) judge(cards []answer[ascend.Readings], judge func(card int, chip
 			continue
 		}
 		chips := len(a.value.Chips) + len(a.value.NoAnswer)
+		zeros := false // npu-smi prints them for a chip that it could not ask, and for those behind it
 		for _, chip := range a.value.Chips {
-			if said := p.silent(p.cards()[i], chip.Chip); said != "" { // npu-smi prints zeros for it
+			if said := p.silent(p.cards()[i], chip.Chip); said != "" {
+				zeros = true
 				g.add(a.card, Finding{Grade: Skip, What: chipName(chip.Chip, chips) + noAnswer(ascend.NoAnswer{Said: said})})
+				continue
+			}
+			if zeros && !hasFigure(chip) {
+				g.add(a.card, Finding{Grade: Skip, What: chipName(chip.Chip, chips) + "npu-smi gives no figures behind a chip that it could not ask"})
 				continue
 			}
 			for _, f := range judge(a.card, chip) {
@@ -68,12 +74,20 @@ func (p *probe) judge(cards []answer[ascend.Readings], judge func(card int, chip
 	return append(g.findings(), p.noCards()...)
 }
 
+// hasFigure reports whether a figure of the chip is not zero.
+func hasFigure(chip ascend.Reading) bool {
+	return slices.ContainsFunc(chip.Fields, func(f ascend.Field) bool {
+		figure, err := chip.Figure(f.Key)
+		return err == nil && figure != nil && *figure != 0
+	})
+}
+
 // silent is the tool's sentence about a chip that it could not ask for its health, "" for
 // any other chip.
 func (p *probe) silent(card ascend.CardReport, chip int) string {
 	for _, c := range card.Health.Chips {
 		if c.Chip == chip && c.State == ascend.StateUnknown {
-			return c.Said
+			return c.Silent
 		}
 	}
 	return ""
@@ -81,7 +95,7 @@ func (p *probe) silent(card ascend.CardReport, chip int) string {
 
 // anySilent reports whether the tool could not ask a chip of the card.
 func anySilent(card ascend.CardReport) bool {
-	return slices.ContainsFunc(card.Health.Chips, func(c ascend.ChipHealth) bool { return c.State == ascend.StateUnknown && c.Said != "" })
+	return slices.ContainsFunc(card.Health.Chips, func(c ascend.ChipHealth) bool { return c.State == ascend.StateUnknown && c.Silent != "" })
 }
 
 const askChip = "Ask again; if the chip stays silent, see dmesg, and restart the host when its work allows."

@@ -1,7 +1,9 @@
 package diagnosis
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 
 	"devserver-agent/executors/ascend"
@@ -17,12 +19,8 @@ const seeHealth = "See npu-smi info -t health on the host and Huawei's list of f
 func (health) run(_ context.Context, p *probe) (string, []Finding) {
 	var g grouped
 	for _, card := range p.cards() {
-		if card.HealthErr != nil || card.Err != nil && len(card.Health.Chips) == 0 {
-			err := card.HealthErr
-			if err == nil {
-				err = card.Err
-			}
-			g.add(card.ID, unanswered(err))
+		if card.HealthErr != nil {
+			g.add(card.ID, judgeSilentCard(card.HealthErr))
 			continue
 		}
 		for _, chip := range card.Health.Chips {
@@ -45,13 +43,25 @@ var states = map[ascend.State]Grade{
 	ascend.StateOK: Pass, ascend.StateWarning: Warn, ascend.StateAlarm: Fail, ascend.StateCritical: Fail, ascend.StateUnknown: Warn,
 }
 
+// judgeSilentCard grades a card of which no health is known. One that is gone, or that the
+// tool tried to ask, does not work as it should.
+func judgeSilentCard(err error) Finding {
+	switch {
+	case errors.Is(err, ascend.ErrNoCard):
+		return Finding{Fail, ascend.Reason(err), reseat}
+	case errors.Is(err, ascend.ErrFailed):
+		return Finding{Fail, "its health is not known: " + ascend.Reason(err), askChip}
+	}
+	return unanswered(err)
+}
+
 func judgeHealth(h ascend.ChipHealth) []Finding {
 	if h.State == ascend.StateUnknown && len(h.Codes) == 0 {
 		return []Finding{unknownHealth(h)}
 	}
 	var found []Finding
-	if h.State == ascend.StateOK && h.Said != "" {
-		found = append(found, Finding{Info, "it answered the second time only: " + strings.TrimSuffix(h.Said, "."), askChip})
+	if h.State == ascend.StateOK && h.Silent != "" {
+		found = append(found, Finding{Info, "it answered the second time only: " + strings.TrimSuffix(h.Silent, "."), askChip})
 	}
 	worst := Pass
 	for i, code := range h.Codes {
@@ -72,8 +82,8 @@ func judgeHealth(h ascend.ChipHealth) []Finding {
 	case h.State == ascend.StateOK:
 	case len(found) == 0:
 		what := strings.TrimSpace("health is " + string(h.State) + " " + strings.Join(h.Alarms, "; "))
-		if h.Said != "" {
-			what += ", its codes are not known: " + h.Said
+		if why := cmp.Or(h.Detail, h.Silent); why != "" {
+			what += ", its codes are not known: " + strings.TrimSuffix(why, ".")
 		}
 		found = append(found, Finding{states[h.State], what, seeHealth})
 	case severity[states[h.State]] > severity[worst]:
@@ -85,12 +95,12 @@ func judgeHealth(h ascend.ChipHealth) []Finding {
 }
 
 // unknownHealth is about a chip whose health is not known, which is never healthy. One
-// that the tool tried to ask does not work as it should.
+// that the tool could not ask does not work as it should.
 func unknownHealth(h ascend.ChipHealth) Finding {
-	if h.Said == "" {
-		return Finding{states[ascend.StateUnknown], "its health is not known: the driver does not tell it", seeHealth}
+	if h.Silent != "" {
+		return Finding{Fail, "its health is not known: " + strings.TrimSuffix(h.Silent, "."), askChip}
 	}
-	return Finding{Fail, "its health is not known: " + strings.TrimSuffix(h.Said, "."), askChip}
+	return Finding{states[ascend.StateUnknown], "its health is not known: " + cmp.Or(h.Detail, "the driver does not give it"), seeHealth}
 }
 
 // classes grade the classes of faults; "" is for a code of none.

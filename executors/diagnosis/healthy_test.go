@@ -35,3 +35,21 @@ func TestAHealthyHostHasNoWarning(t *testing.T) {
 		}
 	}
 }
+
+// What was found before time is up is judged: files can be read however long a tool
+// hangs.
+func TestTimeIsUpWhileTheCardsAreListed(t *testing.T) {
+	fake := fakehost.ForTest(t, fakehost.A2, fakehost.Options{})
+	if err := fake.SetFault(fakehost.SmiHang); err != nil {
+		t.Fatal(err)
+	}
+	d := diagnosis.Diagnosis{Root: fake.Root(), BusyPause: time.Millisecond, Patience: 200 * time.Millisecond}
+	report, err := d.Examine(t.Context(), hosttest.New(t, fake.Root()), []string{"driver", "cards", "health", "versions", "installation"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	symptom{want: []string{
+		"SKIP driver not asked: the other tools took too long", "SKIP cards the driver lists no card", "INFO cards chips on the PCI bus: 8",
+		"SKIP health the driver lists no card", "SKIP versions the driver lists no card",
+	}}.check(t, report)
+}

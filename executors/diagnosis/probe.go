@@ -52,11 +52,8 @@ type answer[T any] struct {
 func newProbe(ctx context.Context, host Host, d Diagnosis) *probe {
 	limited := ascend.Limit(host, d.AtOnce)
 	p := &probe{ctx: ctx, host: limited, node: ascend.NewNode(limited), root: cmp.Or(d.Root, "/"), busy: cmp.Or(d.BusyPause, busyPause)}
-	var err error
-	p.inventory, err = p.node.Inventory(ctx, ascend.InventoryOptions{Health: true, AtOnce: d.AtOnce, Patience: patience / 2})
-	if err != nil {
-		p.inventory.Err = err
-	}
+	// Its error is that time is up: what was not asked until then says so itself.
+	p.inventory, _ = p.node.Inventory(ctx, ascend.InventoryOptions{Health: true, AtOnce: d.AtOnce, Patience: d.Patience / 2})
 	p.summary = sync.OnceValues(func() (ascend.Summary, error) { return p.node.Summary(ctx) })
 	p.mapping = sync.OnceValues(func() ([]ascend.MappedChip, error) { return p.node.Mapping(ctx) })
 	p.holders = sync.OnceValue(func() []ascend.Holder { return ascend.Holders(host.Files()) })

@@ -103,6 +103,13 @@ var symptoms = []symptom{
 		"FAIL health card 7: its health is not known: Failed to query npu chip: 0 info")},
 	{name: "One of two chips does not answer", model: fakehost.A3, faults: one(fakehost.ChipSilent, "chip=1"), want: append(silentChip("card 7: chip 1: "),
 		"FAIL health card 7: chip 1: its health is not known: Failed to query npu chip: 1 info")},
+	{name: "The second of four chips does not answer", model: fakehost.I310, faults: one(fakehost.ChipSilent, "card=3", "chip=1"), want: []string{
+		"FAIL health card 3: chip 1: its health is not known: Failed to query npu chip: 1 info",
+		"SKIP ecc card 3: chip 1: npu-smi could not ask it", "SKIP temperature card 3: chip 1: npu-smi could not ask it", "SKIP load card 3: chip 1: npu-smi could not ask it",
+		"SKIP temperature card 3: chip 2: npu-smi gives no figures behind a chip", "SKIP temperature card 3: chip 3: npu-smi gives no figures behind a chip",
+		"SKIP load card 3: chip 2: npu-smi gives no figures behind a chip", "SKIP load card 3: chip 3: npu-smi gives no figures behind a chip",
+		"SKIP processes card 3: npu-smi failed (Failed to query npu chip: 1 info)", "SKIP hccs cards 3, 5: not told by npu-smi", "SKIP hccs card 3: chip 1: npu-smi failed",
+		"SKIP roce chips of this family have no ports"}},
 	{name: "The management controller of a card has an alarm", faults: one(fakehost.MCUAlarm), want: []string{"WARN health card 7: the health of its management controller (MCU) is Alarm"}},
 	{name: "A card is to be taken out of use", faults: one(fakehost.CardAlarm, "health=Critical", "codes=80E18402"), want: []string{
 		"FAIL health card 7: 80E18402 (node type=HBM, sensor type=Memory, event state=isolated pages exceed the limit), class SeparateNPU"}},

@@ -21,15 +21,15 @@ const (
 
 func (versions) run(_ context.Context, p *probe) (string, []Finding) {
 	var g grouped
-	common, known := p.runs()
+	common, known := p.inventory.Running()
 	for _, card := range p.cards() {
 		b := card.Board
 		switch {
 		case card.Err != nil:
 			g.add(card.ID, unanswered(card.Err))
 			continue
-		case b.Driver() != common.driver || b.Firmware() != common.firmware:
-			g.add(card.ID, Finding{Fail, fmt.Sprintf("runs driver %s and firmware %s, most run %s and %s", b.Driver(), b.Firmware(), common.driver, common.firmware), alignCards})
+		case card.Runs() != common:
+			g.add(card.ID, Finding{Fail, fmt.Sprintf("runs driver %s and firmware %s, most run %s and %s", b.Driver(), b.Firmware(), common.Driver, common.Firmware), alignCards})
 		}
 		if b.Compatibility() == ascend.CompatibilityNOK {
 			g.add(card.ID, Finding{Fail, "the driver judges that driver and firmware do not suit each other (Compatibility NOK)", alignCards})
@@ -38,31 +38,12 @@ func (versions) run(_ context.Context, p *probe) (string, []Finding) {
 	found := append(g.findings(), p.noCards()...)
 	driver, firmware := p.inventory.Driver, p.inventory.Firmware
 	if known {
-		found = append(found, inactive("driver", driver, common.driver)...)
-		found = append(found, inactive("firmware", firmware, common.firmware)...)
-		found = append(found, outside("driver", driver, driver.Firmwares, "firmware", common.firmware)...)
-		found = append(found, outside("firmware", firmware, firmware.Drivers, "driver", common.driver)...)
+		found = append(found, inactive("driver", driver, common.Driver)...)
+		found = append(found, inactive("firmware", firmware, common.Firmware)...)
+		found = append(found, outside("driver", driver, driver.Firmwares, "firmware", common.Firmware)...)
+		found = append(found, outside("firmware", firmware, firmware.Drivers, "driver", common.Driver)...)
 	}
 	return count(len(p.cards()), "card") + " and what is installed", found
-}
-
-// pair is a driver and a firmware that run together.
-type pair struct{ driver, firmware ascend.Version }
-
-// runs is what most cards run; known is false when none says.
-func (p *probe) runs() (most pair, known bool) {
-	count := map[pair]int{}
-	for _, card := range p.cards() {
-		if card.Err != nil {
-			continue
-		}
-		running := pair{card.Board.Driver(), card.Board.Firmware()}
-		count[running]++
-		if !known || count[running] > count[most] {
-			most, known = running, true
-		}
-	}
-	return most, known
 }
 
 func inactive(kind string, installed ascend.Installed, running ascend.Version) []Finding {
@@ -114,8 +95,8 @@ func (installation) run(_ context.Context, p *probe) (string, []Finding) {
 	case err != nil:
 		found = append(found, Finding{Grade: Warn, What: err.Error()})
 	default:
-		if complete, known := info.DriverComplete(); known && !complete {
-			found = append(found, Finding{Fail, "ascend_install.info says that the driver's installation did not come to its end", installAgain})
+		if note := info.Unfinished(); note != "" {
+			found = append(found, Finding{Fail, note, installAgain})
 		}
 	}
 	if p.inventory.Driver.Err == nil && !exists(p.host.Files(), "usr/local/Ascend/driver/tools/upgrade-tool") {

@@ -143,10 +143,10 @@ func TestTheHealthOfAChip(t *testing.T) {
 		what   string
 	}{
 		"well":                      {ascend.ChipHealth{State: ascend.StateOK}, Pass, ""},
-		"silent":                    {ascend.ChipHealth{State: ascend.StateUnknown, Said: said}, Fail, "its health is not known: Failed to query npu chip: 0 info"},
-		"counted and not mentioned": {ascend.ChipHealth{State: ascend.StateUnknown}, Warn, "its health is not known: the driver does not tell it"},
-		"silent at first":           {ascend.ChipHealth{State: ascend.StateOK, Said: said}, Info, "it answered the second time only: Failed to query npu chip: 0 info"},
-		"in alarm without codes":    {ascend.ChipHealth{State: ascend.StateAlarm, Said: "npu-smi failed"}, Fail, "health is Alarm, its codes are not known: npu-smi failed"},
+		"silent":                    {ascend.ChipHealth{State: ascend.StateUnknown, Silent: said}, Fail, "its health is not known: Failed to query npu chip: 0 info"},
+		"counted and not mentioned": {ascend.ChipHealth{State: ascend.StateUnknown}, Warn, "its health is not known: the driver does not give it"},
+		"silent at first":           {ascend.ChipHealth{State: ascend.StateOK, Silent: said}, Info, "it answered the second time only: Failed to query npu chip: 0 info"},
+		"in alarm without codes":    {ascend.ChipHealth{State: ascend.StateAlarm, Detail: "npu-smi failed"}, Fail, "health is Alarm, its codes are not known: npu-smi failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			worst, what := Pass, ""

@@ -24,21 +24,23 @@ type cardState struct {
 	MCU      ascend.State        `json:"mcu,omitempty"`     // "" if it is not told
 	Trouble  string              `json:"trouble,omitempty"` // why it tells no versions
 	NoAnswer string              `json:"unasked,omitempty"` // why its health is not known
+	Hung     bool                `json:"hung,omitempty"`    // the reason of one of them is that npu-smi hung
 }
 
 func stateOf(c ascend.CardReport) cardState {
 	state := cardState{ID: c.ID, Chips: c.ChipCount(), Chip: c.Board.Chip(), Driver: c.Board.Driver(), Firmware: c.Board.Firmware(), Health: ascend.StateUnknown}
-	switch {
-	case c.Err != nil:
+	state.Hung = c.Hung() != nil
+	if c.Err != nil {
 		state.Trouble = ascend.Reason(c.Err)
-	case c.HealthErr != nil:
+	}
+	if c.HealthErr != nil {
 		state.NoAnswer = ascend.Reason(c.HealthErr)
-	default:
-		state.Health, state.Codes, state.MCU = c.Health.State, c.Health.Codes(), c.Health.MCU
-		for _, chip := range c.Health.Chips {
-			if chip.State != ascend.StateOK {
-				state.Ill = append(state.Ill, chip)
-			}
+		return state
+	}
+	state.Health, state.Codes, state.MCU = c.Health.State, c.Health.Codes(), c.Health.MCU
+	for _, chip := range c.Health.Chips {
+		if chip.State != ascend.StateOK {
+			state.Ill = append(state.Ill, chip)
 		}
 	}
 	return state
@@ -52,28 +54,31 @@ func (c cardState) runs(target release) bool {
 
 // running is what the card runs, in words.
 func (c cardState) running() string {
-	return cmp.Or(c.Trouble, pair{c.Driver, c.Firmware}.String())
+	return cmp.Or(c.Trouble, ascend.Pair{Driver: c.Driver, Firmware: c.Firmware}.String())
 }
 
 // condition is the card's health in words: which chip, how it is, its error codes or
 // what the tool says instead.
 func (c cardState) condition() string {
-	if unknown := cmp.Or(c.Trouble, c.NoAnswer); unknown != "" {
-		return unknown
-	}
-	if len(c.Ill) == 0 {
+	var words []string
+	switch {
+	case c.Trouble != "" || c.NoAnswer != "":
+		words = append(words, cmp.Or(c.Trouble, c.NoAnswer))
+	case len(c.Ill) == 0:
 		return withDetail(string(c.Health), strings.Join(c.Codes, " "))
 	}
-	var chips []string
 	for _, chip := range c.Ill {
-		detail := cmp.Or(strings.Join(chip.Codes, " "), strings.Join(chip.Alarms, ", "), strings.TrimSuffix(chip.Said, "."))
+		detail := cmp.Or(strings.Join(chip.Codes, " "), strings.Join(chip.Alarms, ", "), strings.TrimSuffix(chip.Silent, "."), strings.TrimSuffix(chip.Detail, "."))
 		if detail == "" && chip.State == ascend.StateUnknown {
 			detail = "npu-smi counts it and says nothing of it"
 		}
-		chips = append(chips, withDetail(fmt.Sprintf("chip %d %s", chip.Chip, chip.State), detail))
+		words = append(words, withDetail(fmt.Sprintf("chip %d %s", chip.Chip, chip.State), detail))
 	}
-	return strings.Join(chips, ", ")
+	return strings.Join(words, ", ")
 }
+
+// healthy reports whether the card answers all it was asked, and that it is well.
+func (c cardState) healthy() bool { return c.Health == ascend.StateOK && c.Trouble == "" }
 
 func withDetail(words, detail string) string {
 	if detail == "" {
@@ -99,8 +104,5 @@ func (c cardState) worseThan(before cardState) bool {
 }
 
 func worse(now, before ascend.State) bool {
-	rank := func(s ascend.State) int {
-		return slices.Index([]ascend.State{ascend.StateOK, ascend.StateWarning, ascend.StateUnknown, ascend.StateAlarm, ascend.StateCritical}, s)
-	}
-	return before != ascend.StateUnknown && rank(now) > rank(before)
+	return before != ascend.StateUnknown && now.WorseThan(before)
 }

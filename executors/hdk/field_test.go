@@ -16,13 +16,18 @@ import (
 // until the fake host's state changes: what published captures of real hosts show.
 func (r *rig) answer(answers map[string]string) {
 	r.Helper()
-	var script strings.Builder
-	script.WriteString("#!/bin/sh\ncase \"$*\" in\n")
+	var arms strings.Builder
 	for words, text := range answers {
-		script.WriteString("'" + words + "') cat <<'TEXT'\n" + text + "TEXT\nexit 0 ;;\n")
+		arms.WriteString("'" + words + "') cat <<'TEXT'\n" + text + "TEXT\nexit 0 ;;\n")
 	}
-	script.WriteString("esac\nexec \"$HOST_ROOT/usr/local/bin/npu-smi\" \"$@\"\n")
-	r.write("usr/local/sbin/npu-smi", script.String())
+	r.smi(arms.String())
+}
+
+// smi has npu-smi do what the arms of a shell's case over its arguments do, and for all
+// others what it did.
+func (r *rig) smi(arms string) {
+	r.Helper()
+	r.write("usr/local/sbin/npu-smi", "#!/bin/sh\ncase \"$*\" in\n"+arms+"esac\nexec \"$HOST_ROOT/usr/local/bin/npu-smi\" \"$@\"\n")
 }
 
 const (
@@ -209,13 +214,13 @@ func TestNpuSmiThatCannotBeLoaded(t *testing.T) {
 			if code != "" || !strings.Contains(message, "then restart, then install firmware") {
 				t.Errorf("got [%s] %s", code, message)
 			}
-			if want := "ldconfig; or LD_LIBRARY_PATH"; strings.Count(r.host.Output(), want) != 1 {
+			if want := "run ldconfig, or to LD_LIBRARY_PATH"; strings.Count(r.host.Output(), want) != 1 {
 				t.Errorf("want %q once in\n%s", want, r.host.Output())
 			}
 			r.remove("usr/local/Ascend/driver/version.info")
 			r.remove("usr/local/Ascend/firmware/version.info")
 			_, err := hdk.Query{}.Execute(context.Background(), r.host, nil)
-			if code, message := verdictOf(executors.Result{}, err); code != protocol.HDKUnreadable || !strings.Contains(message, "ldconfig; or LD_LIBRARY_PATH") {
+			if code, message := verdictOf(executors.Result{}, err); code != protocol.HDKUnreadable || !strings.Contains(message, "run ldconfig, or to LD_LIBRARY_PATH") {
 				t.Errorf("got [%s] %s", code, message)
 			}
 		})

@@ -1,7 +1,9 @@
 package hdk_test
 
 import (
+	"path"
 	"strings"
+	"time"
 
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
@@ -24,6 +26,16 @@ var fieldSymptoms = []symptom{
 		health3: strings.Replace(head3, ": 1", ": 2", 1) + okChip + okMCU, health3 + " -c 1": "\n"}),
 		code: protocol.HDKCardUnhealthy, says: "card 3: chip 1 UNKNOWN"},
 	{name: "npu-smi cannot ask a chip, by force", spec: executors.Spec{"force": "true"}, prepare: answering(silent), says: newA2, prints: "warning: card 3: chip 0 UNKNOWN (Failed to query npu chip: 0 info) (force)\n"},
+	{name: "npu-smi gives no board of a card, and its health", prepare: answering(map[string]string{board3: noBoard, health3: head3 + "\tHealth                         : Alarm\n\tChip ID                        : 0\n\n"}),
+		code: protocol.HDKCardUnhealthy, says: "card 3: npu-smi failed (Failed to query \"board\" info), chip 0 Alarm"},
+	{name: "npu-smi gives no board of a card that is well", prepare: answering(map[string]string{board3: noBoard}),
+		code: protocol.HDKCardUnhealthy, says: "card 3: npu-smi failed (Failed to query \"board\" info)"},
+	{name: "npu-smi hangs when it is asked for one card", prepare: hangsBefore("info -t health -i 7"), code: protocol.ToolTimeout, says: "card 7: npu-smi did not answer in time"},
+	{name: "npu-smi hangs for one card, by force", prepare: hangsBefore("info -t health -i 7"), spec: executors.Spec{"force": "true"}, says: newA2, prints: "card 7: npu-smi did not answer in time (force)\n"},
+	{name: "npu-smi hangs for one card after the restart", prepare: hangsAfter("info -t board -i 7"), code: protocol.ToolTimeout, says: "was installed and npu-smi hangs: "},
+	{name: "npu-smi hangs for every card", prepare: hangsBefore("info -t board -i *"), says: newA2, prints: "warning: the cards' health is not known: npu-smi did not answer in time\n"},
+	{name: "npu-smi hangs for every card after the restart", prepare: hangsAfter("info -t board -i *"), code: protocol.HDKDriverDown, says: "npu-smi did not answer in time"},
+	{name: "The PCI bus cannot be read", prepare: func(r *rig) { r.write("sys/bus/pci/devices/0000:fe:00.0/vendor", "junk") }, says: newA2, prints: "warning: the PCI bus cannot be read"},
 	{name: "npu-smi cannot ask a chip after the restart", prepare: func(r *rig) { r.booted = func() { r.answer(silent) } },
 		code: protocol.HDKCardUnhealthy, says: "cards are worse than before: card 3: chip 0 UNKNOWN (Failed to query npu chip: 0 info)"},
 
@@ -32,7 +44,7 @@ var fieldSymptoms = []symptom{
 	{name: "The driver does not list a card that the bus has", prepare: answering(map[string]string{"info -l": listOf(0, 1, 2, 3, 4, 5, 6)}),
 		code: protocol.HDKCardUnhealthy, says: "8 chips are on the PCI bus, of which the driver lists 7"},
 
-	{name: "npu-smi cannot be loaded, until the driver is installed", prepare: func(r *rig) { r.unloadable() }, says: newA2, prints: "ldconfig; or LD_LIBRARY_PATH"},
+	{name: "npu-smi cannot be loaded, until the driver is installed", prepare: func(r *rig) { r.unloadable() }, says: newA2, prints: "run ldconfig, or to LD_LIBRARY_PATH"},
 	{name: "npu-smi cannot be loaded, and stays so", prepare: func(r *rig) {
 		r.unloadable()
 		r.booted = r.unloadable
@@ -72,6 +84,41 @@ func health(state, codes string) func(*rig) {
 		health3 + " -c 0": "\tHealth Status                  : " + state + "\n\tError Code                     : " + codes + "\n\tError Information              : node type=HBM\n",
 	})
 }
+
+// hangsBefore has the calls of npu-smi that match a shell pattern hang until the restart.
+func hangsBefore(calls string) func(*rig) {
+	return func(r *rig) {
+		r.hang(calls)
+		r.booted = r.answerAll
+	}
+}
+
+// hangsAfter has them hang from the restart on.
+func hangsAfter(calls string) func(*rig) {
+	return func(r *rig) { r.booted = func() { r.hang(calls) } }
+}
+
+func (r *rig) hang(calls string) {
+	r.upgrade.AtOnce = 1 // so that the same cards are not asked any more
+	r.smi(strings.ReplaceAll(calls, " ", "\\ ") + ") exec sleep 600 ;;\n")
+	r.host.TimeoutOf = func(argv []string) time.Duration {
+		if hung, err := path.Match(calls, strings.Join(argv[1:], " ")); err == nil && hung {
+			return 100 * time.Millisecond
+		}
+		return 0
+	}
+}
+
+// answerAll has npu-smi answer again, in its own time.
+func (r *rig) answerAll() {
+	r.smi("")
+	r.host.TimeoutOf = nil
+}
+
+const (
+	board3  = "info -t board -i 3"
+	noBoard = "Failed to query \"board\" info.\n"
+)
 
 // unknownFamily is a host of one card, whose board query is answered so.
 func unknownFamily(board string) func(*rig) {

@@ -15,6 +15,8 @@ func TestADriverThatHangsForOneCardIsNotDown(t *testing.T) {
 	unasked := ascend.CardReport{HealthErr: ascend.ErrNotAsked}
 	sick := ascend.CardReport{Health: ascend.Health{State: ascend.StateCritical}}
 	lost := ascend.CardReport{Err: ascend.ErrNoCard, HealthErr: ascend.ErrNoCard}
+	mute := ascend.CardReport{Err: executors.ErrTimeout, HealthErr: ascend.ErrNotAsked}
+	guest := ascend.CardReport{HealthErr: ascend.ErrUnsupported}
 	for name, c := range map[string]struct {
 		cards []ascend.CardReport
 		down  bool
@@ -23,6 +25,9 @@ func TestADriverThatHangsForOneCardIsNotDown(t *testing.T) {
 		"one hangs":               {[]ascend.CardReport{sick, hung, unasked}, false},
 		"the first hangs":         {[]ascend.CardReport{hung, sick, unasked}, false},
 		"none tells its health":   {[]ascend.CardReport{hung, unasked, unasked}, true},
+		"no board is given":       {[]ascend.CardReport{mute, mute}, true},
+		"one board is given":      {[]ascend.CardReport{mute, sick}, false},
+		"a guest tells no health": {[]ascend.CardReport{mute, guest}, false},
 		"one is lost, one hangs":  {[]ascend.CardReport{lost, hung}, true},
 		"one is lost, none hangs": {[]ascend.CardReport{lost, sick}, false},
 	} {

@@ -32,9 +32,11 @@ const inventoryPatience = 3 * time.Minute
 // takeInventory asks the host. Its error is the cause of ctx.
 func (r *run) takeInventory(ctx context.Context) (inventory, error) {
 	inv, err := r.ask(ctx, true)
-	if err != nil {
-		return inventory{}, err
-	}
+	return r.remember(inv), err
+}
+
+// remember is what a memo keeps of what the host says.
+func (r *run) remember(inv ascend.Inventory) inventory {
 	now := inventory{Driver: inv.Driver.Version, Firmware: inv.Firmware.Version, Chips: len(inv.Devices), Boot: r.host.Boot(), Message: message(inv)}
 	if inv.Family() == "" {
 		now.IDs = inv.IDs()
@@ -45,23 +47,24 @@ func (r *run) takeInventory(ctx context.Context) (inventory, error) {
 	}
 	if cause := hangs(inv.Cards); cause != nil {
 		now.Down = ascend.Reason(cause)
-		return now, nil
+		return now
 	}
 	for _, c := range inv.Cards {
 		now.Cards = append(now.Cards, stateOf(c))
 	}
-	return now, nil
+	return now
 }
 
-// hangs is why a driver that lists its cards counts as down: it hung before it told the
-// health of any card. Where it told some, each card stands for itself.
+// hangs is why a driver that lists its cards counts as down: it hung before any card
+// answered all it was asked. Where one did, each card stands for itself.
 func hangs(cards []ascend.CardReport) (cause error) {
 	for _, c := range cards {
-		switch {
-		case c.Err == nil && c.HealthErr == nil:
+		hung := c.Hung()
+		if hung == nil && c.Err == nil {
 			return nil
-		case c.Err == nil && isTimeout(c.HealthErr):
-			cause = c.HealthErr
+		}
+		if isTimeout(hung) {
+			cause = hung
 		}
 	}
 	return cause
@@ -83,7 +86,7 @@ func isTimeout(err error) bool { return errors.Is(err, executors.ErrTimeout) }
 // known than what it says.
 func (now inventory) hint() string {
 	if now.NotLoaded {
-		return " " + libraries
+		return " " + ascend.Remedy(ascend.ErrNotLoaded)
 	}
 	return ""
 }

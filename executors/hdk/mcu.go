@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ type controllers struct {
 }
 
 // findControllers finds which cards need the image, and the image.
-func (r *run) findControllers(ctx context.Context, p *plan, index repository.Index, noIndex error, node ascend.Node) {
+func (r *run) findControllers(ctx context.Context, p *plan, index repository.Index, noIndex error) {
 	if r.order.mcu == "" {
 		return
 	}
@@ -42,15 +43,16 @@ func (r *run) findControllers(ctx context.Context, p *plan, index repository.Ind
 		return
 	}
 	var silent ascend.GroupedCards
-	for _, c := range p.Before.Cards {
-		switch version, err := node.MCU(ctx, c.ID); {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			silent.Add(c.ID, "its MCU tells no version: "+ascend.Reason(err))
-		case version != r.order.mcu:
-			p.MCU.Cards = append(p.MCU.Cards, c.ID)
+	for _, mcu := range r.mcus(ctx, p.Before) {
+		switch {
+		case mcu.Err != nil:
+			silent.Add(mcu.Card, "its MCU gives no version: "+ascend.Reason(mcu.Err))
+		case mcu.Version != r.order.mcu:
+			p.MCU.Cards = append(p.MCU.Cards, mcu.Card)
 		}
+	}
+	if ctx.Err() != nil {
+		return
 	}
 	for _, words := range silent.List() {
 		p.block(protocol.HDKMCUFailed, "%s", words)
@@ -185,13 +187,25 @@ func (r *run) awaitController(ctx context.Context, card int) (why string, err er
 
 // controllers says what the cards' MCUs run now.
 func (r *run) controllers(ctx context.Context) string {
-	node := ascend.NewNode(r.host)
+	return versions(r.mcus(ctx, r.plan.Before))
+}
+
+func (r *run) mcus(ctx context.Context, inv inventory) []ascend.MCUReport {
+	var cards []int
+	for _, c := range inv.Cards {
+		cards = append(cards, c.ID)
+	}
+	return ascend.NewNode(r.host).MCUs(ctx, cards, r.AtOnce)
+}
+
+// versions names what MCUs run, or why that is not known.
+func versions(mcus []ascend.MCUReport) string {
 	var runs ascend.GroupedCards
-	for _, c := range r.plan.Before.Cards {
-		if version, err := node.MCU(ctx, c.ID); err == nil {
-			runs.Add(c.ID, string(version))
+	for _, mcu := range mcus {
+		if mcu.Err == nil {
+			runs.Add(mcu.Card, string(mcu.Version))
 		} else {
-			runs.Add(c.ID, ascend.Reason(err))
+			runs.Add(mcu.Card, ascend.Reason(mcu.Err))
 		}
 	}
 	return runs.String()
@@ -203,16 +217,13 @@ func (r *run) withControllers(ctx context.Context, result executors.Result) (exe
 	if r.plan.MCU.Version == "" {
 		return result, nil
 	}
-	node := ascend.NewNode(r.host)
-	for _, c := range r.plan.Before.Cards {
-		version, err := node.MCU(ctx, c.ID)
-		if ctx.Err() != nil {
-			return executors.Result{}, context.Cause(ctx)
-		}
-		if err != nil || version != r.plan.MCU.Version {
-			return executors.Result{}, executors.Fail(protocol.HDKMCUFailed, "MCU %s was written into every card and does not run on each: %s. Now: %s. %s",
-				r.plan.MCU.Version, r.controllers(ctx), r.now(ctx), remedyFor(protocol.HDKMCUFailed))
-		}
+	mcus := r.mcus(ctx, r.plan.Before)
+	if ctx.Err() != nil {
+		return executors.Result{}, context.Cause(ctx)
+	}
+	if slices.ContainsFunc(mcus, func(mcu ascend.MCUReport) bool { return mcu.Err != nil || mcu.Version != r.plan.MCU.Version }) {
+		return executors.Result{}, executors.Fail(protocol.HDKMCUFailed, "MCU %s was written into every card and does not run on each: %s. Now: %s. %s",
+			r.plan.MCU.Version, versions(mcus), r.now(ctx), remedyFor(protocol.HDKMCUFailed))
 	}
 	result.Message = protocol.Clip(fmt.Sprintf("%s | MCU: %s", result.Message, r.plan.MCU.Version))
 	return result, nil

@@ -77,13 +77,14 @@ func (i install) how() string {
 // anything is touched.
 func (r *run) makePlan(ctx context.Context) (plan, error) {
 	r.host.Progress(0, "planning")
-	before, err := r.takeInventory(ctx)
+	inv, err := r.ask(ctx, true)
 	if err != nil {
 		return plan{}, err
 	}
+	before := r.remember(inv)
 	p := plan{Before: before, Former: before.former(), Arch: r.Arch}
 	node := ascend.NewNode(r.host)
-	r.findChip(&p, node)
+	p.findChip(inv)
 	r.findTarget(ctx, &p, node)
 	if ctx.Err() != nil {
 		return plan{}, context.Cause(ctx)
@@ -105,15 +106,18 @@ func (r *run) makePlan(ctx context.Context) (plan, error) {
 
 // findChip finds the chip family by PCI device id: from the boards, or else from
 // the bus. Printed names tell nothing: a first-generation 910 prints 910B.
-func (r *run) findChip(p *plan, node ascend.Node) {
-	var chips []ascend.Chip
-	for _, c := range p.Before.Cards {
-		chips = append(chips, c.Chip)
+func (p *plan) findChip(inv ascend.Inventory) {
+	if inv.DevicesErr != nil {
+		p.warn("the PCI bus cannot be read, so that a card that fell off is not seen: %v", inv.DevicesErr)
 	}
-	if devices, err := node.Devices(); err == nil {
-		for _, d := range devices {
-			chips = append(chips, d.Chip)
+	var chips []ascend.Chip
+	for _, c := range inv.Cards {
+		if c.Err == nil {
+			chips = append(chips, c.Board.Chip())
 		}
+	}
+	for _, d := range inv.Devices {
+		chips = append(chips, d.Chip)
 	}
 	slices.Sort(chips)
 	chips = slices.DeleteFunc(slices.Compact(chips), func(c ascend.Chip) bool { return c == "" })
@@ -121,7 +125,7 @@ func (r *run) findChip(p *plan, node ascend.Node) {
 	case len(chips) == 0 && ids != "":
 		p.block(protocol.HDKChipUnknown, "the chips are of no family that this version of the agent knows: %s", ids)
 	case len(chips) == 0:
-		p.block(protocol.HDKChipUnknown, "no Ascend chip of a known family is on the PCI bus or told by npu-smi")
+		p.block(protocol.HDKChipUnknown, "no Ascend chip of a known family is on the PCI bus or given by npu-smi")
 	case len(chips) == 1:
 		p.Chip = chips[0]
 	default:
@@ -144,7 +148,7 @@ func (r *run) findTarget(ctx context.Context, p *plan, node ascend.Node) {
 		}
 	}
 	r.chooseStrategy(p, node)
-	r.findControllers(ctx, p, index, err, node)
+	r.findControllers(ctx, p, index, err)
 	if len(p.Installs) == 0 {
 		return
 	}
@@ -251,8 +255,8 @@ func words[T ~string](list []T) []string {
 	return all
 }
 
-// findRollbackPackages finds the packages that a rollback needs: the safety net must be
-// there before anybody walks the rope.
+// findRollbackPackages finds the packages that a rollback needs, before anything is
+// changed: a host that has lost its driver may not reach the repository any more.
 func (r *run) findRollbackPackages(p *plan, index repository.Index) {
 	for _, part := range []struct {
 		kind    repository.Kind

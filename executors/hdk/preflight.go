@@ -61,9 +61,12 @@ func health(now inventory) []finding {
 		return []finding{warning("the cards' health is not known: %s", strings.TrimSuffix(now.Down+"."+now.hint(), "."))}
 	}
 	var found []finding
-	var ill, controllers ascend.GroupedCards
+	var ill, hung, controllers ascend.GroupedCards
 	for _, c := range now.Cards {
-		if c.Health != ascend.StateOK {
+		switch {
+		case c.Hung:
+			hung.Add(c.ID, c.condition())
+		case !c.healthy():
 			ill.Add(c.ID, c.condition())
 		}
 		if c.MCU != "" && c.MCU != ascend.StateOK {
@@ -72,6 +75,9 @@ func health(now inventory) []finding {
 	}
 	for _, words := range ill.List() {
 		found = append(found, blocking(protocol.HDKCardUnhealthy, "%s", words))
+	}
+	for _, words := range hung.List() {
+		found = append(found, blocking(protocol.ToolTimeout, "%s", words))
 	}
 	for _, words := range controllers.List() {
 		found = append(found, warning("%s", words))

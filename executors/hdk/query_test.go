@@ -90,12 +90,12 @@ func TestQueryOfAHost(t *testing.T) {
 		"the driver is down and version.info is missing": {
 			faults: []fault{{fakehost.DriverDown, nil}, {fakehost.VersionInfoMissing, nil}}, failed: true,
 			want: "No HDK version can be read: driver not running: dcmi -8005; driver missing (no version.info), firmware missing (no version.info). " +
-				"Nothing was changed. Install the HDK again; /var/log/ascend_seclog/ascend_install.log tells why the last installation failed."},
+				"Nothing was changed. See dmesg and /var/log/ascend_seclog/ascend_install.log; after an update of the kernel install the HDK again."},
 		"npu-smi hangs and version.info is damaged": {
 			faults: []fault{{fakehost.SmiHang, nil}, {fakehost.VersionInfoDamaged, nil}}, failed: true,
 			want: "No HDK version can be read: npu-smi did not answer in time; driver unreadable (version.info: has a line that is not text), " +
 				"firmware unreadable (version.info: has a line that is not text). " +
-				"Nothing was changed. Run npu-smi info -l on the host; if it hangs there too, restart the host."},
+				"Nothing was changed. Run npu-smi info -l by hand and see dmesg; if it hangs, restart the host when its work allows: a driver that hangs does not come back by itself."},
 		"nothing was ever installed": {
 			bare: true, failed: true,
 			want: "No HDK version can be read: npu-smi not found; driver missing (no version.info), firmware missing (no version.info). " +
@@ -204,7 +204,7 @@ func TestQueryOfCards(t *testing.T) {
 			`board 24.1.0.3 7.5.0.5.220 | tr a-z A-Z`, a2},
 		"the user is not root": {
 			`board 24.1.0.3 NA`,
-			a2 + " | running: driver 24.1.0.3, firmware NA (npu-smi tells it to root only)"},
+			a2 + " | running: driver 24.1.0.3, firmware NA (npu-smi gives it to root only)"},
 		"a listed card fell off the bus": {
 			`[ $card = 3 ] && { printf 'Invalid card id.\nError parameter of -i\n'; exit 215; }; board 24.1.0.3 7.5.0.5.220`,
 			a2 + " | card 3: lost (npu-smi: Invalid card id)"},

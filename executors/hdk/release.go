@@ -18,22 +18,6 @@ func (r release) String() string {
 	return fmt.Sprintf("driver %s, firmware %s", r.Driver, r.Firmware)
 }
 
-// pair is a driver and a firmware that run together on a card, or are installed
-// together; "" for one that is not known.
-type pair struct{ driver, firmware ascend.Version }
-
-// String names both versions; npu-smi prints NA for one that it does not give.
-func (p pair) String() string {
-	driver, firmware := string(p.driver), string(p.firmware)
-	if driver == "" {
-		driver = "NA"
-	}
-	if firmware == "" {
-		firmware = "NA (npu-smi tells it to root only)"
-	}
-	return "driver " + driver + ", firmware " + firmware
-}
-
 // machine is this machine's architecture, as uname -m says it.
 func machine() string {
 	var name unix.Utsname

@@ -140,8 +140,12 @@ func (r *run) watchFor(ctx context.Context, judge func(inventory) (done, certain
 // wrong says what is not as it should be after the restart, worst first.
 func (r *run) wrong(now inventory, target release) verdict {
 	lost := r.lost(now)
-	var old, sick, ill ascend.GroupedCards
+	var hung, old, sick, ill ascend.GroupedCards
 	for _, c := range now.Cards {
+		if c.Hung {
+			hung.Add(c.ID, c.condition())
+			continue
+		}
 		if !c.runs(target) {
 			old.Add(c.ID, c.running())
 		}
@@ -160,6 +164,8 @@ func (r *run) wrong(now inventory, target release) verdict {
 		return say(protocol.HDKDriverDown, fmt.Sprintf("%s was installed and the driver does not answer (waited %s): %s.%s", capital(target.String()), r.Patience, now.Down, now.hint()+r.otherKernel()))
 	case lost != "":
 		return say(protocol.HDKCardLost, fmt.Sprintf("%s was installed and cards are missing: %s.", capital(target.String()), lost))
+	case !hung.None():
+		return say(protocol.ToolTimeout, fmt.Sprintf("%s was installed and npu-smi hangs: %s.", capital(target.String()), &hung))
 	case !old.None():
 		return say(protocol.HDKNotActive, fmt.Sprintf("%s was installed and does not run: %s.", capital(target.String()), &old))
 	case !sick.None():

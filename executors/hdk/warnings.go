@@ -68,30 +68,11 @@ func exists(files fs.FS, name string) bool {
 // installer builds it for the running one only.
 func kernelWarnings(files fs.FS, next, how string, installs bool) []finding {
 	running := ascend.Kernel(files)
-	if next == "" || running == "" || next == running || !installs && hasDriver(files, next) {
+	if next == "" || running == "" || next == running || !installs && ascend.HasDriver(files, next) {
 		return nil
 	}
 	return []finding{warning("the next start boots kernel %s (%s), and %s runs: the driver is built for the running one and is not there after the restart. "+
 		"Make %s the default, or restart into %s first and upgrade then", next, how, running, running, next)}
-}
-
-// driverModules are where a kernel's modules of the driver are: DKMS's tree
-// (version/kernel/architecture/module), and where depmod(8) looks for those that were
-// added.
-var driverModules = []string{
-	"var/lib/dkms/davinci_ascend/*/KERNEL/*/module/*.ko*", "lib/modules/KERNEL/updates/drv_*.ko*",
-	"lib/modules/KERNEL/updates/*/drv_*.ko*", "lib/modules/KERNEL/extra/drv_*.ko*",
-}
-
-func hasDriver(files fs.FS, kernel string) bool {
-	verbatim := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(kernel)
-	for _, pattern := range driverModules {
-		modules, err := fs.Glob(files, strings.Replace(pattern, "KERNEL", verbatim, 1))
-		if err == nil && len(modules) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func transactions(files fs.FS) bool {

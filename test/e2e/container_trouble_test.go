@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -107,13 +106,20 @@ func TestContainerTheDiskIsFullForAWhile(t *testing.T) {
 	wait.Until(t, "the first installer ends on a full disk", func() error {
 		relieve = small.choke() // again and again: the agent has a reserve
 		log, err := h.Run("journalctl", "--unit", agentUnit, "--output=cat")
-		// It ends on record, or its end waits for room.
+		if err != nil {
+			return err
+		}
+		j, err := f.job(id)
+		if err != nil {
+			return err
+		}
+		// It ends on record, its end waits for room, or the next installer does.
 		held := strings.Contains(log, "the disk of the state directory is full; trying again")
 		ended := strings.Contains(log, "a step ended") && strings.Contains(log, "disk of the state directory is full")
-		if err == nil && !held && !ended {
-			err = errors.New(log)
+		if next := strings.Contains(j.Tasks[0].Message, "waiting for room"); !held && !ended && !next {
+			return fmt.Errorf("the task says %q, the journal %s", j.Tasks[0].Message, log)
 		}
-		return err
+		return nil
 	})
 	relieve()
 	h.succeeded(f, id, 2)

@@ -99,7 +99,7 @@ esac
 	if err != nil || len(readings.Chips) != 1 || len(readings.NoAnswer) != 1 {
 		t.Errorf("the counters are %+v, %v", readings, err)
 	}
-	if readings, err := node.Readings(t.Context(), ascend.TopicTemperature, 8); !errors.Is(err, ascend.ErrFailed) {
+	if readings, err := node.Readings(t.Context(), ascend.Topic("temp"), 8); !errors.Is(err, ascend.ErrFailed) {
 		t.Errorf("an error that is about no chip gives %+v, %v", readings, err)
 	}
 }

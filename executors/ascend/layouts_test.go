@@ -128,7 +128,7 @@ func figures(topic Topic, answer []byte, card, chips int) error {
 		return fmt.Errorf("it reads as %+v", readings)
 	}
 	keys := map[Topic][]string{
-		TopicCommon: {"Temperature(C)"}, TopicUsages: {"Aicore Usage Rate(%)"},
+		TopicCommon: {"Temperature(C)"}, Topic("usages"): {"Aicore Usage Rate(%)"},
 		TopicECC: {"HBM Double Bit Error Count", "DDR Double Bit Error Count", "Double-bit Error Count"},
 	}
 	for i, chip := range readings.Chips {

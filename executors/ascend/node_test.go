@@ -249,7 +249,7 @@ esac
 	if mapping, err := node.Mapping(ctx); err != nil || len(mapping) != 1 || mapping[0].Name != "Ascend 310P3" {
 		t.Errorf("the mapping is %v, %v", mapping, err)
 	}
-	readings, err := node.Readings(ctx, ascend.TopicTemperature, 8)
+	readings, err := node.Readings(ctx, ascend.Topic("temp"), 8)
 	if err != nil || len(readings.Chips) != 1 {
 		t.Fatalf("readings are %v, %v", readings, err)
 	}

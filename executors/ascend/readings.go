@@ -12,14 +12,10 @@ import (
 // option names it.
 type Topic string
 
-// The topics that ParseReadings reads.
+// The topics that checks ask for. ParseReadings reads any.
 const (
-	TopicUsages      Topic = "usages"
-	TopicCommon      Topic = "common"
-	TopicECC         Topic = "ecc"
-	TopicMemory      Topic = "memory"
-	TopicTemperature Topic = "temp"
-	TopicPower       Topic = "power"
+	TopicCommon Topic = "common"
+	TopicECC    Topic = "ecc"
 )
 
 // Readings are what npu-smi says of a card on a topic. Each chip is in Chips or in

@@ -7,6 +7,7 @@ import (
 
 	"devserver-agent/executors/diagnosis"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/tool"
 	"devserver-agent/test/hosttest"
 )
 
@@ -18,7 +19,9 @@ func TestAHealthyHostHasNoWarning(t *testing.T) {
 			t.Run(string(model)+" "+place.String(), func(t *testing.T) {
 				t.Parallel()
 				fake := fakehost.ForTest(t, model, fakehost.Options{Place: place, Cards: 2})
-				report, err := diagnosis.Diagnosis{Root: fake.Root(), BusyPause: time.Millisecond}.Examine(t.Context(), hosttest.New(t, fake.Root()), nil, nil)
+				host := hosttest.New(t, fake.Root())
+				host.Play = tool.InProcess(fake)
+				report, err := diagnosis.Diagnosis{Root: fake.Root(), BusyPause: time.Millisecond}.Examine(t.Context(), host, nil, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -20,6 +20,7 @@ import (
 	"devserver-agent/executors/diagnosis"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/tool"
 	"devserver-agent/test/hosttest"
 	"devserver-agent/test/support/golden"
 )
@@ -231,6 +232,7 @@ func (s symptom) host(t *testing.T) (*fakehost.Host, *hosttest.Host) {
 		s.prepare(t, fake)
 	}
 	host := hosttest.New(t, fake.Root())
+	host.Play = tool.InProcess(fake)
 	if _, hangs := s.faults[fakehost.SmiHang]; hangs {
 		host.TimeoutOf = hosttest.Only("npu-smi", 100*time.Millisecond)
 	}

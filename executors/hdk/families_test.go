@@ -9,6 +9,7 @@ import (
 
 	"devserver-agent/executors"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/tool"
 	"devserver-agent/test/hosttest"
 )
 
@@ -49,6 +50,7 @@ func TestEveryFamily(t *testing.T) {
 					{string(fakehost.ChipSilent), silent},
 				} {
 					r.host = hosttest.New(t, r.fake.Root()) // another task
+					r.host.Play = tool.InProcess(r.fake)
 					if message := r.query(); !inOrder.MatchString(message) {
 						t.Errorf("a query says %q", message)
 					}

@@ -13,6 +13,7 @@ import (
 	"devserver-agent/executors/hdk"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/tool"
 	"devserver-agent/test/hosttest"
 	"devserver-agent/test/support/golden"
 )
@@ -115,6 +116,7 @@ func TestQueryOfAHost(t *testing.T) {
 				}
 			}
 			host := hosttest.New(t, fake.Root())
+			host.Play = tool.InProcess(fake)
 			for _, f := range c.faults {
 				if f.name == fakehost.SmiHang {
 					host.TimeoutOf = hosttest.Only("npu-smi", 100*time.Millisecond)
@@ -280,6 +282,7 @@ func TestQueryChangesNothing(t *testing.T) {
 func TestQueryLooksAgainWhenReplayed(t *testing.T) {
 	fake := fakehost.ForTest(t, fakehost.A2, fakehost.Options{Release: a2Release})
 	host := hosttest.New(t, fake.Root())
+	host.Play = tool.InProcess(fake)
 	check(t, host, hdk.Query{}, a2, "", false)
 	if err := fake.SetFault(fakehost.DriverDown); err != nil {
 		t.Fatal(err)
@@ -333,6 +336,7 @@ func TestQueryReportsEveryCard(t *testing.T) {
 				}
 			}
 			host := hosttest.New(t, fake.Root())
+			host.Play = tool.InProcess(fake)
 			if _, err := (hdk.Query{AtOnce: 1}).Execute(context.Background(), host, nil); err != nil {
 				t.Fatal(err)
 			}

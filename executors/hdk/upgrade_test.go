@@ -15,6 +15,7 @@ import (
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/fakehost/tool"
 	"devserver-agent/test/hosttest"
 )
 
@@ -39,6 +40,7 @@ func newRig(t *testing.T, model fakehost.Model, o fakehost.Options) *rig {
 	}
 	fake := fakehost.ForTest(t, model, o)
 	r := &rig{T: t, fake: fake, host: hosttest.New(t, fake.Root()), reboot: true}
+	r.host.Play = tool.InProcess(fake)
 	r.boots()
 	r.upgrade = hdk.Upgrade{
 		Source: repository.Folder(repo(t)), Cache: &repository.Cache{Dir: filepath.Join(t.TempDir(), "packages")},

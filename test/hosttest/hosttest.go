@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,6 +37,9 @@ type Host struct {
 	Env []string
 	// OnProgress, if set, is called with what Progress is told.
 	OnProgress func(Progress)
+	// Play, if set, plays the program at path for a Query without starting a process, or
+	// reports that it does not, having printed nothing: see tool.InProcess of the fake host.
+	Play func(path string, args []string, out io.Writer) (status int, played bool)
 	// OnRestart restarts the host; nil: the task does not allow it.
 	OnRestart func(name string)
 

@@ -3,6 +3,8 @@ package hosttest_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -130,5 +132,40 @@ func TestAMemoKeepsTheFirstAnswer(t *testing.T) {
 		if got != c.want || (c.want == 0) != (err != nil) {
 			t.Errorf("%+v: got %d, %v", c, got, err)
 		}
+	}
+}
+
+// A query that is played keeps the bounds of one that is a process, and what is not played
+// is started.
+func TestAPlayedQueryKeepsItsBounds(t *testing.T) {
+	h := host(t)
+	h.Play = func(_ string, args []string, out io.Writer) (int, bool) {
+		if args[0] == "exit 3" {
+			return 0, false
+		}
+		for i := 0; args[0] == "flood" && i <= executors.QueryLimit>>10; i++ {
+			if _, err := out.Write(make([]byte, 1<<10)); err != nil {
+				return 1, true
+			}
+		}
+		fmt.Fprintln(out, "played", args[0])
+		return 7, true
+	}
+	if reply, err := h.Query(t.Context(), "do", "a"); err != nil || reply.Code != 7 || string(reply.Output) != "played a\n" {
+		t.Errorf("got %+v, %v", reply, err)
+	}
+	if reply, err := h.Query(t.Context(), "do", "flood"); !errors.Is(err, executors.ErrFlood) || len(reply.Output) != executors.QueryLimit {
+		t.Errorf("a flood: %d bytes, %v", len(reply.Output), err)
+	}
+	if reply, err := h.Query(t.Context(), "do", "exit 3"); err != nil || reply.Code != 3 {
+		t.Errorf("not played: %+v, %v", reply, err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(executors.ErrCancelled)
+	if _, err := h.Query(ctx, "do", "a"); !errors.Is(err, executors.ErrCancelled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := h.Query(t.Context(), "nothing", "a"); !errors.Is(err, executors.ErrNotFound) {
+		t.Errorf("no such tool: %v", err)
 	}
 }

@@ -30,6 +30,13 @@ func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 	flooded, flood := context.WithCancelCause(bounded)
 	defer flood(nil)
 	out := &bounds{left: executors.QueryLimit, full: func() { flood(executors.ErrFlood) }}
+	if h.Play != nil && flooded.Err() == nil {
+		if code, played := h.Play(path, argv[1:], out); played && flooded.Err() == nil {
+			return executors.Reply{Output: out.kept.Bytes(), Code: code}, nil
+		} else if played {
+			return executors.Reply{Output: out.kept.Bytes()}, fmt.Errorf("%s: %w", argv[0], context.Cause(flooded))
+		}
+	}
 	code, _, err := run(func() *exec.Cmd {
 		cmd := h.program(flooded, path, argv, nil)
 		cmd.Stdout, cmd.Stderr = out, out

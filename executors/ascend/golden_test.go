@@ -155,33 +155,3 @@ func TestPorts(t *testing.T) {
 	testSamples(t, "address", ParseAddress, nil)
 	testSamples(t, "port", ParsePort, nil)
 }
-
-// What the tools of a fake host print is read as the tools' own words are.
-func TestTheToolsOfAFakeHostAreUnderstood(t *testing.T) {
-	for name, want := range map[string]int{
-		"info_a2_layout_e": 8, "info_a2_layout_g": 8, "info_a3_layout_f": 16, "info_310p_layout_d": 2, "info_duo_layout_d": 4, "info_card_lost": 2,
-		"mapping_a2": 16, "mapping_a3": 24, "mapping_310b": 1,
-	} {
-		t.Run(name, func(t *testing.T) {
-			printed, err := os.ReadFile(filepath.Join("../../test/fakehost/tool/testdata", name+".golden"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			chips := 0
-			if strings.HasPrefix(name, "info") {
-				table, err := ParseSummary(printed)
-				chips = len(table.Chips)
-				if err != nil || table.Warnings != nil || table.Chips[0].Temperature == nil {
-					t.Errorf("it reads as %+v, %v", table, err)
-				}
-			} else if mapping, err := ParseMapping(printed); err != nil {
-				t.Error(err)
-			} else {
-				chips = len(mapping)
-			}
-			if chips != want {
-				t.Errorf("it lists %d chips, want %d", chips, want)
-			}
-		})
-	}
-}

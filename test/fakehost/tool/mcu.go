@@ -14,6 +14,11 @@ import (
 	"devserver-agent/test/fakehost"
 )
 
+// upgrades are the actions of npu-smi upgrade, by option.
+var upgrades = map[string]func(*call, int, []string) int{
+	"-b": (*call).mcuVersion, "-t": (*call).mcuWrite, "-q": (*call).mcuStatus, "-a": (*call).mcuRun,
+}
+
 // upgrade plays npu-smi upgrade -b|-t|-q|-a mcu -i CARD [-f IMAGE], with the texts
 // of published runs on an Atlas 800I A2. A writer that is killed leaves the old image,
 // and one that meets another is told to wait.
@@ -24,9 +29,9 @@ func (c *call) upgrade(args []string) int {
 		c.usage()
 		return rcInvalid
 	}
-	for flag, play := range map[string]func(int, []string) int{"-b": c.mcuVersion, "-t": c.mcuWrite, "-q": c.mcuStatus, "-a": c.mcuRun} {
+	for flag, play := range upgrades {
 		if option(args, flag) == "mcu" {
-			return play(card, args)
+			return play(c, card, args)
 		}
 	}
 	c.printf("Error parameter of upgrade\n")

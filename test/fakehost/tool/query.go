@@ -7,13 +7,15 @@ import (
 	"devserver-agent/test/fakehost"
 )
 
+// queries are the answers about a card, by the type that npu-smi info -t is given.
+var queries = map[string]func(*call, []fakehost.Chip, int){
+	"board": (*call).board, "health": (*call).health, "ecc": (*call).ecc, "usages": (*call).usages, "common": (*call).common,
+	"memory": (*call).memory, "temp": (*call).temperature, "power": (*call).power, "proc-mem": (*call).processMemory, "hccs": (*call).hccs,
+}
+
 // query plays npu-smi info -t TYPE -i N [-c C].
 func (c *call) query(args []string) int {
 	kind := option(args, "-t")
-	queries := map[string]func([]fakehost.Chip, int){
-		"board": c.board, "health": c.health, "ecc": c.ecc, "usages": c.usages, "common": c.common,
-		"memory": c.memory, "temp": c.temperature, "power": c.power, "proc-mem": c.processMemory, "hccs": c.hccs,
-	}
 	answer, known := queries[kind]
 	if !known && kind != "topo" {
 		c.printf("Error parameter of -t\n")
@@ -42,7 +44,7 @@ func (c *call) query(args []string) int {
 		c.printf("Failed to query %q info.\n", kind)
 		return rcCallFailed
 	}
-	answer(chips, chip)
+	answer(c, chips, chip)
 	if chip < 0 && c.lost(kind, chips) {
 		c.printf("Failed to query %q info.\n", kind)
 		return rcCallFailed

@@ -10,6 +10,12 @@ import (
 // components of the firmware in the order of their types.
 var components = []string{"nve", "uefi", "imu", "imp"}
 
+// deviceQuestions are the options of upgrade-tool that are asked with a device.
+var deviceQuestions = []string{"--status", "--boot_status", "--hw_base_version", "--hot_reset_flag"}
+
+// hostQuestions are those about the host.
+var hostQuestions = []string{"--mini_devices", "--phymachflag"}
+
 // upgradeTool plays upgrade-tool --device_index N [--component N] --QUESTION; N is -1
 // for all. Its braces look like JSON and are not.
 func upgradeTool(c *call, args []string) int {
@@ -27,7 +33,7 @@ func upgradeTool(c *call, args []string) int {
 	}
 	has := func(flag string) bool { return slices.Contains(args, flag) }
 	switch {
-	case has("--mini_devices"):
+	case has(hostQuestions[0]):
 		c.printf("{\"mini_devices\":[")
 		for i, chip := range chips {
 			if i > 0 {
@@ -36,13 +42,13 @@ func upgradeTool(c *call, args []string) int {
 			c.printf("%d", chip.Logic)
 		}
 		c.printf("]}\n")
-	case has("--phymachflag"):
+	case has(hostQuestions[1]):
 		c.printf("{\"device_id\":0, \"phymachflag\":1}\n")
 	case has("--version"):
 		for _, chip := range chips {
 			c.componentVersions(chip, option(args, "--component"))
 		}
-	case has("--status"), has("--boot_status"), has("--hw_base_version"), has("--hot_reset_flag"):
+	case slices.ContainsFunc(deviceQuestions, has):
 		for _, chip := range chips {
 			switch {
 			case has("--status"):

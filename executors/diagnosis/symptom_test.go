@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,11 @@ var symptoms = []symptom{
 		"FAIL driver device in use: dcmi -8020", "INFO cards chips on the PCI bus: 8")},
 	{name: "npu-smi hangs", whole: true, faults: one(fakehost.SmiHang), want: append(silent(),
 		"FAIL driver npu-smi did not answer in time", "INFO cards chips on the PCI bus: 8")},
+	{name: "npu-smi prints what makes no sense", whole: true, faults: one(fakehost.SmiGarbage), want: append(silent(),
+		"FAIL driver npu-smi's answer is no list of cards", "INFO cards chips on the PCI bus: 8")},
+	{name: "npu-smi prints without end", whole: true, faults: one(fakehost.SmiFlood), want: append(silent(),
+		"FAIL driver npu-smi printed more than 1 MiB", "INFO cards chips on the PCI bus: 8")},
+	{name: "The tools are slow", faults: one(fakehost.ToolsSlow, "ms=20")},
 	{name: "A card fell off the bus", whole: true, faults: one(fakehost.CardLost, "card=3"), want: []string{"FAIL cards card 3: not there"}},
 	{name: "The last card fell off the bus", whole: true, faults: one(fakehost.CardLost), want: []string{"WARN cards 7 cards are there; most servers of this family have one more"}},
 	{name: "The driver does not list a card that is on the bus", whole: true, faults: one(fakehost.CardLost), prepare: func(t *testing.T, fake *fakehost.Host) {
@@ -140,6 +146,7 @@ var symptoms = []symptom{
 			t.Fatal(err)
 		}
 	}, want: []string{"WARN dkms DKMS has built no driver for 6.8.0-52-generic, which boots next as /boot/vmlinuz says"}},
+	{name: "A chip counts double-bit errors and its health is OK", faults: one(fakehost.ECCErrors), want: []string{"WARN ecc card 7: 3 double-bit errors", "INFO ecc card 7: 3 pages are isolated"}},
 	{name: "Pages wait for their isolation", faults: one(fakehost.PagesPending), want: []string{"WARN ecc card 7: 2 pages wait for isolation"}},
 	{name: "A card is too hot", faults: one(fakehost.CardHot), want: []string{"FAIL temperature card 7: 98 C, the limit is 95"}},
 	{name: "A card is hot", faults: one(fakehost.CardHot, "celsius=85"), want: []string{"WARN temperature card 7: 85 C, the limit is 80"}},
@@ -268,6 +275,17 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 	})
 	if !t.Failed() && len(told) == len(symptoms) {
 		golden.Compare(t, filepath.Join("..", "..", "docs", "diagnosis-troubleshooting.md"), troubleshooting(told))
+	}
+}
+
+// Each fault of a fake host that a diagnosis sees has a row.
+func TestEveryFaultThatADiagnosisSeesHasARow(t *testing.T) {
+	var tested []fakehost.Fault
+	for _, s := range symptoms {
+		tested = slices.AppendSeq(tested, maps.Keys(s.faults))
+	}
+	if missing := fakehost.Missing(fakehost.Diagnosis, tested); missing != nil {
+		t.Errorf("no row has %v", missing)
 	}
 }
 

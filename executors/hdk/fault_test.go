@@ -115,6 +115,7 @@ var symptoms = append([]symptom{
 	{name: "npu-smi hangs", faults: one(fakehost.SmiHang), code: protocol.HDKDriverDown, says: "npu-smi did not answer in time"},
 	{name: "npu-smi prints garbage", faults: one(fakehost.SmiGarbage), code: protocol.HDKDriverDown, says: "npu-smi's answer is no list of cards"},
 	{name: "npu-smi prints without end", faults: one(fakehost.SmiFlood), code: protocol.HDKDriverDown, says: "npu-smi printed more than 1 MiB"},
+	{name: "npu-smi is slow", faults: one(fakehost.ToolsSlow, "ms=20"), says: newA2},
 	{name: "The board query is not supported", faults: one(fakehost.NotSupported, "type=board"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not told by npu-smi"},
 	{name: "The old version still runs after the restart", faults: one(fakehost.VersionStaysOld), code: protocol.HDKNotActive, says: "cards 0-7: driver 24.1.0, firmware 7.5.0.2.220"},
 	{name: "The old firmware still runs after the restart", faults: one(fakehost.VersionStaysOld, "kind=firmware"), code: protocol.HDKNotActive, says: "cards 0-7: driver 24.1.0.3, firmware 7.5.0.2.220"},
@@ -189,6 +190,19 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 	})
 	if !t.Failed() && len(said) == len(symptoms) {
 		golden.Compare(t, filepath.Join("..", "..", "docs", "hdk-troubleshooting.md"), troubleshooting(said))
+	}
+}
+
+// Each fault of a fake host that an upgrade sees has a row.
+func TestEveryFaultThatAnUpgradeSeesHasARow(t *testing.T) {
+	var tested []fakehost.Fault
+	for _, s := range symptoms {
+		for _, f := range s.faults {
+			tested = append(tested, f.name)
+		}
+	}
+	if missing := fakehost.Missing(fakehost.Upgrade, tested); missing != nil {
+		t.Errorf("no row has %v", missing)
 	}
 }
 

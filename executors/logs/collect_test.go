@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +172,7 @@ func TestABundleIsBounded(t *testing.T) {
 }
 
 func TestWhatBecomesOfABundle(t *testing.T) {
+	var tested []fakehost.Fault
 	for name, c := range map[string]struct {
 		faults  map[fakehost.Fault][]string
 		answers []int
@@ -189,6 +192,7 @@ func TestWhatBecomesOfABundle(t *testing.T) {
 		"nowhere to go":            {spec: executors.Spec{}, code: protocol.LogsNotSent, says: "Nothing was collected", starts: 0},
 		"the driver does not work": {faults: map[fakehost.Fault][]string{fakehost.DriverDown: nil}, says: "are at", starts: 1, puts: 1},
 	} {
+		tested = slices.AppendSeq(tested, maps.Keys(c.faults))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
@@ -223,6 +227,9 @@ func TestWhatBecomesOfABundle(t *testing.T) {
 				t.Errorf("msnpureport was started %d times, the bundle put %d times", n, len(b.put))
 			}
 		})
+	}
+	if missing := fakehost.Missing(fakehost.LogCollection, tested); missing != nil {
+		t.Errorf("no row has %v", missing)
 	}
 }
 

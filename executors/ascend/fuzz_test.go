@@ -80,7 +80,7 @@ func FuzzBlocks(f *testing.F) {
 	}
 	seedLayouts(f, "health", "common", "usages", "ecc", "proc-mem")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := cutBlocks(data, 3, processRow)
+		a, err := cutBlocks(data, 3, anyProcessRow)
 		if err != nil {
 			return
 		}
@@ -332,8 +332,11 @@ func FuzzProcesses(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, p := range processes {
-			if p.Card != 3 || p.PID < 0 || !printable(p.Name) {
+		if len(processes.Chips)+len(processes.NoAnswer) == 0 {
+			t.Error("no chip without an error")
+		}
+		for _, p := range processes.Processes {
+			if !slices.Contains(processes.Chips, p.Chip) || p.Card != 3 || p.PID < 0 || !printable(p.Name) {
 				t.Errorf("took %+v", p)
 			}
 		}

@@ -142,7 +142,7 @@ func TestReadings(t *testing.T) {
 }
 
 func TestProcesses(t *testing.T) {
-	testSamples(t, "processes", func(data []byte) ([]Process, error) { return ParseProcesses(data, 3) }, nil)
+	testSamples(t, "processes", func(data []byte) (ProcessList, error) { return ParseProcesses(data, 3) }, nil)
 }
 
 func TestTopology(t *testing.T) { testSamples(t, "topology", ParseTopology, nil) }

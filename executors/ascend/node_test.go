@@ -256,7 +256,7 @@ esac
 	if warm, err := readings.Chips[0].Figure("Temperature(C)", "NPU Temperature(C)"); err != nil || warm == nil || *warm != 44 {
 		t.Errorf("the temperature is %v, %v", warm, err)
 	}
-	if processes, err := node.Processes(ctx, 8); err != nil || len(processes) != 1 || processes[0].PID != 7 {
+	if processes, err := node.Processes(ctx, 8); err != nil || len(processes.Processes) != 1 || processes.Processes[0].PID != 7 {
 		t.Errorf("the processes are %v, %v", processes, err)
 	}
 }

@@ -2,48 +2,77 @@ package ascend
 
 import (
 	"context"
+	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
+// ProcessList is what the driver says of the processes on a card. Each chip is in Chips
+// or in NoAnswer.
+type ProcessList struct {
+	Processes []Process  `json:"processes,omitempty"`
+	Chips     []int      `json:"chips,omitempty"` // those whose processes are listed, or that have none
+	NoAnswer  []NoAnswer `json:"no_answer,omitempty"`
+}
+
+func (l ProcessList) incomplete() bool { return anySaid(l.NoAnswer) }
+
+// Idle reports whether the list says that no process is on a chip.
+func (l ProcessList) Idle(chip int) bool {
+	return slices.Contains(l.Chips, chip) && !slices.ContainsFunc(l.Processes, func(p Process) bool { return p.Chip == chip })
+}
+
 // Processes are the programs that use a card, all of them; a Summary has eight of
 // a chip at most.
-func (n Node) Processes(ctx context.Context, card int) ([]Process, error) {
-	parse := func(out []byte) ([]Process, error) { return ParseProcesses(out, card) }
+func (n Node) Processes(ctx context.Context, card int) (ProcessList, error) {
+	parse := func(out []byte) (ProcessList, error) { return ParseProcesses(out, card) }
 	return ask(ctx, n.host, parse, "npu-smi", "info", "-t", "proc-mem", "-i", strconv.Itoa(card))
 }
 
 // The keys of a process, which stand on one line. Values may be empty, and the name
 // may hold anything but a line end: a value ends where the next key begins.
 var (
+	anyProcessRow = regexp.MustCompile(`^(?i:Process id\s*:|No (?:\w+ )?process)`) // or that there is none
 	processRow    = regexp.MustCompile(`^(?i:Process id)\s*:`)
 	processName   = regexp.MustCompile(`\b(?i:Process name)\s*:`)
 	processMemory = regexp.MustCompile(`\b(?i:Process memory\(MB\))\s*:`)
 )
 
 // ParseProcesses reads what `npu-smi info -t proc-mem -i card` prints: the processes
-// of each chip, a line each. The answer must be about that card. What a line does
-// not say of its process is left out; one without an id is passed over, as nobody
-// could be asked about it.
-func ParseProcesses(out []byte, card int) ([]Process, error) {
-	a, err := cutBlocks(out, card, processRow)
+// of each chip, a line each. The answer must be about that card, and each process on a
+// chip. What a line does not say of its process is left out; one without an id is passed
+// over, as nobody could be asked about it.
+func ParseProcesses(out []byte, card int) (ProcessList, error) {
+	a, err := cutBlocks(out, card, anyProcessRow)
 	if err != nil {
-		return nil, err
+		return ProcessList{}, err
 	}
-	var all []Process
+	list := ProcessList{NoAnswer: a.noAnswer}
 	for _, b := range a.chips {
+		list.Chips = append(list.Chips, b.chip)
 		for _, row := range b.rows {
 			if p, held := parseProcess(row); held {
 				p.Card, p.Chip = card, b.chip
-				all = append(all, p)
+				list.Processes = append(list.Processes, p)
 			}
 		}
 	}
-	return all, nil
+	for _, b := range a.unnamed {
+		for _, row := range b.rows {
+			if _, held := parseProcess(row); held {
+				return ProcessList{}, fmt.Errorf("lists a process of no chip (%q)", clip(row, maxSaid))
+			}
+		}
+	}
+	return list, nil
 }
 
 func parseProcess(row string) (p Process, held bool) {
+	if !processRow.MatchString(row) {
+		return Process{}, false
+	}
 	id := row[len(processRow.FindString(row)):]
 	if at := processName.FindStringIndex(id); at != nil {
 		name := id[at[1]:]

@@ -21,15 +21,15 @@ const (
 var ansi = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
 
 // lines yields the lines of text without terminal sequences and line ends. A
-// carriage return ends a line too, as progress is rewritten with it; before a line
-// feed it is part of the same line end.
+// carriage return ends a line too, as progress is rewritten with it; several, and those
+// before a line feed, are one line end, as a terminal adds one.
 func lines(text []byte) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		rest := string(ansi.ReplaceAll(text, nil))
 		for rest != "" {
 			line := rest
 			if end := strings.IndexAny(rest, "\r\n"); end >= 0 {
-				line, rest = rest[:end], strings.TrimPrefix(rest[end:], "\r")
+				line, rest = rest[:end], strings.TrimLeft(rest[end:], "\r")
 				rest = strings.TrimPrefix(rest, "\n")
 			} else {
 				rest = ""

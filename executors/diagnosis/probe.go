@@ -37,7 +37,7 @@ type probe struct {
 	mapping  func() ([]ascend.MappedChip, error)
 	holders  func() []ascend.Holder
 	commons  func() []answer[ascend.Readings]
-	programs func() []answer[[]ascend.Process]
+	programs func() []answer[ascend.ProcessList]
 	given    func() ([]ascend.Container, error)
 }
 
@@ -63,8 +63,8 @@ func newProbe(ctx context.Context, host Host, d Diagnosis) *probe {
 			return p.node.Readings(ctx, ascend.TopicCommon, card.ID)
 		})
 	})
-	p.programs = sync.OnceValue(func() []answer[[]ascend.Process] {
-		return each(p, func(ctx context.Context, card ascend.CardReport) ([]ascend.Process, error) {
+	p.programs = sync.OnceValue(func() []answer[ascend.ProcessList] {
+		return each(p, func(ctx context.Context, card ascend.CardReport) (ascend.ProcessList, error) {
 			return p.node.Processes(ctx, card.ID)
 		})
 	})

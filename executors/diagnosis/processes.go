@@ -20,7 +20,15 @@ func (processes) run(ctx context.Context, p *probe) (string, []Finding) {
 			g.add(a.card, f)
 			continue
 		}
-		for _, process := range a.value {
+		chips := len(a.value.Chips) + len(a.value.NoAnswer)
+		for _, u := range a.value.NoAnswer {
+			f := Finding{Warn, chipName(u.Chip, chips) + noAnswer(u), askChip}
+			if p.unknown(p.cards()[i], u.Chip) { // the check of healths reports why
+				f.Grade, f.Do = Skip, ""
+			}
+			g.add(a.card, f)
+		}
+		for _, process := range a.value.Processes {
 			seen[process.PID] = true
 			words := fmt.Sprintf("process %d (%s)", process.PID, process.Name)
 			if process.Memory != nil {

@@ -61,9 +61,8 @@ func silentChip(name string) []string {
 	for _, check := range []string{"ecc", "temperature", "load"} {
 		want = append(want, "SKIP "+check+" "+name+"npu-smi could not ask it: Failed to query npu chip: ")
 	}
-	card, _, _ := strings.Cut(name, ": ")
 	return append(want, "SKIP hccs "+name+"npu-smi failed (Failed to query \"hccs\" info)",
-		"SKIP processes "+card+": npu-smi failed (Failed to query npu chip: ")
+		"SKIP processes "+name+"npu-smi could not ask it: Failed to query npu chip: ")
 }
 
 const down = "driver not running: dcmi -8005"

@@ -117,7 +117,7 @@ func (p *probe) unexplained(u use) string {
 func (p *probe) nobodyOn(card, chip int) bool {
 	for _, a := range p.programs() {
 		if a.card == card {
-			return a.err == nil && !slices.ContainsFunc(a.value, func(process ascend.Process) bool { return process.Chip == chip })
+			return a.err == nil && a.value.Idle(chip)
 		}
 	}
 	return false
@@ -129,7 +129,7 @@ func (p *probe) nobodyOn(card, chip int) bool {
 func (p *probe) heldBy(card, chip int, words string) Finding {
 	listed := map[int]bool{}
 	for _, a := range p.programs() {
-		for _, process := range a.value {
+		for _, process := range a.value.Processes {
 			listed[process.PID] = true
 		}
 	}

@@ -3,19 +3,20 @@ package ascend
 import (
 	"context"
 	"errors"
-	"regexp"
-	"strings"
 	"time"
 )
 
 // LinkHistory is what hccn_tool remembers of a port's link. Its times are those of
-// the device's clock, which may differ from the host's and has no zone: compare them
-// with each other only.
+// the device's clock, which may differ from the host's and mostly has no zone: compare
+// them with each other only.
 type LinkHistory struct {
 	Now     time.Time    `json:"now,omitzero"`      // when it was asked; zero: not told
 	Up      *int         `json:"up,omitempty"`      // how often the link came up; nil: not told
 	Down    *int         `json:"down,omitempty"`    // how often it was lost; older releases do not count it
 	Changes []LinkChange `json:"changes,omitempty"` // the latest few, the newest first on all known releases
+	// Unread is how many records could not be read; UnreadRecord is the first of them.
+	Unread       int    `json:"unread,omitempty"`
+	UnreadRecord string `json:"unread_record,omitempty"`
 }
 
 // LinkChange is a link that came up or was lost.
@@ -32,62 +33,23 @@ func (n Node) LinkHistory(ctx context.Context, p Port) (LinkHistory, error) {
 	return ask(ctx, n.host, ParseLinkHistory, p.argv(PortHistory)...)
 }
 
-// linkChange finds a record in its line. Releases differ in what is before it: the
-// device, or a number of the record.
-var linkChange = regexp.MustCompile(`\b([A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-3]?\d \d{2}:\d{2}:\d{2} \d{4}|\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2})\s+(?i:LINK) ((?i:UP|DOWN))\b`)
-
 // ParseLinkHistory reads what `hccn_tool -i N -link_stat -g` prints: the device's
-// time, counts and the latest changes, a line each. Changes whose time makes no sense
-// are passed over.
+// time, counts and the latest changes, a line each. Records that make no sense are
+// counted in Unread.
 func ParseLinkHistory(out []byte) (LinkHistory, error) {
-	var h LinkHistory
 	if err := tooLong(out); err != nil {
-		return h, err
+		return LinkHistory{}, err
 	}
-	about := false
+	var r linkRecords
 	for line := range lines(out) {
-		if match := linkChange.FindStringSubmatch(line); match != nil {
-			about = true
-			at, err := deviceTime(match[1])
-			if err == nil && len(h.Changes) < maxChanges {
-				h.Changes = append(h.Changes, LinkChange{At: at, Up: strings.EqualFold(match[2], "UP")})
-			}
-			continue
-		}
-		f, ok := cutField(whose.ReplaceAllString(strings.TrimSpace(line), ""), ":")
-		if !ok {
-			continue
-		}
-		var err error
-		switch {
-		case f.named("current time"):
-			h.Now, _ = deviceTime(f.Value) // without it nothing is concluded from the times
-		case f.named("link up count"):
-			h.Up, err = optionalCount(f)
-		case f.named("link down count"):
-			h.Down, err = optionalCount(f)
-		case f.named("link change records"):
-		default:
-			continue
-		}
-		if err != nil {
+		if err := r.take(line); err != nil {
 			return LinkHistory{}, err
 		}
-		about = true
 	}
-	if !about {
+	if !r.about {
 		return LinkHistory{}, errors.New("says nothing of the link's history")
 	}
-	return h, nil
-}
-
-func deviceTime(text string) (time.Time, error) {
-	text = strings.TrimSpace(text)
-	at, err := time.Parse(time.ANSIC, text)
-	if err != nil {
-		at, err = time.Parse(time.DateTime, strings.Replace(text, "T", " ", 1))
-	}
-	return at, err
+	return r.history(), nil
 }
 
 func optionalCount(f Field) (*int, error) {
@@ -141,11 +103,12 @@ func (h LinkHistory) Burst(length, recent time.Duration) (lost int, last time.Ti
 }
 
 // Undated is the number of losses without a record that may be recent: devices keep the
-// latest few records, and a loss without one is older than the oldest of them.
+// latest few records, and a loss without one is older than the oldest of them, unless
+// records could not be read.
 func (h LinkHistory) Undated(recent time.Duration) int {
 	recorded := 0
 	for _, c := range h.Changes {
-		if !h.Now.IsZero() && h.Now.Sub(c.At) > recent {
+		if !h.Now.IsZero() && h.Now.Sub(c.At) > recent && h.Unread == 0 {
 			return 0
 		}
 		if !c.Up {

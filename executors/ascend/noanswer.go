@@ -21,9 +21,9 @@ func anySaid(chips []NoAnswer) bool {
 // such as "Failed to query npu chip: 1 info." On most families the exit status is 0 all
 // the same. Releases word it differently; they agree in what went wrong and in the chip.
 var (
-	failure = regexp.MustCompile(`(?i)\b(?:fail(?:ed|s|ure)?|unable|cannot|can ?not|can't|could not|couldn't|error|` +
+	failure = regexp.MustCompile(`(?i)\b(?:fail(?:ed|s|ure)?|unable|can not|could not|error|` +
 		`time(?:d|s)?[ -]?out|unreachable|off-?line|lost|abnormal|` +
-		`(?:not|n't|no) (?:be )?(?:respon\w+|answer\w*|reply|exist\w*|ready|available|found|reachable))\b`)
+		`(?:not|no) (?:be )?(?:respon\w+|answer\w*|reply|exist\w*|ready|available|found|reachable))\b`)
 	aboutNPU   = regexp.MustCompile(`(?i)^[^\[].*\b(?:npu|chip|info|health|query|get)\b|^(?:query|get|failed)\b`)
 	chipNumber = regexp.MustCompile(`(?i)\bchip[ _-]?(?:id|index|no\.?|num(?:ber)?)?\s*(?:is\b|[:=#(\[])?\s*(\d{1,5})\b`)
 )
@@ -32,16 +32,16 @@ var (
 // chip it names. In a field only its key makes it one: an alarm may be about anything.
 func failureOf(line string) (failed bool, chip int, named bool) {
 	key, _, isField := strings.Cut(line, ":")
-	if len(line) > 2*maxValue || strings.HasSuffix(key, "  ") || strings.HasSuffix(key, "\t") {
-		return false, 0, false // the keys of a table are filled up with blanks
+	if len(line) > 2*maxValue || ofTable(line) {
+		return false, 0, false
 	}
 	number := chipNumber.FindStringSubmatchIndex(line)
 	switch {
-	case !failure.MatchString(line):
+	case !failure.MatchString(spelledOut(line)):
 		return false, 0, false
 	case number == nil:
 		return !isField && aboutNPU.MatchString(line), 0, false
-	case isField && number[0] >= len(key) && !failure.MatchString(key), strings.EqualFold(strings.TrimSpace(key), keyChip):
+	case isField && number[0] >= len(key) && !failure.MatchString(spelledOut(key)), strings.EqualFold(strings.TrimSpace(key), keyChip):
 		return false, 0, false
 	}
 	chip, _ = strconv.Atoi(line[number[2]:number[3]]) // five digits

@@ -61,14 +61,17 @@ func (n Node) Port(ctx context.Context, item PortItem, p Port) (PortReading, err
 	return ask(ctx, n.host, ParsePort, p.argv(item)...)
 }
 
+// linkWord matches the state of a link; a speed may follow.
+var linkWord = regexp.MustCompile(`(?i)^(?:LINK[ _-]?)?(UP|DOWN)(?:[ ,;(\[]+[0-9][^A-Z]{0,8}[A-Z/]{0,8}[)\]]?)?\.?$`)
+
 // ParseLink reads what `hccn_tool -i N -link -g` prints.
 func ParseLink(out []byte) (up bool, err error) {
 	state, err := only(out, "link status")
 	switch {
 	case err != nil:
 		return false, err
-	case state == "UP", state == "DOWN":
-		return state == "UP", nil
+	case linkWord.MatchString(state):
+		return strings.EqualFold(linkWord.FindStringSubmatch(state)[1], "UP"), nil
 	}
 	return false, fmt.Errorf("gives %q as link status", clip(state, maxSaid))
 }
@@ -88,6 +91,11 @@ func ParseNetHealth(out []byte) (NetHealth, error) {
 	word, err := only(out, "net health status")
 	if err == nil && word == "" {
 		err = errors.New("names no health")
+	}
+	for _, known := range []NetHealth{NetHealthy, NetUnwatched} {
+		if strings.EqualFold(word, string(known)) {
+			return known, nil
+		}
 	}
 	return NetHealth(word), err
 }
@@ -121,10 +129,10 @@ type PortReading struct {
 	Fields []Field `json:"fields"`
 }
 
-// Get is the value of a field, whatever the case of its key.
+// Get is the value of a field, whatever the case and the blanks of its key.
 func (r PortReading) Get(key string) (value string, given bool) {
 	for _, f := range r.Fields {
-		if f.named(key) {
+		if PlainKey(f.Key) == PlainKey(key) {
 			return f.Value, true
 		}
 	}
@@ -132,7 +140,7 @@ func (r PortReading) Get(key string) (value string, given bool) {
 }
 
 // whose names the port at the beginning of a line of link_stat.
-var whose = regexp.MustCompile(`^\[(?:devid|device) \d{1,6}\] ?`)
+var whose = regexp.MustCompile(`(?i)^\[(?:dev ?id|device|dev|chip|npu|port)[ :=_]*\d{1,6}\] ?`)
 
 // maxPort bounds the fields of a port; its counters are some hundred.
 const maxPort = 1024

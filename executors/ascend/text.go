@@ -57,8 +57,26 @@ func cutField(line, sep string) (Field, bool) {
 	return Field{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value)}, found
 }
 
+// ofTable reports whether a line is a field of a table, whose keys are filled up with
+// blanks, and not a sentence with a colon.
+func ofTable(line string) bool {
+	key, _, ok := strings.Cut(line, ":")
+	return ok && (strings.HasSuffix(key, "  ") || strings.HasSuffix(key, "\t"))
+}
+
 // named reports whether a field has this name, whatever its case.
 func (f Field) named(key string) bool { return strings.EqualFold(f.Key, key) }
+
+// PlainKey is a key in lower case, its letters and digits only: releases differ in the
+// blanks and underscores of their keys.
+func PlainKey(key string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, key)
+}
 
 // sound reports whether the field is fit to be kept and shown.
 func (f Field) sound() bool {
@@ -91,6 +109,23 @@ func excerpt(text []byte, limit int) string {
 		return clip(line, limit)
 	}
 	return ""
+}
+
+// quote is what text says, fit to be shown as excerpt's: its lines one after the other,
+// without the blanks that fill them up.
+func quote(text []byte, limit int) string {
+	if len(text) > maxText {
+		text = text[:maxText]
+	}
+	var said []string
+	size := 0
+	for line := range lines(text) {
+		if words := strings.Fields(line); len(words) > 0 && size <= limit {
+			said = append(said, strings.Join(words, " "))
+			size += len(said[len(said)-1])
+		}
+	}
+	return clip(strings.Join(said, " / "), limit)
 }
 
 // clip makes one line of foreign text fit to be shown.

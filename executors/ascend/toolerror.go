@@ -27,7 +27,10 @@ var (
 // DCMI lists them all; -8005 is its "inner error", which every tool gives while
 // the driver is unusable.
 var byCode = map[int]error{
-	-8005: ErrDriverDown, -8007: ErrNoCard, -8008: ErrNoCard, -8020: ErrInUse, -8255: ErrUnsupported,
+	-8002: ErrUnsupported, // not permitted, to root: a container or a virtual machine
+	-8005: ErrDriverDown, -8007: ErrNoCard, -8008: ErrNoCard,
+	-8013: ErrUnsupported, // not in a container
+	-8020: ErrInUse, -8255: ErrUnsupported,
 }
 
 const maxSaid = 120 // bytes of a tool's own words that are kept
@@ -70,7 +73,7 @@ var dialects = map[string]dialect{
 	"hccn_tool": {hccnSentences, nil}, // statuses of different errors have the same low byte
 }
 
-// sentence is something a tool says, at the beginning of a line, instead of an
+// sentence is something of a tool's own that it says, at the beginning of a line, instead of an
 // answer. Most of npu-smi's come with exit status 0.
 type sentence struct {
 	pattern *regexp.Regexp // its group, if there is one, is a DCMI code
@@ -98,15 +101,8 @@ var hccnSentences = append([]sentence{
 	{regexp.MustCompile(`^Cmd execute failed`), ErrFailed},
 }, shared...)
 
-// shared are what both tools say, each in words of its own: that this product, a
-// virtual machine or a container does not have what was asked for, and, from the
-// dynamic loader (ld.so), that the tool itself does not start.
+// shared are what the dynamic loader (ld.so) says of both tools when they do not start.
 var shared = []sentence{
-	{regexp.MustCompile(`^.{0,120}(?i:\b(?:not|un) ?support(?:ed)?\b)`), ErrUnsupported},
-	{regexp.MustCompile(`^.{0,120}(?i:n't support\b)`), ErrUnsupported},
-	{regexp.MustCompile(`^.{0,120}(?i:\b(?:cannot|can not|can't|not (?:allowed|available|permitted)|forbidden|unavailable|only)\b.{0,40}\b(?:vms?|virtual|virtualization|guest|containers?|docker|vnpu|physical machine)\b)`), ErrUnsupported},
-	{regexp.MustCompile(`^.{0,120}(?i:\b(?:vms?|virtual machine|container)\b.{0,40}\b(?:cannot|can not|can't|forbidden|unavailable)\b)`), ErrUnsupported},
-	{regexp.MustCompile(`^.{0,120}(?i:\bhas no (?:network )?ports?\b)`), ErrUnsupported},
 	{regexp.MustCompile(`^.{0,200}error while loading shared libraries: `), ErrNotLoaded},
 	{regexp.MustCompile(`^.{0,200}cannot open shared object file`), ErrNotLoaded},
 	{regexp.MustCompile(`^.{0,200}symbol lookup error: `), ErrNotLoaded},
@@ -140,7 +136,7 @@ func (t dialect) refusal(tool string, reply executors.Reply, parsing error) *Too
 	case errors.Is(parsing, ErrNoCards):
 		e.Err = ErrNoCards
 	case means == nil && reply.Code == 0:
-		e.Err, e.Reason = ErrGarbled, parsing
+		e.Err, e.Reason, e.Said = ErrGarbled, parsing, quote(reply.Output, maxSaid)
 	default:
 		e.Err = ErrFailed
 	}
@@ -163,6 +159,9 @@ func (t dialect) recognise(out []byte) (said string, code int, means error) {
 				code, _ = strconv.Atoi(match[1]) // "" or, by the patterns, six digits at most
 			}
 			return clip(line, maxSaid), code, s.means
+		}
+		if refuses(line) {
+			return clip(line, maxSaid), 0, ErrUnsupported
 		}
 	}
 	return "", 0, nil

@@ -39,7 +39,7 @@ func Reason(err error) string {
 	case means(ErrBusy):
 		return name + " was busy with another call"
 	case means(ErrGarbled):
-		return fmt.Sprintf("%s's answer %v", name, tool.Reason)
+		return fmt.Sprintf("%s's answer %v%s", name, tool.Reason, quoted(tool.Said))
 	case means(ErrFailed):
 		return fmt.Sprintf("%s failed (%s)", name, words(tool))
 	}
@@ -51,6 +51,14 @@ func dcmi(tool *ToolError) string {
 		return words(tool)
 	}
 	return fmt.Sprintf("dcmi %d", tool.DCMI)
+}
+
+// quoted is an answer that could not be read, as an operator should see it.
+func quoted(said string) string {
+	if said == "" {
+		return ": it is empty"
+	}
+	return fmt.Sprintf(" (it is %q)", said)
 }
 
 // words are the tool's own, or its exit status when it had none.

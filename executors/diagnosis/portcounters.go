@@ -13,7 +13,7 @@ import (
 var tlsSwitch = regexp.MustCompile(`tls switch\[(\d)\]`)
 
 func (p *port) askTLS(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortTLS, p.link)
+	reading, err := p.item(ctx, node, ascend.PortTLS)
 	for _, f := range reading.Fields {
 		if match := tlsSwitch.FindStringSubmatch(f.Key + ":" + f.Value); match != nil {
 			p.tls = match[1]
@@ -43,25 +43,36 @@ func oddTLS(ports []*port) []Finding {
 // perMillion bad packets are worth a warning.
 const perMillion = 1
 
+const (
+	badPackets = "mac_rx_bad_pkt_num"
+	allPackets = "mac_rx_total_pkt_num"
+	readAgain  = "Read them again (hccn_tool -stat -g); if they go on, check cable, transceiver and switch port."
+)
+
+// askCounters compares the packets that came damaged with all. Counters that cannot be
+// compared are quoted as they are.
 func (p *port) askCounters(ctx context.Context, node ascend.Node) error {
-	reading, err := node.Port(ctx, ascend.PortCounters, p.link)
+	reading, err := p.item(ctx, node, ascend.PortCounters)
 	if err != nil {
 		return err
 	}
-	value := func(key string) float64 {
-		text, _ := reading.Get(key)
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return 0
-		}
-		return n
-	}
-	bad, all := value("mac_rx_bad_pkt_num"), value("mac_rx_total_pkt_num")
+	badText, badGiven := reading.Get(badPackets)
+	allText, allGiven := reading.Get(allPackets)
+	bad, badErr := strconv.ParseUint(badText, 10, 64)
+	all, allErr := strconv.ParseUint(allText, 10, 64)
 	switch {
-	case bad > 0 && bad*1e6 > all*perMillion:
-		p.say(Warn, recable, "%.0f of %.0f packets came damaged", bad, all)
-	case bad > 0:
-		p.say(Info, "", "%.0f of %.0f packets came damaged", bad, all)
+	case !badGiven:
+	case badErr != nil:
+		p.say(Skip, "", "%s is %q, which is not a count", badPackets, badText)
+	case bad == 0:
+	case !allGiven:
+		p.say(Warn, readAgain, "%s is %s, of how many is not given", badPackets, badText)
+	case allErr != nil || bad > all:
+		p.say(Warn, readAgain, "%s is %s and %s is %s, which contradict each other", badPackets, badText, allPackets, allText)
+	case float64(bad)*1e6 > float64(all)*perMillion:
+		p.say(Warn, recable, "%d of %d packets came damaged", bad, all)
+	default:
+		p.say(Info, "", "%d of %d packets came damaged", bad, all)
 	}
 	return nil
 }
@@ -74,9 +85,12 @@ const (
 )
 
 func (p *port) askHistory(ctx context.Context, node ascend.Node) error {
-	h, err := node.LinkHistory(ctx, p.link)
+	h, err := patiently(ctx, p.pause, func() (ascend.LinkHistory, error) { return node.LinkHistory(ctx, p.link) })
 	if err != nil {
 		return err
+	}
+	if h.Unread > 0 {
+		p.say(Skip, "", "%s of its link could not be read, such as %q", count(h.Unread, "record"), h.UnreadRecord)
 	}
 	hour, last := h.Burst(time.Hour, recently)
 	day, lastOfDay := h.Burst(recently, recently)

@@ -17,7 +17,7 @@ var (
 	denial = regexp.MustCompile(`(?i)\b(?:can not|could not|unable to|not able to|` +
 		`not (?:be )?(?:allow\w*|available|permit\w*|valid|usable|possible|provided?|enabled|granted|have|has|exist|run|executed|used|work)|` +
 		`must not|may not|forbid\w*|forbidden|prohibit\w*|denied|den(?:y|ies)|refused|reject\w*|unavailable|invalid|disabled|restrict\w*|no (?:permission|right|access|privilege)s?|` +
-		`only|without|instead of|must (?:be )?(?:run|executed|used)|please (?:run|execute|use))\b`)
+		`instead of|only (?:be )?(?:support\w*|run|execut\w*|used|allowed|available|valid|applicable|for|in|on|by|to|physical|bare)|only[.!]?$|must (?:be )?(?:run|executed|used)|please (?:run|execute|use))(?:\b|$)`)
 	place = regexp.MustCompile(`(?i)\b(?:vms?|virtual|virtuali[sz]\w+|guests?|hypervisors?|containers?|containeri[sz]ed|dockers?|pods?|vnpus?|` +
 		`(?:physical|bare)[ -]?(?:metal|machines?|hosts?|servers?))\b`)
 	scope = regexp.MustCompile(`(?i)\b(?:(?:this|the current|current) (?:\w+ )?(?:products?|platform|environment|scenarios?|scene|mode|system|os|machine type|models?|form)|` +
@@ -26,20 +26,24 @@ var (
 		`\b(?:(?:can not|unable to|not able to) (?:be )?(?:run|execute\w*|used?|performed)|forbidden|prohibited|disabled|not (?:allowed|permitted|available))\b`)
 	notPermitted = regexp.MustCompile(`(?i)\boperation (?:is )?not permitted\b`)
 	missing      = regexp.MustCompile(`(?i)\b(?:(?:no|without|not (?:have|provide|contain|possess)) (?:(?:an?|any|the|this|that|such) ){0,2}` +
-		`(?:(?:roce|rdma|network|ethernet|eth|optical|hccs|physical|external|\d+ge?) ){0,2}(?:ports?|nics?|network|roce|functions?|features?|capabilit\w+)|` +
-		`no such (?:functions?|features?|commands?))\b`)
+		`(?:(?:roce|rdma|network|ethernet|eth|optical|hccs|physical|external|\d+ge?) ){0,2}(?:ports?\b|nics?\b|functions?\b|features?\b|capabilit\w+|(?:roce|rdma)[.!]?$)|` +
+		`no such (?:functions?|features?|commands?)\b)`)
 
 	// trouble is what no refusal says: something was tried and went wrong, or may work
 	// a moment later.
 	trouble = regexp.MustCompile(`(?i)\b(?:fail\w*|errors?|abnormal\w*|exception|fault\w*|broken|crash\w*|reset\w*|damaged|corrupt\w*|memory|` +
 		`busy|in use|used by|occupied|(?:try|retry) ?(?:it )?(?:again|later)|not (?:ready|found|loaded|started|present)|` +
 		`(?:can not|could not|unable to|not able to) (?:be )?(?:open|find|found|reach|read|connect|alloc|init|load|communicat|start|get)\w*|` +
+		`invalid (?:\w+ ){0,2}(?:id|index|device|card|chip|argument|parameter)s?|connection|` +
 		`(?:link|port|device|card|chip|driver) is (?:down|invalid|unavailable|not available))\b`)
 )
 
+// pathName is a file's: what it is called says nothing of the place.
+var pathName = regexp.MustCompile(`(?:^|\s)[^\s/]*/[^\s/]*/\S*|\s/\S+`)
+
 // refuses reports whether a line says that what was asked for is not to be had here.
 func refuses(line string) bool {
-	line = clip(spelledOut(line), maxValue)
+	line = clip(pathName.ReplaceAllString(spelledOut(line), " "), maxValue)
 	switch {
 	case ofTable(line):
 		return false // an answer has such values, too

@@ -72,6 +72,12 @@ func TestRefusals(t *testing.T) {
 			`npu-smi: not supported here ("This command cannot be executed on a common container.")`},
 		"not supported, told by the status alone": {
 			"", 193, ErrUnsupported, -8255, "npu-smi: not supported here, exit status 193"},
+		"not permitted, which root is everywhere but in a container or a virtual machine": {
+			"npu get board type failed. ret is -8002\n", 190, ErrUnsupported, -8002,
+			`npu-smi: not supported here ("npu get board type failed. ret is -8002"), exit status 190`},
+		"not in a container, told by the code": {
+			"npu get board type failed. ret is -8013\n", 179, ErrUnsupported, -8013,
+			`npu-smi: not supported here ("npu get board type failed. ret is -8013"), exit status 179`},
 		"one bad card": {
 			"npu_get_card_device_id failed. err is -8008\nFailed to query card total info.\n", 211, ErrNoCard, -8008,
 			`npu-smi: no such card ("npu_get_card_device_id failed. err is -8008"), exit status 211`},

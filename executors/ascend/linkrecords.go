@@ -107,7 +107,7 @@ func parseDeviceTime(text string) (t deviceTime, known bool) {
 		date, clock, _ := strings.Cut(strings.Replace(text, "T", " ", 1), " ")
 		wall, err = time.Parse("2006-1-2 15:04:05", strings.ReplaceAll(date, "/", "-")+" "+strings.TrimSpace(clock))
 	}
-	if err != nil {
+	if err != nil || wall.Year() < 1900 || wall.Year() > 9000 { // no clock says so
 		return deviceTime{}, false
 	}
 	t = deviceTime{wall: wall, utc: wall, zoned: name == "Z" || name == "UTC" || name == "GMT"}

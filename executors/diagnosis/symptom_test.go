@@ -114,7 +114,7 @@ var symptoms = []symptom{
 		"SKIP ecc card 3: chip 1: npu-smi could not ask it", "SKIP temperature card 3: chip 1: npu-smi could not ask it", "SKIP load card 3: chip 1: npu-smi could not ask it",
 		"SKIP temperature card 3: chip 2: npu-smi gives no figures behind a chip", "SKIP temperature card 3: chip 3: npu-smi gives no figures behind a chip",
 		"SKIP load card 3: chip 2: npu-smi gives no figures behind a chip", "SKIP load card 3: chip 3: npu-smi gives no figures behind a chip",
-		"SKIP processes card 3: npu-smi failed (Failed to query npu chip: 1 info)", "SKIP hccs cards 3, 5: not told by npu-smi", "SKIP hccs card 3: chip 1: npu-smi failed",
+		"SKIP processes card 3: chip 1: npu-smi could not ask it: Failed to query npu chip: 1 info.", "SKIP hccs cards 3, 5: not told by npu-smi", "SKIP hccs card 3: chip 1: npu-smi failed",
 		"SKIP roce chips of this family have no ports"}},
 	{name: "The management controller of a card has an alarm", faults: one(fakehost.MCUAlarm), want: []string{"WARN health card 7: the health of its management controller (MCU) is Alarm"}},
 	{name: "A card is to be taken out of use", faults: one(fakehost.CardAlarm, "health=Critical", "codes=80E18402"), want: []string{

@@ -21,6 +21,7 @@ func complete() fstest.MapFS {
 		"usr/sbin/lspci":            file(""),
 		"sbin/ifconfig":             file(""),
 		"boot/grub2/grubenv":        file("# GRUB Environment Block\nsaved_entry=openEuler (5.10.0-60.18.0.50.oe2203.aarch64) 22.03 LTS\n"),
+		"etc/default/grub":          file("GRUB_DEFAULT=saved\n"),
 		"run/systemd/system":        {Mode: 0o755 | 1<<31},
 		"var/lib/dpkg/updates":      {Mode: 0o755 | 1<<31},
 		"lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile":              file(""),

@@ -34,6 +34,9 @@ func (dkms) run(ctx context.Context, p *probe) (string, []Finding) {
 	}
 	next, how := p.node.NextKernel(ctx)
 	if next == "" {
+		if how != "" {
+			found = append(found, Finding{Grade: Info, What: "which kernel boots next is not known: " + how})
+		}
 		return "kernel " + running, found
 	}
 	if next != running && !ascend.BuiltByDKMS(files, next) {

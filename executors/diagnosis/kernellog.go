@@ -14,36 +14,22 @@ import (
 )
 
 // kernelLog looks for trouble of the NPU driver, and of the bus about NPUs, in the
-// kernel's log. No public source lists the driver's lines, so a line counts when it
-// names one of its modules and a trouble; the words are those of published logs.
+// kernel's log. A line counts when it names one of the driver's modules and says of
+// trouble; see isTrouble.
 type kernelLog struct{}
 
 var (
 	ofDriver = regexp.MustCompile(`(?i)\b(?:ascend|davinci|drv_(?:pcie|devmm|hdc|dms|tsdrv|davinci|seclib|vascend|vpcie)|devmm|hdcdrv|tsdrv|devdrv)|\[(?:drv_\w+|hdc|dms\w*|trs\w*|svm\w*|esched\w*|queue)\]`)
 	ofBus    = regexp.MustCompile(`\bAER: .*(?:Uncorrect|Fatal)|\bAER: .*[Uu]ncorrected`)
 
-	// What says trouble by itself, and what does so unless the line says success or
-	// the word is a counter or a setting that comes with a figure.
-	grave   = regexp.MustCompile(`(?i)\b(?:abnormal(?:ly|ity)?|unsuccess(?:ful|fully)?|fail(?:ed|s|ure)?|fatal|lost|offline|hung|dead|unable|no heart[_ ]?beat|link (?:is )?down|no respon[sc]e|not respon(?:d|ding)|(?:un|not )reachable)\b|\b0xf{8}\b|\b(?:ret|rc|result|errno)\s*[=:]\s*-\d+\b`)
-	trouble = regexp.MustCompile(`(?i)\b(?:error|err|exception|panic|heart[_ ]?beat|time[d ]? ?out)s?\b`)
-	// A line that the driver itself marks as an error is one, whatever else it says.
-	marked = regexp.MustCompile(`\[(?:ERROR|ERR|CRIT(?:ICAL)?|FATAL)\]`)
-	// Linux says this of every module that is not signed with its own key.
-	unsigned = regexp.MustCompile(`module verification failed: signature|loading out-of-tree module|tainting kernel`)
-
-	// A word with a figure after it is a counter, as in "lost=0", or a setting, as in
-	// "timeout=3000".
-	figure  = regexp.MustCompile(`(?i)\b(?:lost|fail(?:ed|ure)?|err(?:or)?|exception|timeout|heart[_ ]?beat|offline|abnormal)(?:[ _](?:cnt|count|num|number|code|status|ms|interval|period|pages?))?\s*(?:[=:]|\bis\b|\b)\s*(?:0x0+|0|none)\b|\btime_?out(?:[ _](?:ms|s|sec))?\s*(?:[=:]|\bto\b)\s*\d+`)
-	routine = regexp.MustCompile(`(?i)\b(?:success(?:ful|fully|ed)?|succeed(?:ed)?|ok|normal|init(?:ialized|ialised)?|register(?:ed)?|install(?:ed)?|enabled?|start(?:ed)?|creat(?:e|ed)|resum(?:e|ed)|recover(?:ed)?|without|no)\b`)
-	// A wait that a signal ended, or that begins again, is no trouble: EINTR, EAGAIN,
-	// ERESTARTSYS.
-	repeated = regexp.MustCompile(`(?i)\b(?:ret|rc|result|errno)\s*[=:]\s*-(?:4|11|512)\b`)
-
 	deviceNumber = regexp.MustCompile(`(?i)\b(?:dev(?:ice)?_?id|devid|phy_?id|device|davinci)(?:\s*[=:]\s*|\s+)?(\d{1,3})\b`)
 )
 
 // lastLines is how many lines a report has, the latest of each kind.
 const lastLines = 3
+
+// maxDevices is how many devices a report names: those of one host.
+const maxDevices = 16
 
 func (kernelLog) run(ctx context.Context, p *probe) (string, []Finding) {
 	reply, err := p.host.Query(ctx, "dmesg")
@@ -65,8 +51,28 @@ func (kernelLog) run(ctx context.Context, p *probe) (string, []Finding) {
 	if len(lines) == 0 {
 		return examined, nil
 	}
-	return examined, []Finding{{Warn, fmt.Sprintf("the kernel logged %s of the NPU driver%s, latest: %s", count(len(lines), "error"), ofDevices(lines), strings.Join(latest(lines), " | ")),
-		"See dmesg on the host; collect logs (DEVICE_LOG_COLLECT) if they come again."}}
+	return examined, []Finding{kernelFinding(lines)}
+}
+
+func kernelFinding(lines []string) Finding {
+	what := fmt.Sprintf("the kernel logged %s of the NPU driver%s, latest: ", count(len(lines), "error"), ofDevices(lines))
+	const between = " | "
+	last := latest(lines)
+	room := maxWords - len(what) - (len(last)-1)*len(between)
+	for i, line := range last { // what a short line leaves is for the next ones
+		last[i] = cut(strings.Join(strings.Fields(origin.ReplaceAllString(line, " ")), " "), room/(len(last)-i))
+		room -= len(last[i])
+	}
+	return Finding{Warn, what + strings.Join(last, between), "See dmesg on the host; collect logs (DEVICE_LOG_COLLECT) if they come again."}
+}
+
+// cut is a line of at most so many bytes.
+func cut(line string, limit int) string {
+	const dots = "..."
+	if len(line) <= limit {
+		return line
+	}
+	return strings.ToValidUTF8(line[:max(0, limit-len(dots))], "") + dots
 }
 
 // troubles are the lines that say of a trouble with NPUs.
@@ -81,14 +87,6 @@ func (p *probe) troubles(log string) []string {
 		}
 	}
 	return lines
-}
-
-func isTrouble(line string) bool {
-	if unsigned.MatchString(line) {
-		return false
-	}
-	said := repeated.ReplaceAllString(figure.ReplaceAllString(line, ""), "")
-	return marked.MatchString(line) || grave.MatchString(said) || trouble.MatchString(said) && !routine.MatchString(said)
 }
 
 // ofDevices names the devices that the lines are about, "" if they name none.
@@ -111,6 +109,9 @@ func ofDevices(lines []string) string {
 	var names []string
 	for _, id := range ids {
 		names = append(names, strconv.Itoa(id))
+	}
+	if more := len(names) - maxDevices; more > 0 {
+		names = append(names[:maxDevices], fmt.Sprintf("and %d more", more))
 	}
 	return ", devices " + strings.Join(names, ", ")
 }

@@ -1,11 +1,10 @@
 package diagnosis
 
 import (
-	"fmt"
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
-
-	"devserver-agent/executors/ascend"
 )
 
 // A word is ascend-dmi's grade of one test. What it means to an operator is the user
@@ -23,97 +22,106 @@ var dmiWords = map[string]Finding{
 
 const idleFirst = "Repeat it on an idle host before any repair: stop jobs, containers and monitoring that use NPUs."
 
-var (
-	// An item may have its word on the same line.
-	itemLine = regexp.MustCompile(`^ {2,8}([A-Za-z][A-Za-z0-9]{1,40})\s*:\s*(?:([A-Z][A-Z_]{2,30})\s*)?$`)
-	wordLine = regexp.MustCompile(`^\s+([A-Z][A-Z_]{2,30}|(?i:pass|health|skip|fail))\s*$`)
-	// Sentences of a test that was not alone with the NPUs.
-	disturbed = regexp.MustCompile(`(?i)\bprocess(?:es)?\b.{0,40}\b(?:seiz|occup|us)(?:ing|ed|y|es)\b|\bresults? (?:may|might|could|can) be (?:affected|inaccurate|distorted|influenced)|\b(?:npu|device|chip|card)s?\b.{0,20}\b(?:is|are) (?:being )?(?:in use|used|occupied|seized|busy)\b`)
-)
+// Sentences of a test that was not alone with the NPUs.
+var disturbed = regexp.MustCompile(`(?i)\bprocess(?:es)?\b.{0,40}\b(?:seiz|occup|us)(?:ing|ed|y|es)\b|\bresults? (?:may|might|could|can) be (?:affected|inaccurate|distorted|influenced)|\b(?:npu|device|chip|card)s?\b.{0,20}\b(?:is|are) (?:being )?(?:in use|used|occupied|seized|busy)\b`)
+
+// plainName is what ascend-dmi calls its tests; see "ascend-dmi --dg -i" in its user guide.
+var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]+$`)
 
 // dmiItem is what ascend-dmi says of one of its tests.
 type dmiItem struct {
 	name, word string
+	indent     int
 	said       []string
+	doubtful   bool
+	// unread is the first sentence of which a PASS must not make one forget.
+	unread string
+	parent bool // of others that have a result
 }
 
-// judgeScene reads what ascend-dmi prints: groups, in them items, and below each its
-// word and more sentences. looked says how many tests those are.
+const (
+	maxSentences = 8   // of one item
+	maxSentence  = 200 // bytes
+)
+
+// add takes a sentence below the item. A result that stands in it is the item's, too.
+func (item *dmiItem) add(sentence string) {
+	sentence = cut(strings.TrimSuffix(strings.TrimSpace(sentence), "."), maxSentence)
+	if sentence == "" {
+		return
+	}
+	item.doubtful = item.doubtful || disturbed.MatchString(sentence)
+	unread := saysTrouble(sentence)
+	for _, word := range capitals.FindAllString(sentence, -1) {
+		switch _, known := dmiWords[word]; {
+		case known:
+			item.word = worseWord(item.word, word)
+		case !slices.Contains(notResults, word):
+			unread = true
+		}
+	}
+	if unread && item.unread == "" {
+		item.unread = sentence
+	}
+	if len(item.said) < maxSentences {
+		item.said = append(item.said, sentence)
+	}
+}
+
+// judgeScene reads what ascend-dmi printed.
 func judgeScene(out []byte, code int) (examined string, found []Finding) {
-	var items []dmiItem
-	doubtful := false // of all: the sentence is not below one of them
-	for line := range ascend.Lines(out) {
-		if match := itemLine.FindStringSubmatch(line); match != nil {
-			items = append(items, dmiItem{name: match[1], word: match[2]})
-			continue
-		}
-		if len(items) == 0 {
-			doubtful = doubtful || disturbed.MatchString(line)
-			continue
-		}
-		item := &items[len(items)-1]
-		match := wordLine.FindStringSubmatch(line)
-		switch text := strings.TrimSpace(line); {
-		case match != nil:
-			item.word = worseWord(item.word, strings.ToUpper(match[1]))
-		case text != "":
-			item.said = append(item.said, strings.TrimSuffix(strings.TrimSpace(strings.TrimLeft(text, "*")), "."))
-		}
-	}
-	passed, failed, tests := 0, false, 0
-	for _, item := range items {
-		f, any := item.judge(doubtful)
-		if any {
-			tests++
-		}
-		switch {
-		case !any:
-		case f.Grade == Pass:
-			passed++
-		default:
-			found = append(found, f)
-			failed = failed || f.Grade == Fail
-		}
-	}
-	if code != 0 && !failed {
-		found = append(found, Finding{Fail, fmt.Sprintf("%s ended with exit status %d: %s", dmi, code, ascend.Excerpt(out)), "See the task's output."})
-	}
-	if passed == 0 && len(found) == 0 {
-		found = append(found, Finding{Fail, dmi + " says nothing of any test: " + ascend.Excerpt(out), "See the task's output."})
-	}
-	return count(tests, "test") + " of " + dmi, found
+	var scene sceneReader
+	scene.read(out)
+	return scene.judge(code)
 }
 
 // worseWord is the worse of two words of one item, which may have one for each device.
-// One that is not known is the worst.
+// One that is not known is the worst, and no test passed of which a part was skipped.
 func worseWord(a, b string) string {
-	first, known := dmiWords[a]
-	second, also := dmiWords[b]
-	switch {
-	case a == "", known && !also, known && also && severity[second.Grade] > severity[first.Grade]:
+	if a == "" || rank(b) > rank(a) {
 		return b
 	}
 	return a
 }
 
-// judge grades an item; any is false for a heading without a word.
+func rank(word string) int {
+	f, known := dmiWords[word]
+	switch {
+	case !known:
+		return len(severity)
+	case f.Grade == Pass:
+		return -1
+	}
+	return severity[f.Grade]
+}
+
+// judge grades an item; any is false for a heading without a result.
 func (item dmiItem) judge(doubtful bool) (f Finding, any bool) {
 	f, known := dmiWords[item.word]
+	said := strings.Join(item.said, ", ")
+	unclear := func(result, what string) (Finding, bool) {
+		return Finding{Warn, item.name + ": " + result + ", and this version cannot judge what was printed: " + what, "See the task's output and Huawei's guide to " + dmi + "."}, true
+	}
 	switch {
+	case known && f.Grade == Pass && item.unread != "":
+		return unclear("the test passed", item.unread)
+	case item.word == "" && (item.unread != "" || said != "" && !item.parent) && !(plainName.MatchString(item.name) && item.indent > 0):
+		return unclear("no result", cmp.Or(item.unread, said))
+	case item.word == "" && item.parent && item.unread != "":
+		return unclear("its parts have results", item.unread)
 	case known:
-	case item.word == "" && len(item.said) == 0:
+	case item.word == "" && (said == "" || item.parent):
 		return Finding{}, false
 	case item.word == "":
 		f = Finding{Fail, "no result", dmiWords["FAIL"].Do}
 	default:
 		f = Finding{Fail, item.word + ", a word that this version does not know, so the test counts as not passed", dmiWords["FAIL"].Do}
 	}
-	said := strings.Join(item.said, ", ")
 	f.What = item.name + ": " + f.What
 	if said != "" {
 		f.What += ", " + said
 	}
-	if (doubtful || disturbed.MatchString(said)) && (f.Grade == Fail || f.Grade == Warn) {
+	if (doubtful || item.doubtful) && (f.Grade == Fail || f.Grade == Warn) {
 		f.What = item.name + ": the result is doubtful, as the NPU was in use: " + strings.TrimPrefix(f.What, item.name+": ")
 		f.Do = idleFirst
 	}

@@ -60,7 +60,7 @@ func kernelFinding(lines []string) Finding {
 	last := latest(lines)
 	room := maxWords - len(what) - (len(last)-1)*len(between)
 	for i, line := range last { // what a short line leaves is for the next ones
-		last[i] = cut(strings.Join(strings.Fields(origin.ReplaceAllString(line, " ")), " "), room/(len(last)-i))
+		last[i] = cut(origin.ReplaceAllString(line, ""), room/(len(last)-i))
 		room -= len(last[i])
 	}
 	return Finding{Warn, what + strings.Join(last, between), "See dmesg on the host; collect logs (DEVICE_LOG_COLLECT) if they come again."}

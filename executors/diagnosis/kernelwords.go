@@ -30,13 +30,16 @@ var (
 	// Linux says this of every module that is not signed with its own key.
 	unsigned = regexp.MustCompile(`module verification failed: signature|loading out-of-tree module|tainting kernel`)
 	// The function with its line, and the thread: "[devdrv_error_check 90] <kworker/0:1:77>".
-	origin = regexp.MustCompile(`\[\w+ \d+\]|<[^<>]*:[\d,]+>`)
+	origin = regexp.MustCompile(`(?:\[\w+ \d+\]|<[^<>]*:[\d,]+>)\s?`)
 )
 
 // saysTrouble is the rule for what a line says, after its first step.
 func saysTrouble(said string) bool {
 	if returnsError(said) || countsLosses(said) {
 		return true
+	}
+	if !failure.MatchString(said) { // most lines: what follows takes longer
+		return false
 	}
 	if planned.MatchString(said) {
 		said = offline.ReplaceAllString(said, "")

@@ -1,7 +1,6 @@
 package diagnosis
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,10 +58,10 @@ func (c scene) run(ctx context.Context, host executors.Host) (Outcome, error) {
 	if reason != "" {
 		return alone(Finding{Grade: Skip, What: reason})
 	}
-	var printed bytes.Buffer
+	var printed sceneReader
 	exit, err := host.Command(ctx, executors.Command{
 		Step: c.name, Argv: []string{dmi, "--dg", "--se", c.argument, "-q"}, Timeout: c.timeout, Kill: executors.KillTree,
-		Watch: func(piece []byte) { printed.Write(piece) },
+		Watch: printed.read,
 	})
 	switch {
 	case errors.Is(err, executors.ErrNotFound):
@@ -74,7 +73,7 @@ func (c scene) run(ctx context.Context, host executors.Host) (Outcome, error) {
 	case err != nil:
 		return Outcome{}, err
 	}
-	examined, found := judgeScene(printed.Bytes(), exit.Code)
+	examined, found := printed.judge(exit.Code)
 	o := NewOutcome(c.name, found...)
 	o.Examined = examined
 	o.TookMS = max(exit.Took, time.Since(began)).Milliseconds()

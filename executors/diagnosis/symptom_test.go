@@ -136,6 +136,7 @@ var symptoms = []symptom{
 	{name: "Another kernel boots next", prepare: func(t *testing.T, fake *fakehost.Host) {
 		const next = "5.10.0-216.0.0.119.oe2203sp4"
 		write(t, fake.Path("lib/modules/"+next+"/modules.dep"), "")
+		write(t, fake.Path("etc/default/grub"), "GRUB_DEFAULT=saved\n")
 		write(t, fake.Path("boot/grub2/grubenv"), "# GRUB Environment Block\nsaved_entry=0123456789abcdef0123456789abcdef-"+next+"\n")
 	}, want: []string{"WARN dkms DKMS has built no driver for 5.10.0-216.0.0.119.oe2203sp4, which boots next"}},
 	{name: "Another kernel boots next, without grub's environment", prepare: func(t *testing.T, fake *fakehost.Host) {

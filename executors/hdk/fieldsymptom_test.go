@@ -58,6 +58,7 @@ var fieldSymptoms = []symptom{
 
 	{name: "The restart boots another kernel, as grub is told to", faults: one(fakehost.OtherKernel), prepare: func(r *rig) {
 		r.write("boot/vmlinuz-5.10.0-216.0.0.119.oe2203sp4", "")
+		r.write("etc/default/grub", "GRUB_DEFAULT=saved\n")
 		r.write("boot/grub2/grubenv", "saved_entry=openEuler (5.10.0-216.0.0.119.oe2203sp4) 22.03\n")
 	}, code: protocol.HDKDriverDown, says: "Since the restart the kernel is 5.10.0-216.0.0.119.oe2203sp4", prints: "warning: the next start boots kernel 5.10.0-216.0.0.119.oe2203sp4 (/boot/grub2/grubenv)"},
 	{name: "The restart boots another kernel, the newest of Ubuntu", faults: one(fakehost.OtherKernel, "release=5.15.0-102-generic"), prepare: func(r *rig) {

@@ -1,0 +1,199 @@
+package diagnosis
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
+)
+
+// sceneReader reads what ascend-dmi prints, as it comes: groups, in them items, and below
+// each its result and more sentences. It keeps the items that are open and the findings
+// about those that ended, a bounded number of each grade, so that hours of output take no
+// memory. The zero value is ready to be used.
+type sceneReader struct {
+	line    []byte // the one that has not ended
+	long    bool   // it is cut
+	total   int    // bytes
+	unread  bool   // something was cut
+	first   string // the first line that says anything
+	open    []dmiItem
+	tests   int
+	passed  int
+	found   map[Grade][]Finding
+	pending []dmiItem // that have to wait for what is said of all
+	// doubtful says that the NPUs were in use, in a sentence below no item.
+	doubtful bool
+}
+
+const (
+	maxLine  = 4 << 10 // bytes
+	maxOpen  = 16      // items within items
+	maxItems = 32      // findings of a grade; a report has fewer
+)
+
+// read takes the next piece.
+func (s *sceneReader) read(piece []byte) {
+	s.total += len(piece)
+	for len(piece) > 0 {
+		end := bytes.IndexAny(piece, "\r\n")
+		part := piece
+		if end >= 0 {
+			part = piece[:end]
+		}
+		if room := maxLine - len(s.line); len(part) > room {
+			part, s.long, s.unread = part[:room], true, true
+		}
+		s.line = append(s.line, part...)
+		if end < 0 {
+			return
+		}
+		s.endLine()
+		piece = piece[end+1:]
+	}
+}
+
+func (s *sceneReader) endLine() {
+	for line := range ascend.Lines(s.line) {
+		s.take(readDMILine(line))
+	}
+	s.line, s.long = s.line[:0], false
+}
+
+// take sorts a line into the items.
+func (s *sceneReader) take(line dmiLine) {
+	if line.text == "" {
+		return
+	}
+	if s.first == "" {
+		s.first = ascend.Excerpt([]byte(line.text))
+	}
+	if f, known := dmiWords[line.word]; s.inSummary(line) && !(known && severity[f.Grade] > severity[Pass]) && !saysTrouble(line.text) {
+		return
+	}
+	if len(s.open) > 0 && line.indent <= s.top().indent && bareHeading.MatchString(line.sentence) {
+		line.name, line.sentence = line.sentence, ""
+	}
+	switch {
+	case line.name != "":
+		s.closeFrom(line.indent)
+		if len(s.open) == maxOpen {
+			s.close()
+		}
+		s.open = append(s.open, dmiItem{name: s.fullName(line), indent: line.indent, word: line.word})
+	case len(s.open) == 0:
+		item := dmiItem{name: "a test without a name", word: line.word, indent: line.indent}
+		item.add(line.sentence)
+		if item.word != "" || item.unread != "" {
+			s.open = append(s.open, item)
+		} else {
+			s.doubtful = s.doubtful || item.doubtful
+		}
+	default:
+		if line.word != "" && s.top().word != "" && s.open[0].indent < line.indent {
+			s.closeFrom(line.indent)
+		}
+		if line.word != "" {
+			s.top().word = worseWord(s.top().word, line.word)
+		}
+		if line.sentence != "" {
+			s.top().add(line.sentence)
+		}
+	}
+}
+
+func (s *sceneReader) top() *dmiItem { return &s.open[len(s.open)-1] }
+
+// inSummary reports whether a line is one about the host: the words in there are names of
+// its hardware.
+func (s *sceneReader) inSummary(line dmiLine) bool {
+	return len(s.open) > 0 && strings.EqualFold(s.open[0].name, "summary") && line.indent > s.open[0].indent
+}
+
+// fullName is an item's name, after those of the items that it is in. Groups, at the left
+// edge, are left out.
+func (s *sceneReader) fullName(line dmiLine) string {
+	if len(s.open) > 0 && s.top().indent > 0 {
+		return cut(s.top().name+", "+line.name, maxSentence)
+	}
+	return line.name
+}
+
+// closeFrom ends the items that stand as far to the right as a line, or farther.
+func (s *sceneReader) closeFrom(indent int) {
+	for len(s.open) > 0 && s.top().indent >= indent {
+		s.close()
+	}
+}
+
+// close ends the last open item. What is said below a heading without a result is said of
+// the item around it, if this has one.
+func (s *sceneReader) close() {
+	item := *s.top()
+	s.open = s.open[:len(s.open)-1]
+	if len(s.open) > 0 {
+		around := s.top()
+		switch {
+		case item.word != "":
+			around.parent = true
+		case around.word != "":
+			for _, sentence := range item.said {
+				around.add(sentence)
+			}
+			return
+		}
+	}
+	f, any := item.judge(false)
+	switch {
+	case !any:
+		return
+	case f.Grade == Pass:
+		s.passed++
+	case len(s.found[f.Grade]) < maxItems:
+		if s.found == nil {
+			s.found = map[Grade][]Finding{}
+		}
+		s.found[f.Grade] = append(s.found[f.Grade], f)
+		s.pending = append(s.pending, item)
+	}
+	s.tests++
+}
+
+// judge ends the reading. code is the exit status of ascend-dmi.
+func (s *sceneReader) judge(code int) (examined string, found []Finding) {
+	s.endLine()
+	s.closeFrom(-1)
+	for _, item := range s.pending {
+		f, _ := item.judge(s.doubtful)
+		found = append(found, f)
+	}
+	const see = "See the task's output."
+	if code != 0 && len(s.found[Fail]) == 0 {
+		found = append(found, Finding{Fail, fmt.Sprintf("%s ended with exit status %d: %s", dmi, code, s.first), see})
+	}
+	if s.passed == 0 && len(found) == 0 {
+		found = append(found, Finding{Fail, dmi + " says nothing of any test: " + s.first, see})
+	}
+	if s.unread || s.total >= executors.WatchLimit {
+		found = append(found, Finding{Warn, fmt.Sprintf("%s printed lines of more than %d bytes, or more than %d MiB, of which the rest was not read", dmi, maxLine, executors.WatchLimit>>20), see})
+	}
+	return count(s.tests, "test") + " of " + dmi, found
+}
+
+// kept is how many bytes the reader keeps.
+func (s *sceneReader) kept() int {
+	n := cap(s.line)
+	for _, list := range [][]dmiItem{s.open, s.pending} {
+		for _, item := range list {
+			n += len(item.name) + len(item.word) + len(item.unread) + len(strings.Join(item.said, ""))
+		}
+	}
+	for _, list := range s.found {
+		for _, f := range list {
+			n += len(f.What) + len(f.Do)
+		}
+	}
+	return n
+}

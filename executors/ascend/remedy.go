@@ -18,7 +18,7 @@ func Remedy(err error) string {
 	case errors.Is(err, ErrInUse):
 		return "Find who holds the device (fuser -v /dev/davinci*) and wait or stop it."
 	case errors.Is(err, ErrNoCards):
-		return "Check that the NPUs are on the PCI bus (lspci -d 19e5:); if not, power the host off and on."
+		return "Check that the NPUs are on their bus (on PCI: lspci -d 19e5:, which does not list cards on UB); if not, power the host off and on."
 	case errors.Is(err, executors.ErrTimeout), errors.Is(err, ErrNotAsked), errors.Is(err, ErrTooSlow):
 		return "Run npu-smi info -l by hand and see dmesg; if it hangs, restart the host when its work allows: a driver that hangs does not come back by itself."
 	case errors.Is(err, ErrNoCard):

@@ -188,8 +188,9 @@ func listed(files fs.FS, file, name string) bool {
 	return false
 }
 
-// ranges finds driver and firmware outside each other's declared ranges. Where
-// a kind is not installed anew, what is installed declares.
+// ranges finds driver and firmware outside each other's declared ranges. A kind that is
+// not in the plan declares what its installed version does, if that is the target; else
+// no package of the target was found and nothing is known of its ranges.
 func ranges(p plan, node ascend.Node) []finding {
 	var found []finding
 	for _, side := range []struct {
@@ -206,8 +207,11 @@ func ranges(p plan, node ascend.Node) []finding {
 		at := slices.IndexFunc(p.Installs, func(i install) bool { return i.Package.Kind == side.kind })
 		if at >= 0 {
 			declares = p.Installs[at].Package
-		} else if info, err := side.installed(); err == nil {
+		} else if info, err := side.installed(); err == nil && info.Version == side.own {
 			declares.Requires = info.Values[side.key]
+		} else {
+			found = append(found, warning("the ranges of %s %s are not known: no package of it was found", side.kind, side.own))
+			continue
 		}
 		switch declares.Admits(side.other) {
 		case repository.Silent:

@@ -167,8 +167,8 @@ func (f *figures) health(chip string, c ChipHealth) {
 
 func ofProcesses(answer []byte, card int) (f figures, err error) {
 	all, err := ParseProcesses(answer, card)
-	f.processes(all)
-	if len(all) == 0 {
+	f.processes(all.Processes)
+	if len(all.Processes) == 0 {
 		f.add("no process")
 	}
 	return f, err

@@ -69,7 +69,7 @@ func TestQueryOfAHost(t *testing.T) {
 			want: a2 + " | running: unknown, npu-smi did not answer in time"},
 		"npu-smi prints garbage": {
 			faults: []fault{{fakehost.SmiGarbage, nil}},
-			want:   a2 + " | running: unknown, npu-smi's answer is no list of cards"},
+			want:   a2 + " | running: unknown, npu-smi's answer is no list of cards" + ` (it is "...| NPU Total Count :: ..+===+ / Software Version : .( / %s%n|||")`},
 		"npu-smi prints 100 MB": {
 			faults: []fault{{fakehost.SmiFlood, nil}},
 			want:   a2 + " | running: unknown, npu-smi printed more than 1 MiB"},
@@ -218,7 +218,8 @@ func TestQueryOfCards(t *testing.T) {
 3) printf '\tNPU ID : 3\n\tSoftware Version : ?\n' ;;
 esac`,
 			a2 + ` | card 0: npu-smi failed (Failed to query "board" info) | card 1: npu-smi failed (exit status 139)` +
-				` | card 2: npu-smi's answer is about card "7", not card 2 | card 3: npu-smi's answer gives "?" as Software Version`},
+				` | card 2: npu-smi's answer is about card "7", not card 2 (it is "NPU ID : 7 / Software Version : 24.1.0.3")` +
+				` | card 3: npu-smi's answer gives "?" as Software Version (it is "NPU ID : 3 / Software Version : ?")`},
 		"the driver dies under the query": {
 			`[ $card -gt 0 ] && { echo 'dcmi module initialize failed. ret is -8005'; exit 187; }; board 24.1.0.3 7.5.0.5.220`,
 			a2 + " | cards 1-3: driver not running: dcmi -8005"},

@@ -39,24 +39,24 @@ func (hccs) run(_ context.Context, p *probe) (string, []Finding) {
 	})
 	var g grouped
 	for i, card := range cards {
-		for _, ok := range card.value {
-			name := chipName(ok.chip, len(card.value))
+		for _, chip := range card.value {
+			name := chipName(chip.chip, len(card.value))
 			switch {
-			case errors.Is(ok.err, ascend.ErrUnsupported):
-				g.add(card.card, unanswered(ok.err)) // is the same of all its chips
-			case ok.err != nil:
-				f := unanswered(ok.err)
+			case errors.Is(chip.err, ascend.ErrUnsupported):
+				g.add(card.card, unanswered(chip.err)) // is the same of all its chips
+			case chip.err != nil:
+				f := p.unanswered(chip.err)
 				f.What = name + f.What
-				if p.unknown(p.cards()[i], ok.chip) {
+				if p.unknown(p.cards()[i], chip.chip) {
 					f.Grade, f.Do = Skip, "" // the check of healths reports the chip
 				}
 				g.add(card.card, f)
-			case !ok.links.Judged && withoutLanes(ok.links) != "":
-				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(ok.links), relink})
-			case !ok.links.Judged:
+			case !chip.links.Judged && withoutLanes(chip.links) != "":
+				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(chip.links), relink})
+			case !chip.links.Judged:
 				g.add(card.card, Finding{Grade: Skip, What: "this family tells the counters of its links only, and no health"})
-			case !ok.links.Healthy:
-				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(ok.links), relink})
+			case !chip.links.Healthy:
+				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(chip.links), relink})
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func (p *port) ask(s *probe) {
 		case errors.Is(err, ascend.ErrUnsupported):
 			// Older releases do not know every item.
 		default:
-			f := unanswered(err)
+			f := s.unanswered(err)
 			p.say(f.Grade, f.Do, "%s", f.What)
 			return
 		}

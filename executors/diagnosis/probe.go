@@ -131,3 +131,13 @@ func unanswered(err error) Finding {
 	}
 	return f
 }
+
+// unanswered is the same for a question that families ask in ways of their own: where this
+// version does not know the family, it may be the question that is wrong.
+func (p *probe) unanswered(err error) Finding {
+	f := unanswered(err)
+	if p.inventory.Family() == "" && errors.Is(err, ascend.ErrFailed) {
+		return Finding{Grade: Skip, What: "this version does not know how chips of this family are asked: " + f.What}
+	}
+	return f
+}

@@ -79,6 +79,10 @@ var symptoms = []symptom{
 		"SKIP roce cards 0-7: ports cannot be asked here: not told by hccn_tool (The VM does not support this command)"}},
 	{name: "The chips are of a family that this version does not know", faults: one(fakehost.FamilyUnknown), want: []string{
 		"INFO cards the chips are of a family that this version does not know: vendor ", "SKIP pcie no Ascend chip is on the PCI bus"}},
+	{name: "The cards are of a family that this version does not know, and are asked in other ways", model: fakehost.A5, faults: one(fakehost.FamilyUnknown), want: []string{
+		"INFO cards the chips are of a family that this version does not know: vendor ", "SKIP pcie no Ascend chip is on the PCI bus",
+		"SKIP hccs cards 6-7: this version does not know how chips of this family are asked: npu-smi failed (Error parameter of -c)",
+		"SKIP roce cards 6-7: ports of chips 6-7: this version does not know how chips of this family are asked: hccn_tool failed"}},
 	{name: "npu-smi does not find a library", whole: true, faults: one(fakehost.LibraryMissing), want: append(silent(),
 		"FAIL driver npu-smi cannot be loaded (error while loading shared libraries: libc_sec.so", "INFO cards chips on the PCI bus: 8")},
 	{name: "The driver is down", whole: true, faults: one(fakehost.DriverDown), want: append(silent(),

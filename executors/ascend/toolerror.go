@@ -158,7 +158,7 @@ func (t dialect) recognise(out []byte) (said string, code int, means error) {
 			if len(match) > 1 {
 				code, _ = strconv.Atoi(match[1]) // "" or, by the patterns, six digits at most
 			}
-			if s.means == ErrFailed && code == 0 && refuses(line) {
+			if errors.Is(s.means, ErrFailed) && code == 0 && refuses(line) {
 				return clip(line, maxSaid), 0, ErrUnsupported // the line has the reason, too
 			}
 			return clip(line, maxSaid), code, s.means

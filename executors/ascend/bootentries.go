@@ -129,7 +129,7 @@ func loaderChoice(files fs.FS) (choice bootChoice, known bool) {
 	if configuration != "" {
 		for _, name := range loaderVariables {
 			if _, err := fs.Stat(files, path.Join("sys/firmware/efi/efivars", name+"-"+loaderVendor)); err == nil {
-				return bootChoice{how: "the EFI variable " + name + " names the entry that systemd-boot takes"}, true
+				return bootChoice{once: name == "LoaderEntryOneShot", how: "the EFI variable " + name + " names the entry that systemd-boot takes"}, true
 			}
 		}
 	}

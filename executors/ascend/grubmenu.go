@@ -46,7 +46,7 @@ func grubChoice(files fs.FS) (choice bootChoice, known bool) {
 	}
 	for i, c := range choices {
 		if c.release != choices[0].release {
-			return bootChoice{how: fmt.Sprintf("/%s and /%s name different kernels", names[0], names[i])}, true
+			return bootChoice{once: c.once || choices[0].once, how: fmt.Sprintf("/%s and /%s name different kernels", names[0], names[i])}, true
 		}
 	}
 	return choices[0], true
@@ -76,18 +76,18 @@ func readGrub(files fs.FS, name string) (choice bootChoice, menu bool) {
 	wanted, how := g.wanted(name)
 	once := wanted.from == "next_entry"
 	if strings.Contains(wanted.text, grubUnknown) {
-		return bootChoice{how: fmt.Sprintf("the default entry of /%s depends on what only GRUB itself knows", name)}, true
+		return bootChoice{once: once, how: fmt.Sprintf("the default entry of /%s depends on what only GRUB itself knows", name)}, true
 	}
 	e, first, why := chooseEntry(g.entries, wanted.text)
 	if why != "" {
-		return bootChoice{how: fmt.Sprintf("/%s: %s", name, why)}, true
+		return bootChoice{once: once, how: fmt.Sprintf("/%s: %s", name, why)}, true
 	}
 	if first {
 		how = "/" + name
 	}
 	release, why := e.release(files)
 	if why != "" {
-		return bootChoice{how: fmt.Sprintf("/%s: the entry %q %s", name, clip(e.title, maxSaid), why)}, true
+		return bootChoice{once: once, how: fmt.Sprintf("/%s: the entry %q %s", name, clip(e.title, maxSaid), why)}, true
 	}
 	return bootChoice{release, how, once}, true
 }

@@ -49,9 +49,7 @@ func runGrub(files fs.FS, folder, script string) *grubScript {
 		"root": {text: grubUnknown}, "?": {text: grubUnknown}, "grub_platform": {text: grubUnknown}, "grub_cpu": {text: grubUnknown},
 	}}
 	for len(g.tokens) > 0 {
-		if g.run(&g.entries, grubYes) != "" {
-			continue // a word that ends nothing
-		}
+		g.run(&g.entries, grubYes) // it also returns at a word that ends nothing
 	}
 	return g
 }

@@ -81,12 +81,3 @@ func (i InstallInfo) DriverComplete() (complete, told bool) {
 	status, told := i.Values["Driver_Install_Status"]
 	return status == "complete", told
 }
-
-// Unfinished is a sentence about a driver whose installation did not come to its end, ""
-// if nothing says so.
-func (i InstallInfo) Unfinished() string {
-	if complete, told := i.DriverComplete(); complete || !told {
-		return ""
-	}
-	return "ascend_install.info says that the driver's installation did not come to its end"
-}

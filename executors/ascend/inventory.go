@@ -20,6 +20,8 @@ type Inventory struct {
 	Cards []CardReport // one for each card of List, in its order
 
 	Driver, Firmware Installed
+	Install          InstallInfo // the zero value if InstallErr is not nil
+	InstallErr       error       // fs.ErrNotExist: no installer has run
 
 	Devices    []Device // on the PCI bus; more are there than listed, when a card is lost to the driver
 	DevicesErr error
@@ -60,7 +62,7 @@ type InventoryOptions struct {
 	// left then are ErrTooSlow.
 	Patience time.Duration
 	// OnProgress is called on the caller's goroutine, once before and then after each card,
-	// with how many are done; nil: nobody wants to know.
+	// with how many are done; nil: it is not called.
 	OnProgress func(done, of int)
 }
 
@@ -89,7 +91,7 @@ func (n Node) Inventory(ctx context.Context, o InventoryOptions) (Inventory, err
 			slots <- struct{}{}
 			go func() {
 				if o.Patience > 0 && time.Since(began) >= o.Patience {
-					inv.Cards[i] = CardReport{Card: card, Err: ErrTooSlow}
+					inv.Cards[i] = CardReport{Card: card, Err: ErrTooSlow, HealthErr: ErrTooSlow}
 				} else {
 					inv.Cards[i] = n.report(ctx, card, o.Health)
 				}
@@ -113,7 +115,10 @@ func (n Node) fromFiles() Inventory {
 	inv.Driver.VersionInfo, inv.Driver.Err = n.InstalledDriver()
 	inv.Firmware.VersionInfo, inv.Firmware.Err = n.InstalledFirmware()
 	inv.Devices, inv.DevicesErr = n.Devices()
-	inv.Notes = n.unfinished()
+	inv.Install, inv.InstallErr = n.InstallInfo()
+	if note := inv.Unfinished(); note != "" {
+		inv.Notes = append(inv.Notes, note)
+	}
 	return inv
 }
 
@@ -186,17 +191,16 @@ func (inv Inventory) IDs() string {
 	return ""
 }
 
-// unfinished is a note about an installation that did not come to its end.
-func (n Node) unfinished() []string {
-	info, err := n.InstallInfo()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return []string{err.Error()}
-	case info.Unfinished() != "":
-		return []string{info.Unfinished()}
+// Unfinished is a sentence about an installation of the driver that did not come to its
+// end, or of which that is not known; "" if nothing says so.
+func (inv Inventory) Unfinished() string {
+	if inv.InstallErr != nil && !errors.Is(inv.InstallErr, fs.ErrNotExist) {
+		return inv.InstallErr.Error()
 	}
-	return nil
+	if complete, told := inv.Install.DriverComplete(); complete || !told {
+		return ""
+	}
+	return "ascend_install.info says that the driver's installation did not come to its end"
 }
 
 // unlisted is a note about chips that the bus has and the driver does not list.

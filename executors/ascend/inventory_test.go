@@ -178,13 +178,13 @@ func TestAToolThatHungIsNotCalledAgain(t *testing.T) {
 }
 
 func TestCardsAreLeftWhenTimeIsUp(t *testing.T) {
-	inv, err := ascend.NewNode(host(t, eight)).Inventory(t.Context(), ascend.InventoryOptions{Patience: time.Nanosecond})
+	inv, err := ascend.NewNode(host(t, eight)).Inventory(t.Context(), ascend.InventoryOptions{Health: true, Patience: time.Nanosecond})
 	if err != nil || len(inv.Cards) != 8 || inv.Cards[7].ID != 7 {
 		t.Fatalf("the inventory is %+v, %v", inv, err)
 	}
 	for _, c := range inv.Cards {
-		if !errors.Is(c.Err, ascend.ErrTooSlow) {
-			t.Errorf("card %d: %v", c.ID, c.Err)
+		if !errors.Is(c.Err, ascend.ErrTooSlow) || !errors.Is(c.HealthErr, ascend.ErrTooSlow) {
+			t.Errorf("card %d: %v, its health: %v", c.ID, c.Err, c.HealthErr)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func settingChoice(files fs.FS) (choice bootChoice, known bool) {
 	if release := namedKernel(files, entry); release != "" {
 		return bootChoice{release, how, once}, true
 	}
-	return bootChoice{how: fmt.Sprintf("%s names the entry %q, and no grub.cfg was found to look it up in", how, clip(strings.ReplaceAll(entry, grubUnknown, "?"), maxSaid))}, true
+	return bootChoice{once: once, how: fmt.Sprintf("%s names the entry %q, and no grub.cfg was found to look it up in", how, clip(strings.ReplaceAll(entry, grubUnknown, "?"), maxSaid))}, true
 }
 
 // namedKernel is the kernel of the boot loader's entry of a name, or else the installed

@@ -98,6 +98,22 @@ func TestGrubbyKnowsBetter(t *testing.T) {
 	}
 }
 
+// What GRUB boots once is not what grubby reports, which is the default, even if nobody
+// can say which kernel it is.
+func TestGrubbyKnowsOfNoEntryThatIsBootedOnce(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	for name, files := range map[string]fstest.MapFS{
+		"an entry of the firmware":   {"boot/grub2/grub.cfg": file("load_env\nset default=\"${next_entry}\"\nmenuentry 'a' {\nlinux /vmlinuz-" + newKernel + "\n}\nmenuentry 'UEFI Firmware Settings' {\nfwsetup\n}\n"), "boot/grub2/grubenv": file("next_entry=UEFI Firmware Settings\n")},
+		"no menu to look it up in":   {"boot/grub2/grubenv": file("next_entry=2\n")},
+		"an entry of systemd-boot's": {"boot/loader/loader.conf": file(""), "boot/loader/entries/a.conf": file("linux /vmlinuz-" + newKernel + "\n"), "sys/firmware/efi/efivars/LoaderEntryOneShot-" + loaderVendor: file("")},
+	} {
+		node := NewNode(grubbyHost{files, executors.Reply{Output: []byte("/boot/vmlinuz-" + oldKernel + "\n")}})
+		if release, how := node.NextKernel(t.Context()); release != "" || how == "" {
+			t.Errorf("%s: it is %q by %q", name, release, how)
+		}
+	}
+}
+
 // hangingHost has a grubby that does not answer.
 type hangingHost struct{ grubbyHost }
 

@@ -146,7 +146,7 @@ func (r *row) chip() ChipRow {
 	return c
 }
 
-// process takes in a row of the second table. Whoever runs a program chooses its
+// process takes in a row of the second table. Anyone runs a program chooses its
 // name, bars and line ends included: a row that makes no sense spoils itself only, and
 // one that ends in the name is still a process.
 func (t *table) process(cells []string) {

@@ -25,3 +25,15 @@ func Virtual(files fs.FS) bool {
 	}
 	return strings.TrimSpace(Head(files, "sys/hypervisor/type")) != "" || virtualFlag.MatchString(Head(files, "proc/cpuinfo"))
 }
+
+// Contained reports whether the agent is in a container, as Docker, Podman and systemd
+// mark theirs (systemd's interface for containers). A container sees all of the PCI bus,
+// and has the nodes of the NPUs that it was given.
+func Contained(files fs.FS) bool {
+	for _, mark := range []string{".dockerenv", "run/.containerenv", "run/systemd/container"} {
+		if _, err := fs.Stat(files, mark); err == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -35,7 +35,7 @@ func Reason(err error) string {
 	case means(ErrNoCard):
 		return fmt.Sprintf("lost (%s: %s)", name, words(tool))
 	case means(ErrUnsupported):
-		return fmt.Sprintf("not told by %s (%s)", name, words(tool))
+		return fmt.Sprintf("not reported by %s (%s)", name, words(tool))
 	case means(ErrBusy):
 		return name + " was busy with another call"
 	case means(ErrGarbled):

@@ -156,3 +156,14 @@ func TestAnyAmountOfOutputIsJudged(t *testing.T) {
 		})
 	}
 }
+
+// kept is how many bytes the reader keeps.
+func (s *sceneReader) kept() int {
+	n := cap(s.line)
+	for _, list := range [][]dmiItem{s.open, s.pending} {
+		for _, item := range list {
+			n += len(item.name) + len(item.word) + len(item.unread) + len(strings.Join(item.said, ""))
+		}
+	}
+	return n
+}

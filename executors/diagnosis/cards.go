@@ -15,7 +15,7 @@ import (
 // servers of the family have usual ones.
 type cards struct{}
 
-const reseat = "Power the host off and on; if the card stays away, have it repaired."
+var powerCycle = ascend.Remedy(ascend.ErrNoCard)
 
 func (cards) run(_ context.Context, p *probe) (string, []Finding) {
 	inv := p.inventory
@@ -26,13 +26,18 @@ func (cards) run(_ context.Context, p *probe) (string, []Finding) {
 	if len(inv.Cards) == 0 {
 		found := p.noCards()
 		if len(inv.Devices) == 0 {
-			return onBus, append(found, Finding{Fail, "no Ascend chip is on the PCI bus", reseat})
+			return onBus, append(found, Finding{Fail, "the driver lists no card, and no Ascend chip is on the PCI bus",
+				"See the check driver. If this server has its NPUs on the PCI bus, not on UB or in an SoC: " + powerCycle})
 		}
 		return onBus, append(found, Finding{Grade: Info, What: fmt.Sprintf("chips on the PCI bus: %d", len(inv.Devices))})
 	}
 	var found []Finding
-	if chips := inv.ChipCount(); len(inv.Devices) > chips {
-		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(inv.Devices), chips, p.unlisted()), reseat})
+	switch chips := inv.ChipCount(); {
+	case len(inv.Devices) <= chips:
+	case ascend.Contained(p.host.Files()):
+		found = append(found, Finding{Grade: Info, What: fmt.Sprintf("%d chips are on the PCI bus, of which this container was given %d", len(inv.Devices), chips)})
+	default:
+		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(inv.Devices), chips, p.unlisted()), powerCycle})
 	}
 	if inv.Family() == "" {
 		found = append(found, Finding{Grade: Info, What: strings.TrimSuffix("the chips are of a family that this version does not know: "+inv.IDs(), ": ")})
@@ -71,12 +76,12 @@ func unusual(list []ascend.Card) []Finding {
 	case usual(len(list)):
 		return nil
 	case len(missing) > 0 && usual(len(list)+len(missing)):
-		return []Finding{{Fail, ascend.FormatCards(missing...) + ": not there", reseat}}
+		return []Finding{{Fail, ascend.FormatCards(missing...) + ": not there", powerCycle}}
 	}
 	if !usual(len(list)+1) || len(list) < 7 {
 		return nil // nothing says that one is missing
 	}
-	return []Finding{{Warn, fmt.Sprintf("%d cards are there; most servers of this family have one more", len(list)), "Count the cards; if one is missing: " + reseat}}
+	return []Finding{{Warn, fmt.Sprintf("%d cards are there; most servers of this family have one more", len(list)), "Count the cards; if one is missing: " + powerCycle}}
 }
 
 func usual(cards int) bool { return cards&(cards-1) == 0 && cards <= 16 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// check examines one side of the host. It says what it looked at, in a few words
+// check examines one side of the host. It says what it examined, in a few words
 // such as "8 cards", and what it found. It is called on a goroutine of its own.
 type check interface {
 	run(ctx context.Context, p *probe) (examined string, found []Finding)

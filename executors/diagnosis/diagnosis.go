@@ -1,5 +1,5 @@
 // Package diagnosis holds DIAGNOSIS: it examines a host's NPUs and what they
-// need, from inside the host, and says of each side of it one word and what it looked at.
+// need, from inside the host, and gives each side of it a grade and says what it examined.
 //
 // The light checks, those of level health, only read: they run npu-smi, hccn_tool
 // and other tools that answer questions, and look at files. A node at work is not
@@ -41,7 +41,10 @@ type Diagnosis struct {
 	Patience time.Duration
 }
 
-const defaultPatience = 90 * time.Second
+const (
+	defaultPatience = 90 * time.Second
+	grace           = 2 * time.Second // for checks that notice that time is up
+)
 
 // Execute examines the host. The task fails with DIAGNOSIS_FAILED when a check does.
 func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
@@ -76,9 +79,9 @@ func (d Diagnosis) Execute(ctx context.Context, host executors.Host, spec execut
 }
 
 // Examine runs the light checks of these names, or all when there are none. It changes
-// nothing and keeps no report. It calls tell on the caller's goroutine with how far it
-// is; nil: nobody wants to know. The error is the cause of ctx.
-func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell func(percent int, what string)) (Report, error) {
+// nothing and keeps no report. It calls progress on the caller's goroutine with how far it
+// is; nil: it is not called. The error is the cause of ctx.
+func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, progress func(percent int, what string)) (Report, error) {
 	d.Patience = cmp.Or(d.Patience, defaultPatience)
 	bounded, cancel := context.WithTimeoutCause(ctx, d.Patience, errNoTime)
 	defer cancel()
@@ -87,16 +90,23 @@ func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell 
 	})
 	p := newProbe(bounded, host, d)
 	p.explained = slices.ContainsFunc(chosen, func(c entry) bool { return c.name == "driver" })
-	done := make(chan Outcome)
+	done := make(chan Outcome, len(chosen)) // one that is not waited for can still end
 	for _, c := range chosen {
 		go func() { done <- c.examine(bounded, p) }()
 	}
 	report := Report{Level: Health, At: protocol.Millis(time.Now())}
-	for i := range chosen {
-		outcome := <-done
-		report.Add(outcome)
-		if tell != nil {
-			tell(99*(i+1)/len(chosen), outcome.Check)
+	timeUp, late := bounded.Done(), (<-chan time.Time)(nil)
+	for len(report.Checks) < len(chosen) {
+		select {
+		case outcome := <-done:
+			report.Add(outcome)
+			if progress != nil {
+				progress(99*len(report.Checks)/len(chosen), outcome.Check)
+			}
+		case <-timeUp:
+			timeUp, late = nil, time.After(grace)
+		case <-late:
+			report.addMissing(chosen)
 		}
 	}
 	if ctx.Err() != nil {
@@ -105,6 +115,18 @@ func (d Diagnosis) Examine(ctx context.Context, host Host, names []string, tell 
 	report.order(chosen)
 	report.describe(p)
 	return report, nil
+}
+
+// addMissing adds the checks that have not ended: a file system that does not answer
+// holds the one up that reads it, and no other.
+func (r *Report) addMissing(chosen []entry) {
+	for _, c := range chosen {
+		if !slices.ContainsFunc(r.Checks, func(o Outcome) bool { return o.Check == c.name }) {
+			o := NewOutcome(c.name, Finding{Grade: Skip, What: "it did not end in time: a file system of the host may not answer"})
+			o.Examined = "nothing"
+			r.Add(o)
+		}
+	}
 }
 
 // errNoTime is why something was not asked.

@@ -25,12 +25,14 @@ func (dkms) run(ctx context.Context, p *probe) (string, []Finding) {
 		return "/" + ascend.DKMSTree, []Finding{{Grade: Skip, What: "the running kernel is not known"}}
 	}
 	var found []Finding
-	if !ascend.BuiltByDKMS(files, running) {
-		f := Finding{Warn, fmt.Sprintf("DKMS has built no driver for the running kernel %s; another build of it is loaded", running), rebuild}
-		if len(p.cards()) == 0 {
-			f = Finding{Fail, fmt.Sprintf("DKMS has built no driver for the running kernel %s", running), rebuild}
-		}
-		found = append(found, f)
+	switch {
+	case ascend.BuiltByDKMS(files, running):
+	case ascend.HasDriver(files, running):
+		found = append(found, Finding{Grade: Info, What: fmt.Sprintf("the driver of the running kernel %s was not built by DKMS", running)})
+	case len(p.cards()) == 0:
+		found = append(found, Finding{Fail, fmt.Sprintf("DKMS has built no driver for the running kernel %s", running), rebuild})
+	default:
+		found = append(found, Finding{Warn, fmt.Sprintf("DKMS has built no driver for the running kernel %s; another build of it is loaded", running), rebuild})
 	}
 	next, how := p.node.NextKernel(ctx)
 	if next == "" {
@@ -39,8 +41,8 @@ func (dkms) run(ctx context.Context, p *probe) (string, []Finding) {
 		}
 		return "kernel " + running, found
 	}
-	if next != running && !ascend.BuiltByDKMS(files, next) {
-		found = append(found, Finding{Warn, fmt.Sprintf("DKMS has built no driver for %s, which boots next as %s says", next, how), "Before the next restart: " + rebuild})
+	if next != running && !ascend.HasDriver(files, next) {
+		found = append(found, Finding{Warn, fmt.Sprintf("DKMS has built no driver for %s, which boots next (%s)", next, how), "Before the next restart: " + rebuild})
 	}
 	return "kernel " + running + ", next " + next, found
 }

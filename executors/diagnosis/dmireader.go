@@ -15,14 +15,13 @@ import (
 // memory. The zero value is ready to be used.
 type sceneReader struct {
 	line    []byte // the one that has not ended
-	long    bool   // it is cut
 	total   int    // bytes
 	unread  bool   // something was cut
 	first   string // the first line that says anything
 	open    []dmiItem
 	tests   int
 	passed  int
-	found   map[Grade][]Finding
+	found   map[Grade]int
 	pending []dmiItem // that have to wait for what is said of all
 	// doubtful says that the NPUs were in use, in a sentence below no item.
 	doubtful bool
@@ -44,7 +43,7 @@ func (s *sceneReader) read(piece []byte) {
 			part = piece[:end]
 		}
 		if room := maxLine - len(s.line); len(part) > room {
-			part, s.long, s.unread = part[:room], true, true
+			part, s.unread = part[:room], true
 		}
 		s.line = append(s.line, part...)
 		if end < 0 {
@@ -59,7 +58,7 @@ func (s *sceneReader) endLine() {
 	for line := range ascend.Lines(s.line) {
 		s.take(readDMILine(line))
 	}
-	s.line, s.long = s.line[:0], false
+	s.line = s.line[:0]
 }
 
 // take sorts a line into the items.
@@ -151,11 +150,11 @@ func (s *sceneReader) close() {
 		return
 	case f.Grade == Pass:
 		s.passed++
-	case len(s.found[f.Grade]) < maxItems:
+	case s.found[f.Grade] < maxItems:
 		if s.found == nil {
-			s.found = map[Grade][]Finding{}
+			s.found = map[Grade]int{}
 		}
-		s.found[f.Grade] = append(s.found[f.Grade], f)
+		s.found[f.Grade]++
 		s.pending = append(s.pending, item)
 	}
 	s.tests++
@@ -170,7 +169,7 @@ func (s *sceneReader) judge(code int) (examined string, found []Finding) {
 		found = append(found, f)
 	}
 	const see = "See the task's output."
-	if code != 0 && len(s.found[Fail]) == 0 {
+	if code != 0 && s.found[Fail] == 0 {
 		found = append(found, Finding{Fail, fmt.Sprintf("%s ended with exit status %d: %s", dmi, code, s.first), see})
 	}
 	if s.passed == 0 && len(found) == 0 {
@@ -180,20 +179,4 @@ func (s *sceneReader) judge(code int) (examined string, found []Finding) {
 		found = append(found, Finding{Warn, fmt.Sprintf("%s printed lines of more than %d bytes, or more than %d MiB, of which the rest was not read", dmi, maxLine, executors.WatchLimit>>20), see})
 	}
 	return count(s.tests, "test") + " of " + dmi, found
-}
-
-// kept is how many bytes the reader keeps.
-func (s *sceneReader) kept() int {
-	n := cap(s.line)
-	for _, list := range [][]dmiItem{s.open, s.pending} {
-		for _, item := range list {
-			n += len(item.name) + len(item.word) + len(item.unread) + len(strings.Join(item.said, ""))
-		}
-	}
-	for _, list := range s.found {
-		for _, f := range list {
-			n += len(f.What) + len(f.Do)
-		}
-	}
-	return n
 }

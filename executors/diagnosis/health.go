@@ -48,7 +48,7 @@ var states = map[ascend.State]Grade{
 func judgeSilentCard(err error) Finding {
 	switch {
 	case errors.Is(err, ascend.ErrNoCard):
-		return Finding{Fail, ascend.Reason(err), reseat}
+		return Finding{Fail, ascend.Reason(err), powerCycle}
 	case errors.Is(err, ascend.ErrFailed):
 		return Finding{Fail, "its health is not known: " + ascend.Reason(err), askChip}
 	}
@@ -81,7 +81,7 @@ func judgeHealth(h ascend.ChipHealth) []Finding {
 	switch {
 	case h.State == ascend.StateOK:
 	case len(found) == 0:
-		what := strings.TrimSpace("health is " + string(h.State) + " " + strings.Join(h.Alarms, "; "))
+		what := strings.TrimSuffix("health is "+string(h.State)+": "+strings.Join(h.Alarms, "; "), ": ")
 		if why := cmp.Or(h.Detail, h.Silent); why != "" {
 			what += ", its codes are not known: " + strings.TrimSuffix(why, ".")
 		}

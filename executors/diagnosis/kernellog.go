@@ -33,8 +33,15 @@ const maxDevices = 16
 
 func (kernelLog) run(ctx context.Context, p *probe) (string, []Finding) {
 	reply, err := p.host.Query(ctx, "dmesg")
+	var partly []Finding
+	if errors.Is(err, executors.ErrFlood) {
+		// The newest lines are missing. The buffer of a large server holds several MiB.
+		reply, err = p.host.Query(ctx, "dmesg", "--level", "emerg,alert,crit,err,warn")
+		partly = []Finding{{Grade: Info, What: fmt.Sprintf("dmesg has more than %d MiB: only its lines of level warn and above were read", executors.QueryLimit>>20)}}
+	}
 	switch {
-	case errors.Is(err, executors.ErrFlood): // the first megabyte is better than nothing
+	case errors.Is(err, executors.ErrFlood):
+		partly = []Finding{{Grade: Skip, What: fmt.Sprintf("dmesg has more than %d MiB of warnings: the newest were not read", executors.QueryLimit>>20)}}
 	case errors.Is(err, executors.ErrNotFound):
 		return "dmesg", []Finding{{Grade: Skip, What: "dmesg not found"}}
 	case err != nil:
@@ -49,9 +56,9 @@ func (kernelLog) run(ctx context.Context, p *probe) (string, []Finding) {
 	}
 	lines := p.troubles(log)
 	if len(lines) == 0 {
-		return examined, nil
+		return examined, partly
 	}
-	return examined, []Finding{kernelFinding(lines)}
+	return examined, append(partly, kernelFinding(lines))
 }
 
 func kernelFinding(lines []string) Finding {
@@ -64,15 +71,6 @@ func kernelFinding(lines []string) Finding {
 		room -= len(last[i])
 	}
 	return Finding{Warn, what + strings.Join(last, between), "See dmesg on the host; collect logs (DEVICE_LOG_COLLECT) if they come again."}
-}
-
-// cut is a line of at most so many bytes.
-func cut(line string, limit int) string {
-	const dots = "..."
-	if len(line) <= limit {
-		return line
-	}
-	return strings.ToValidUTF8(line[:max(0, limit-len(dots))], "") + dots
 }
 
 // troubles are the lines that say of a trouble with NPUs.

@@ -15,7 +15,7 @@ import (
 // hccs fails when links between the chips of the host are down.
 type hccs struct{}
 
-const relink = "Restart the host when its work allows; if it stays so, have the card repaired."
+const restartHost = "Restart the host when its work allows; if it stays so, have the card repaired."
 
 // chipLinks are the links of one chip, or why they are not known.
 type chipLinks struct {
@@ -52,11 +52,11 @@ func (hccs) run(_ context.Context, p *probe) (string, []Finding) {
 				}
 				g.add(card.card, f)
 			case !chip.links.Judged && withoutLanes(chip.links) != "":
-				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(chip.links), relink})
+				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(chip.links), restartHost})
 			case !chip.links.Judged:
-				g.add(card.card, Finding{Grade: Skip, What: "this family tells the counters of its links only, and no health"})
+				g.add(card.card, Finding{Grade: Skip, What: "this family reports the counters of its links only, and no health"})
 			case !chip.links.Healthy:
-				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(chip.links), relink})
+				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(chip.links), restartHost})
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func judgeLink(files fs.FS, dir string) []Finding {
 	for _, what := range []struct{ name, unit string }{{"width", " lanes"}, {"speed", ""}} {
 		now, able := read("current_link_"+what.name), read("max_link_"+what.name)
 		if lower(now, able) {
-			found = append(found, Finding{Warn, fmt.Sprintf("its PCIe link runs at %s%s, it can do %s", now, what.unit, able), relink})
+			found = append(found, Finding{Warn, fmt.Sprintf("its PCIe link runs at %s%s, it can do %s", now, what.unit, able), restartHost})
 		}
 	}
 	for _, count := range []struct {
@@ -114,7 +114,7 @@ func judgeLink(files fs.FS, dir string) []Finding {
 		grade     Grade
 	}{{"aer_dev_fatal", "TOTAL_ERR_FATAL", Fail}, {"aer_dev_nonfatal", "TOTAL_ERR_NONFATAL", Warn}} {
 		if n := counter(read(count.file), count.key); n > 0 {
-			found = append(found, Finding{count.grade, fmt.Sprintf("the bus counts %d errors (%s)", n, count.key), relink})
+			found = append(found, Finding{count.grade, fmt.Sprintf("the bus counts %d errors (%s)", n, count.key), restartHost})
 		}
 	}
 	return found

@@ -115,5 +115,5 @@ func (clock) run(ctx context.Context, p *probe) (string, []Finding) {
 			}
 		}
 	}
-	return examined, []Finding{{Grade: Skip, What: "timedatectl does not tell: " + ascend.Excerpt(reply.Output)}}
+	return examined, []Finding{{Grade: Skip, What: "timedatectl does not report it: " + ascend.Excerpt(reply.Output)}}
 }

@@ -74,7 +74,7 @@ func newProbe(ctx context.Context, host Host, d Diagnosis) *probe {
 // cards are the cards that the driver lists, none when it does not answer.
 func (p *probe) cards() []ascend.CardReport { return p.inventory.Cards }
 
-// examinedCards says how many cards and chips a check looked at.
+// examinedCards says how many cards and chips a check examines.
 func (p *probe) examinedCards() string {
 	cards, chips := len(p.cards()), p.inventory.ChipCount()
 	if chips == cards {

@@ -76,11 +76,15 @@ func NewOutcome(check string, found ...Finding) Outcome {
 	return o
 }
 
-func shorten(text string) string {
-	if len(text) <= maxWords {
+func shorten(text string) string { return cut(text, maxWords) }
+
+// cut is a text of at most so many bytes.
+func cut(text string, limit int) string {
+	const dots = "..."
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxWords-3], "") + "..."
+	return strings.ToValidUTF8(text[:max(0, limit-len(dots))], "") + dots
 }
 
 // Report is what a diagnosis found.
@@ -186,7 +190,7 @@ func (r Report) advice() string {
 }
 
 // Table is the report for people: a line for each check and each finding, with what
-// the check looked at on its first.
+// the check examined on its first.
 func (r Report) Table() string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

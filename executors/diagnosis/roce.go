@@ -10,8 +10,8 @@ import (
 )
 
 // roce examines the port of each chip: link, what it watches, address, light, TLS
-// and counters. Several ports are asked in parallel, each its questions one after the
-// other: hccn_tool refuses a second call about one chip.
+// counters and the history of its link. Chips are asked in parallel, each for its ports one
+// after the other: hccn_tool refuses a second call about one chip.
 type roce struct{}
 
 func (roce) run(_ context.Context, p *probe) (string, []Finding) {
@@ -26,6 +26,7 @@ func (roce) run(_ context.Context, p *probe) (string, []Finding) {
 		return "npu-smi's list of ports", []Finding{unanswered(err)}
 	}
 	var ports []*port
+	var all sync.WaitGroup
 	for _, chip := range mapping {
 		number := chip.Physical
 		if number == nil {
@@ -34,11 +35,13 @@ func (roce) run(_ context.Context, p *probe) (string, []Finding) {
 		if number == nil || chip.MCU() {
 			continue
 		}
-		ports = append(ports, portsOf(chip.Card, *number, p.inventory.Family())...)
-	}
-	var all sync.WaitGroup
-	for _, port := range ports {
-		all.Go(func() { port.ask(p) })
+		ofChip := portsOf(chip.Card, *number, p.inventory.Family())
+		ports = append(ports, ofChip...)
+		all.Go(func() {
+			for _, port := range ofChip {
+				port.ask(p)
+			}
+		})
 	}
 	all.Wait()
 	ports = slices.DeleteFunc(ports, func(p *port) bool { return p.absent })

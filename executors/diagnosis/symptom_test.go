@@ -71,12 +71,12 @@ var symptoms = []symptom{
 	{name: "Nothing"},
 	{name: "Nothing, on an A3 host", model: fakehost.A3},
 	{name: "Nothing, on a 310P host", model: fakehost.P310, want: []string{
-		"SKIP hccs cards 8, 16: this family tells the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
+		"SKIP hccs cards 8, 16: this family reports the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
 	{name: "Nothing, on a 310P host with two chips a card", model: fakehost.Duo310P, want: []string{
-		"SKIP hccs cards 8, 16: this family tells the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
-	{name: "Nothing, on a 950 host", whole: true, model: fakehost.A5, want: []string{"SKIP hccs cards 0-7: not told by npu-smi (This device does not support querying hccs)"}},
+		"SKIP hccs cards 8, 16: this family reports the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
+	{name: "Nothing, on a 950 host", whole: true, model: fakehost.A5, want: []string{"SKIP hccs cards 0-7: not reported by npu-smi (This device does not support querying hccs)"}},
 	{name: "Nothing, in a virtual machine", whole: true, place: fakehost.VM, want: []string{
-		"SKIP roce cards 0-7: ports cannot be asked here: not told by hccn_tool (The VM does not support this command)"}},
+		"SKIP roce cards 0-7: ports cannot be asked here: not reported by hccn_tool (The VM does not support this command)"}},
 	{name: "The chips are of a family that this version does not know", faults: one(fakehost.FamilyUnknown), want: []string{
 		"INFO cards the chips are of a family that this version does not know: vendor ", "SKIP pcie no Ascend chip is on the PCI bus"}},
 	{name: "The cards are of a family that this version does not know, and are asked in other ways", model: fakehost.A5, faults: one(fakehost.FamilyUnknown), want: []string{
@@ -108,7 +108,7 @@ var symptoms = []symptom{
 		"WARN ecc card 7: 1 double-bit errors", "INFO ecc card 7: 1 pages are isolated"}},
 	{name: "One of two chips has an alarm", model: fakehost.Duo310P, faults: one(fakehost.CardAlarm, "card=8", "chip=1"), want: []string{
 		"FAIL health card 8: chip 1: Alarm: 80E01801", "WARN ecc card 8: chip 1: 1 double-bit errors", "INFO ecc card 8: chip 1: 1 pages are isolated",
-		"SKIP hccs cards 8, 16: this family tells the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
+		"SKIP hccs cards 8, 16: this family reports the counters of its links only, and no health", "SKIP roce chips of this family have no ports"}},
 	{name: "A chip does not answer", faults: one(fakehost.ChipSilent), want: append(silentChip("card 7: "),
 		"FAIL health card 7: its health is not known: Failed to query npu chip: 0 info")},
 	{name: "One of two chips does not answer", model: fakehost.A3, faults: one(fakehost.ChipSilent, "chip=1"), want: append(silentChip("card 7: chip 1: "),
@@ -118,7 +118,7 @@ var symptoms = []symptom{
 		"SKIP ecc card 3: chip 1: npu-smi could not ask it", "SKIP temperature card 3: chip 1: npu-smi could not ask it", "SKIP load card 3: chip 1: npu-smi could not ask it",
 		"SKIP temperature card 3: chip 2: npu-smi gives no figures behind a chip", "SKIP temperature card 3: chip 3: npu-smi gives no figures behind a chip",
 		"SKIP load card 3: chip 2: npu-smi gives no figures behind a chip", "SKIP load card 3: chip 3: npu-smi gives no figures behind a chip",
-		"SKIP processes card 3: chip 1: npu-smi could not ask it: Failed to query npu chip: 1 info.", "SKIP hccs cards 3, 5: not told by npu-smi", "SKIP hccs card 3: chip 1: npu-smi failed",
+		"SKIP processes card 3: chip 1: npu-smi could not ask it: Failed to query npu chip: 1 info.", "SKIP hccs cards 3, 5: not reported by npu-smi", "SKIP hccs card 3: chip 1: npu-smi failed",
 		"SKIP roce chips of this family have no ports"}},
 	{name: "The management controller of a card has an alarm", faults: one(fakehost.MCUAlarm), want: []string{"WARN health card 7: the health of its management controller (MCU) is Alarm"}},
 	{name: "A card is to be taken out of use", faults: one(fakehost.CardAlarm, "health=Critical", "codes=80E18402"), want: []string{
@@ -149,7 +149,7 @@ var symptoms = []symptom{
 		if err := os.Symlink("vmlinuz-"+next, fake.Path("boot/vmlinuz")); err != nil {
 			t.Fatal(err)
 		}
-	}, want: []string{"WARN dkms DKMS has built no driver for 6.8.0-52-generic, which boots next as /boot/vmlinuz says"}},
+	}, want: []string{"WARN dkms DKMS has built no driver for 6.8.0-52-generic, which boots next (/boot/vmlinuz)"}},
 	{name: "A chip counts double-bit errors and its health is OK", faults: one(fakehost.ECCErrors), want: []string{"WARN ecc card 7: 3 double-bit errors", "INFO ecc card 7: 3 pages are isolated"}},
 	{name: "Pages wait for their isolation", faults: one(fakehost.PagesPending), want: []string{"WARN ecc card 7: 2 pages wait for isolation"}},
 	{name: "A card is too hot", faults: one(fakehost.CardHot), want: []string{"FAIL temperature card 7: 98 C, the limit is 95"}},
@@ -186,7 +186,7 @@ var symptoms = []symptom{
 	{name: "The host has no memory left", prepare: func(t *testing.T, fake *fakehost.Host) {
 		write(t, fake.Path("proc/meminfo"), "MemTotal:       1583964160 kB\nMemFree:        1480211 kB\nMemAvailable:   1497804 kB\nHugePages_Total:       4\nHugePages_Free:       0\n")
 	}, want: []string{"WARN memory 0.1 % of the host's memory is available", "INFO memory huge pages: 4, free: 0"}},
-	{name: "A query is not supported by this release", whole: true, faults: one(fakehost.NotSupported, "type=ecc"), want: []string{"SKIP ecc cards 0-7: not told by npu-smi (This device does not support querying ecc)"}},
+	{name: "A query is not supported by this release", whole: true, faults: one(fakehost.NotSupported, "type=ecc"), want: []string{"SKIP ecc cards 0-7: not reported by npu-smi (This device does not support querying ecc)"}},
 	{name: "ascend-dmi finds a card that may stay in use", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth", "word=GENERAL_WARN"), want: []string{"WARN performance bandwidth: GENERAL_WARN"}},
 	{name: "ascend-dmi finds a card to be repaired", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth", "word=IMPORTANT_WARN"), want: []string{"WARN performance bandwidth: IMPORTANT_WARN"}},
 	{name: "ascend-dmi finds a card that must not be used", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth"), want: []string{"FAIL performance bandwidth: EMERGENCY_WARN"}},

@@ -37,7 +37,7 @@ func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
 		case err != nil:
 			return []Finding{{Grade: Warn, What: err.Error()}}
 		case celsius == nil:
-			return []Finding{{Grade: Skip, What: "its temperature is not told"}}
+			return []Finding{{Grade: Skip, What: "its temperature is not reported"}}
 		case *celsius >= tooHot:
 			return []Finding{{Fail, fmt.Sprintf("%.0f C, the limit is %d", *celsius, tooHot), cool}}
 		case *celsius >= hot:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 
 	"devserver-agent/executors/ascend"
@@ -90,16 +91,10 @@ func (installation) run(_ context.Context, p *probe) (string, []Finding) {
 			found = append(found, Finding{Fail, part.err.Error(), installAgain})
 		}
 	}
-	switch info, err := p.node.InstallInfo(); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		found = append(found, Finding{Grade: Warn, What: err.Error()})
-	default:
-		if note := info.Unfinished(); note != "" {
-			found = append(found, Finding{Fail, note, installAgain})
-		}
+	if note := p.inventory.Unfinished(); note != "" {
+		found = append(found, Finding{Fail, note, installAgain})
 	}
-	if p.inventory.Driver.Err == nil && !exists(p.host.Files(), "usr/local/Ascend/driver/tools/upgrade-tool") {
+	if p.inventory.Driver.Err == nil && !exists(p.host.Files(), path.Join(p.inventory.Install.DriverPath()[1:], "driver/tools/upgrade-tool")) {
 		found = append(found, Finding{Warn, "the driver's upgrade-tool is missing: its installation is not whole", installAgain})
 	}
 	return "version.info of driver and firmware, ascend_install.info", found

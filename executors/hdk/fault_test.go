@@ -40,7 +40,7 @@ func one(name fakehost.Fault, args ...string) []fault { return []fault{{name, ar
 
 var symptoms = append([]symptom{
 	{name: "A card has an alarm", faults: one(fakehost.CardAlarm), code: protocol.HDKCardUnhealthy, says: "card 7: chip 0 Alarm (80E01801)"},
-	{name: "A card's health cannot be read", faults: one(fakehost.NotSupported, "type=health"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not told by npu-smi"},
+	{name: "A card's health cannot be read", faults: one(fakehost.NotSupported, "type=health"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not reported by npu-smi"},
 	{name: "A process uses an NPU", faults: one(fakehost.BusyProcess), code: protocol.HDKInUse, says: "NPUs are in use by process 40213 (python3)"},
 	{name: "A container uses an NPU", faults: one(fakehost.BusyContainer), code: protocol.HDKInUse, says: "in container 3f1c9a5d7e20"},
 	{name: "A container was given an NPU and does not use it", faults: one(fakehost.BusyContainer), prepare: func(r *rig) { r.remove("proc/40977") }, code: protocol.HDKInUse, says: "container python3 (3f1c9a5d7e20)"},
@@ -116,7 +116,7 @@ var symptoms = append([]symptom{
 	{name: "npu-smi prints garbage", faults: one(fakehost.SmiGarbage), code: protocol.HDKDriverDown, says: "npu-smi's answer is no list of cards"},
 	{name: "npu-smi prints without end", faults: one(fakehost.SmiFlood), code: protocol.HDKDriverDown, says: "npu-smi printed more than 1 MiB"},
 	{name: "npu-smi is slow", faults: one(fakehost.ToolsSlow, "ms=20"), says: newA2},
-	{name: "The board query is not supported", faults: one(fakehost.NotSupported, "type=board"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not told by npu-smi"},
+	{name: "The board query is not supported", faults: one(fakehost.NotSupported, "type=board"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not reported by npu-smi"},
 	{name: "The old version still runs after the restart", faults: one(fakehost.VersionStaysOld), code: protocol.HDKNotActive, says: "cards 0-7: driver 24.1.0, firmware 7.5.0.2.220"},
 	{name: "The old firmware still runs after the restart", faults: one(fakehost.VersionStaysOld, "kind=firmware"), code: protocol.HDKNotActive, says: "cards 0-7: driver 24.1.0.3, firmware 7.5.0.2.220"},
 	{name: "The old version still runs after the restart, with rollback", spec: executors.Spec{"rollback": "true"}, faults: one(fakehost.VersionStaysOld), code: protocol.HDKRolledBack, says: "The host was brought back: " + oldA2},

@@ -68,7 +68,7 @@ func TestHealthOfChips(t *testing.T) {
 			answers: map[string]string{
 				health3:           head3 + "\tHealth                         : Critical\n\tChip ID                        : 0\n\n" + okMCU,
 				health3 + " -c 0": "This device does not support querying health.\n"},
-			blocks: "card 3: chip 0 Critical (not told by npu-smi (This device does not support querying health))"},
+			blocks: "card 3: chip 0 Critical (not reported by npu-smi (This device does not support querying health))"},
 		"the second of two chips in alarm": {
 			answers: map[string]string{
 				health3: "\tNPU ID                         : 3\n\tChip Count                     : 2\n\n" + okChip +

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -165,37 +164,6 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 	}, t, nil
 }
 
-// awaitRoom waits for room to unpack a package in: a disk that has become full since
-// the plan was made holds an upgrade up, as it does everything else. After Patience the
-// installer may say it itself. A memo, so that a replay does not wait for space that the
-// installer itself is using.
-func (r *run) awaitRoom(ctx context.Context, memo string, i install, percent int) error {
-	_, err := executors.Memo(ctx, r.host, memo, func(ctx context.Context) (there bool, err error) {
-		need := unpacked * i.Package.Size
-		for began := time.Now(); time.Since(began) < r.Patience; {
-			room, known := r.room()
-			if !known || room >= need {
-				return true, nil
-			}
-			r.host.Progress(percent, fmt.Sprintf("waiting for room: %s needs %d MiB, the agent's state directory has %d", i, need/mib, room/mib))
-			if err := pause(ctx, r.Every); err != nil {
-				return false, err
-			}
-		}
-		return false, nil
-	})
-	return err
-}
-
-// room is how many bytes are free where packages are unpacked.
-func (r *run) room() (free int64, known bool) {
-	dir, err := r.host.Scratch()
-	if err == nil {
-		free, err = r.Free(dir)
-	}
-	return free, err == nil
-}
-
 // lookAgain looks at the host after an installer was cut, before one more
 // attempt at it. The plan stays, and with it the order, whatever the first
 // attempt deleted. A firmware needs a driver that runs.
@@ -275,7 +243,7 @@ func (r *run) stopped(ctx context.Context, done string) error {
 func (r *run) failed(ctx, workCtx context.Context, i install, j judgement) (executors.Result, error) {
 	remedy := j.Remedy
 	if remedy == "" {
-		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host tell more."
+		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host have more."
 	}
 	why := fmt.Sprintf("The installer of %s failed: %s.", i, j.Reason)
 	if len(r.plan.MCU.Cards) > 0 {

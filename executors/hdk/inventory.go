@@ -20,8 +20,9 @@ type inventory struct {
 	InUse bool `json:"in_use,omitempty"`
 	// NotLoaded says that it lists none because npu-smi itself does not start.
 	NotLoaded bool   `json:"not_loaded,omitempty"`
-	Chips     int    `json:"chips,omitempty"` // on the PCI bus
-	IDs       string `json:"ids,omitempty"`   // of chips whose family is not known
+	Chips     int    `json:"chips,omitempty"`     // on the PCI bus
+	IDs       string `json:"ids,omitempty"`       // of chips whose family is not known
+	Contained bool   `json:"contained,omitempty"` // the agent is in a container, which sees all of the bus
 	Boot      string `json:"boot,omitempty"`
 	Message   string `json:"message"` // what HDK_QUERY would say
 }
@@ -37,7 +38,7 @@ func (r *run) takeInventory(ctx context.Context) (inventory, error) {
 
 // remember is what a memo keeps of what the host says.
 func (r *run) remember(inv ascend.Inventory) inventory {
-	now := inventory{Driver: inv.Driver.Version, Firmware: inv.Firmware.Version, Chips: len(inv.Devices), Boot: r.host.Boot(), Message: message(inv)}
+	now := inventory{Driver: inv.Driver.Version, Firmware: inv.Firmware.Version, Chips: len(inv.Devices), Boot: r.host.Boot(), Message: message(inv), Contained: ascend.Contained(r.host.Files())}
 	if inv.Family() == "" {
 		now.IDs = inv.IDs()
 	}

@@ -109,7 +109,7 @@ func TestAChipThatIsWorseThanBeforeIsFoundBesideOneThatIsNot(t *testing.T) {
 		"worse":                                 {ill(ok, ok), ill(ok, unknown), true},
 		"recorded by card, as before":           {old, ill(ok, alarm), false},
 		"recorded by card, worse than it":       {old, ill(ok, ascend.StateCritical), true},
-		"a card that could not be asked before": {cardState{ID: 5, Health: unknown, NoAnswer: "not told by npu-smi"}, ill(ok, alarm), false},
+		"a card that could not be asked before": {cardState{ID: 5, Health: unknown, NoAnswer: "not reported by npu-smi"}, ill(ok, alarm), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.now.worseThan(c.before); got != c.worse {

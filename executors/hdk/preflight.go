@@ -82,7 +82,7 @@ func health(now inventory) []finding {
 	for _, words := range controllers.List() {
 		found = append(found, warning("%s", words))
 	}
-	if listed := now.listed(); listed > 0 && listed < now.Chips {
+	if listed := now.listed(); listed > 0 && listed < now.Chips && !now.Contained {
 		found = append(found, blocking(protocol.HDKCardUnhealthy, "%d chips are on the PCI bus, of which the driver lists %d", now.Chips, listed))
 	}
 	return found
@@ -103,7 +103,7 @@ func (r *run) use(ctx context.Context, now inventory, running []ascend.Holder) [
 	}
 	containers, err := ascend.NewNode(r.host).Containers(ctx)
 	if err != nil {
-		r.host.Printf("warning: containers are not known: %v\n", err)
+		found = append(found, warning("containers are not known: %v", err))
 	}
 	for _, c := range containers {
 		named := slices.ContainsFunc(running, func(p ascend.Holder) bool { return p.NPU && p.Container != "" && strings.HasPrefix(c.ID, p.Container) })

@@ -23,8 +23,9 @@ import (
 // when all cards run what is installed; otherwise that line for what is
 // installed, and then what differs. It succeeds when either source answered,
 // with the code TOOL_TIMEOUT when npu-smi did not answer in time, and fails with
-// HDK_UNREADABLE when neither did. Its output has every card. A card that the
-// driver does not list is not missed: nothing on the host tells of it.
+// HDK_UNREADABLE when neither did. Its output has every card, and notes a chip that the
+// bus has and the driver does not list. It asks for versions only: health takes a second
+// call for each card, and DIAGNOSIS has it.
 type Query struct {
 	// AtOnce is how many cards are asked at a time; 0: ascend.CardsAtOnce.
 	AtOnce int

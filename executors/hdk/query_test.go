@@ -75,10 +75,10 @@ func TestQueryOfAHost(t *testing.T) {
 			want:   a2 + " | running: unknown, npu-smi printed more than 1 MiB"},
 		"the board query is not supported": {
 			faults: []fault{{fakehost.NotSupported, []string{"type=board"}}},
-			want:   a2 + " | cards 0-7: not told by npu-smi (This device does not support querying board)"},
+			want:   a2 + " | cards 0-7: not reported by npu-smi (This device does not support querying board)"},
 		"one board query is garbage": {
 			faults: []fault{{fakehost.NotSupported, []string{"type=board", "times=1"}}}, query: hdk.Query{AtOnce: 1},
-			want: a2 + " | card 0: not told by npu-smi (This device does not support querying board)"},
+			want: a2 + " | card 0: not reported by npu-smi (This device does not support querying board)"},
 		"both version.info are missing": {
 			faults: []fault{{fakehost.VersionInfoMissing, nil}},
 			want:   "Driver: missing (no version.info) | Firmware: missing (no version.info) | running: driver 24.1.0.3, firmware 7.5.0.5.220"},

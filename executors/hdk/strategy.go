@@ -36,7 +36,7 @@ func (r *run) chooseStrategy(p *plan, node ascend.Node) {
 }
 
 // part is the installer of one kind, or nothing where the target is installed. A
-// driver that is down is installed anew although its version is right.
+// driver that is down is installed again although its version is right.
 func (r *run) part(kind repository.Kind, p *plan, node ascend.Node) []install {
 	installed, target := p.Before.Driver, p.Target.Driver
 	if kind == repository.Firmware {

@@ -120,7 +120,7 @@ func (r *run) watchFor(ctx context.Context, judge func(inventory) (done, certain
 			r.host.Progress(planShare+installShare, "waiting for the driver: "+seen.Down)
 		case doubted.IsZero():
 			doubted = time.Now()
-			r.host.Progress(planShare+installShare, "looking again")
+			r.host.Progress(planShare+installShare, "checking again")
 		case time.Since(doubted) >= r.SecondLook:
 			return seen, nil
 		}

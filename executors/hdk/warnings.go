@@ -68,6 +68,9 @@ func exists(files fs.FS, name string) bool {
 // installer builds it for the running one only.
 func kernelWarnings(files fs.FS, next, how string, installs bool) []finding {
 	running := ascend.Kernel(files)
+	if next == "" && how != "" {
+		return []finding{warning("which kernel the next start boots is not known: %s; the driver is built for the running one, %s", how, running)}
+	}
 	if next == "" || running == "" || next == running || !installs && ascend.HasDriver(files, next) {
 		return nil
 	}

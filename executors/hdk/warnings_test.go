@@ -14,16 +14,17 @@ import (
 func complete() fstest.MapFS {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	return fstest.MapFS{
-		"proc/sys/kernel/osrelease": file("5.10.0-60.18.0.50.oe2203.aarch64\n"),
-		"usr/sbin/dkms":             file(""),
-		"usr/bin/gcc":               file(""),
-		"usr/bin/make":              file(""),
-		"usr/sbin/lspci":            file(""),
-		"sbin/ifconfig":             file(""),
-		"boot/grub2/grubenv":        file("# GRUB Environment Block\nsaved_entry=openEuler (5.10.0-60.18.0.50.oe2203.aarch64) 22.03 LTS\n"),
-		"etc/default/grub":          file("GRUB_DEFAULT=saved\n"),
-		"run/systemd/system":        {Mode: 0o755 | 1<<31},
-		"var/lib/dpkg/updates":      {Mode: 0o755 | 1<<31},
+		"proc/sys/kernel/osrelease":                     file("5.10.0-60.18.0.50.oe2203.aarch64\n"),
+		"boot/vmlinuz-5.10.0-60.18.0.50.oe2203.aarch64": file(""),
+		"usr/sbin/dkms":                                 file(""),
+		"usr/bin/gcc":                                   file(""),
+		"usr/bin/make":                                  file(""),
+		"usr/sbin/lspci":                                file(""),
+		"sbin/ifconfig":                                 file(""),
+		"boot/grub2/grubenv":                            file("# GRUB Environment Block\nsaved_entry=openEuler (5.10.0-60.18.0.50.oe2203.aarch64) 22.03 LTS\n"),
+		"etc/default/grub":                              file("GRUB_DEFAULT=saved\n"),
+		"run/systemd/system":                            {Mode: 0o755 | 1<<31},
+		"var/lib/dpkg/updates":                          {Mode: 0o755 | 1<<31},
 		"lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile":              file(""),
 		"etc/systemd/system/multi-user.target.wants/devserver-agent.service":       file(""),
 		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": file("\x06\x00\x00\x00\x00"),
@@ -50,6 +51,9 @@ func TestWarningsNameWhatOftenGoesWrong(t *testing.T) {
 			f["boot/grub2/grubenv"] = file("saved_entry=openEuler (5.10.0-216.0.0) 22.03\n")
 			f["boot/vmlinuz-5.10.0-216.0.0"] = file("")
 		}, "the next start boots kernel 5.10.0-216.0.0 (/boot/grub2/grubenv), and 5.10.0-60.18.0.50.oe2203.aarch64 runs: the driver is built for the running one"},
+		"the next kernel cannot be known": {func(f fstest.MapFS) {
+			f["etc/default/grub"] = file("GRUB_DEFAULT=\"1>2\"\n")
+		}, "which kernel the next start boots is not known: /etc/default/grub names the entry \"1>2\""},
 		"another kernel is next, by its boot loader entry": {func(f fstest.MapFS) {
 			f["boot/grub2/grubenv"] = file("saved_entry=0af-6.6.0-10\n")
 			f["boot/loader/entries/0af-6.6.0-10.conf"] = file("title openEuler\nlinux /vmlinuz-6.6.0-10\n")

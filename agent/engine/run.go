@@ -196,7 +196,7 @@ func (r *run) item(ctx context.Context, i int) (result executors.Result, err err
 		return result, journalError{err}
 	}
 	if r.resumed && r.task.OutputSize(i) > 0 {
-		host.Printf("[%s is taken up again after a restart of the agent]\n", item.Type)
+		host.Printf("%s", takenUp(item.Type))
 	}
 	r.step = ""
 	result, err = r.ask(host, func() (executors.Result, error) {

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,16 +12,26 @@ import (
 	"devserver-agent/executors"
 )
 
-// eavesdropper reads what an attempt prints for whoever watches it.
+// takenUp is the agent's own line in the output of an item that goes on after a restart.
+// It stands wherever a program that outlived the agent was just then.
+func takenUp(itemType string) string {
+	return fmt.Sprintf("[%s is taken up again after a restart of the agent]\n", itemType)
+}
+
+// eavesdropper reads what an attempt prints for anyone who watches it, without the agent's
+// own line.
 type eavesdropper struct {
 	path string
-	next int64 // offset in the item's output
-	left int64 // bytes that are still told
+	next int64  // offset in the item's output
+	left int64  // bytes that are still reported
+	own  []byte // the agent's line
+	held []byte // what may be the beginning of it
 	tell func([]byte)
 }
 
 func (h *host) eavesdrop(cmd executors.Command, start journal.StartRecord) *eavesdropper {
-	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, tell: cmd.Watch}
+	own := []byte(takenUp(h.run.accept.Task.Items[h.item].Type))
+	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, own: own, tell: cmd.Watch}
 }
 
 // upTo tells what lies before an offset of the item's output and was not told
@@ -36,13 +48,14 @@ func (e *eavesdropper) upTo(end int64) error {
 		return err
 	}
 	defer file.Close()
+	defer e.flush()
 	buf := make([]byte, 64<<10)
 	for e.next < end && e.left > 0 {
 		n, err := file.ReadAt(buf[:min(int64(len(buf)), end-e.next, e.left)], e.next)
 		if n > 0 {
 			e.next += int64(n)
 			e.left -= int64(n)
-			e.tell(buf[:n])
+			e.pass(buf[:n])
 		}
 		if errors.Is(err, io.EOF) || n == 0 && err == nil {
 			return nil
@@ -52,4 +65,25 @@ func (e *eavesdropper) upTo(end int64) error {
 		}
 	}
 	return nil
+}
+
+// pass reports a piece, but for the agent's line and what may be the beginning of one.
+func (e *eavesdropper) pass(piece []byte) {
+	piece = bytes.ReplaceAll(append(e.held, piece...), e.own, nil)
+	held := min(len(piece), len(e.own)-1)
+	for held > 0 && !bytes.HasPrefix(e.own, piece[len(piece)-held:]) {
+		held--
+	}
+	if said := piece[:len(piece)-held]; len(said) > 0 {
+		e.tell(said)
+	}
+	e.held = bytes.Clone(piece[len(piece)-held:])
+}
+
+// flush reports what was held: the agent's line is whole before a program is watched.
+func (e *eavesdropper) flush() {
+	if len(e.held) > 0 {
+		e.tell(e.held)
+	}
+	e.held = nil
 }

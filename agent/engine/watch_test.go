@@ -2,9 +2,12 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"devserver-agent/executors"
@@ -66,5 +69,43 @@ func TestAWatcherHearsItAllAgainInAReplay(t *testing.T) {
 	wantVerdict(t, verdict, protocol.Success, "")
 	if first := <-again; first != "first\nsecond\n" || verdict.Message != first {
 		t.Errorf("heard %q, and then %q", first, verdict.Message)
+	}
+}
+
+// What the agent writes into the output of a program that outlived it is not the
+// program's.
+func TestAWatcherDoesNotHearTheAgent(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	gate := filepath.Join(t.TempDir(), "gate")
+	var lives atomic.Int32
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		if lives.Add(1) == 2 {
+			if err := os.WriteFile(gate, nil, 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		var heard strings.Builder
+		_, err := host.Command(ctx, executors.Command{
+			Step: "talk", Argv: []string{"/bin/sh", "-c", "printf 'first '; while [ ! -e '" + gate + "' ]; do sleep 0.02; done; echo '[second]'"},
+			Watch: func(piece []byte) { heard.Write(piece) },
+		})
+		return executors.Result{Message: heard.String()}, err
+	}}
+	b.run()
+	path := b.submit("t1", "ONE").OutputPath(0)
+	output := func() string {
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+		return string(text)
+	}
+	wait.For(b.t, "the program has begun to speak", func() bool { return strings.HasPrefix(output(), "first ") })
+	b.restart()
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Success, "")
+	if verdict.Message != "first [second]\n" || !strings.Contains(output(), "is taken up again") {
+		t.Errorf("heard %q of %q", verdict.Message, output())
 	}
 }

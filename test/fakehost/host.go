@@ -28,6 +28,7 @@ type Options struct {
 	// Arch is the host's uname -m; if empty, that of this machine.
 	Arch string
 	// Release is what is installed and runs; an empty field means the model's first release.
+	// In a virtual machine the firmware runs and is not installed.
 	Release Release
 	// Bare builds a host on which no driver was ever installed: no npu-smi, no
 	// /dev/davinci*, no version.info. The chips run Release.Firmware from their flash.
@@ -86,6 +87,9 @@ func New(dir string, m Model, o Options) (*Host, error) {
 	}
 	s.Seed = fmt.Sprintf("%s|%s|%d", dir, o.ServerID, o.Seed)
 	s.BootID = s.bootID()
+	if o.Place == VM {
+		s.Installed.Firmware = "" // the hypervisor's host installs it; the chips run it
+	}
 	if o.Sparse {
 		p.NPUs = odd(p.NPUs)
 	}

@@ -116,8 +116,12 @@ func (n Node) fromFiles() Inventory {
 	inv.Firmware.VersionInfo, inv.Firmware.Err = n.InstalledFirmware()
 	inv.Devices, inv.DevicesErr = n.Devices()
 	inv.Install, inv.InstallErr = n.InstallInfo()
-	if note := inv.Unfinished(); note != "" {
-		inv.Notes = append(inv.Notes, note)
+	switch {
+	case errors.Is(inv.InstallErr, fs.ErrNotExist):
+	case inv.InstallErr != nil:
+		inv.Notes = append(inv.Notes, inv.InstallErr.Error())
+	case inv.Unfinished() != "":
+		inv.Notes = append(inv.Notes, inv.Unfinished())
 	}
 	return inv
 }
@@ -192,11 +196,8 @@ func (inv Inventory) IDs() string {
 }
 
 // Unfinished is a sentence about an installation of the driver that did not come to its
-// end, or of which that is not known; "" if nothing says so.
+// end, "" if nothing says so.
 func (inv Inventory) Unfinished() string {
-	if inv.InstallErr != nil && !errors.Is(inv.InstallErr, fs.ErrNotExist) {
-		return inv.InstallErr.Error()
-	}
 	if complete, told := inv.Install.DriverComplete(); complete || !told {
 		return ""
 	}

@@ -17,10 +17,12 @@ type cards struct{}
 
 var powerCycle = ascend.Remedy(ascend.ErrNoCard)
 
+const readBus = "Read /sys/bus/pci/devices by hand; if it is in order there, check host.root in the agent's configuration."
+
 func (cards) run(_ context.Context, p *probe) (string, []Finding) {
 	inv := p.inventory
 	if inv.DevicesErr != nil {
-		return "the PCI bus", []Finding{{Grade: Warn, What: inv.DevicesErr.Error()}}
+		return "the PCI bus", []Finding{{Warn, inv.DevicesErr.Error(), readBus}}
 	}
 	onBus := count(len(inv.Devices), "chip") + " on the PCI bus"
 	if len(inv.Cards) == 0 {

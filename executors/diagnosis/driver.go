@@ -19,7 +19,7 @@ func (driver) run(_ context.Context, p *probe) (string, []Finding) {
 	}
 	var found []Finding
 	for _, warning := range p.inventory.List.Warnings {
-		found = append(found, Finding{Grade: Warn, What: "npu-smi warns: " + warning})
+		found = append(found, Finding{Warn, "npu-smi warns: " + warning, "Run npu-smi info -l by hand and see dmesg; if the driver is not installed whole: " + installAgain})
 	}
 	return "npu-smi's list of " + count(len(p.cards()), "card"), found
 }

@@ -30,7 +30,7 @@ func judgeECC(chip ascend.Reading) []Finding {
 		key := eccKey.Replace(strings.ToLower(f.Key))
 		figure, err := chip.Figure(f.Key)
 		if err != nil {
-			return []Finding{{Grade: Warn, What: err.Error()}}
+			return []Finding{{Warn, err.Error(), "Run npu-smi info -t ecc by hand; if it prints no figure there either, see whether the card is well and compare npu-smi -v with the installed driver."}}
 		}
 		if figure == nil {
 			continue

@@ -84,7 +84,7 @@ type pcie struct{}
 func (pcie) run(_ context.Context, p *probe) (string, []Finding) {
 	devices, err := p.inventory.Devices, p.inventory.DevicesErr
 	if err != nil {
-		return "the PCI bus", []Finding{{Grade: Warn, What: err.Error()}}
+		return "the PCI bus", []Finding{{Warn, err.Error(), readBus}}
 	}
 	examined := count(len(devices), "chip") + " on the PCI bus"
 	if len(devices) == 0 {

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +40,35 @@ type symptom struct {
 	level   diagnosis.Level // "": the light checks only
 	faults  map[fakehost.Fault][]string
 	prepare func(t *testing.T, fake *fakehost.Host)
+	edit    func(line, printed string) string // what a tool prints in place of this; nil: this
 	want    []string
+}
+
+// replacing is an edit of all answers to the lines that have these words.
+func replacing(words, old, now string) func(line, printed string) string {
+	pattern := regexp.MustCompile(old)
+	return func(line, printed string) string {
+		if strings.Contains(line, words) {
+			return pattern.ReplaceAllString(printed, now)
+		}
+		return printed
+	}
+}
+
+// edited has the tools of a fake host print what edit makes of their answers.
+func edited(fake *fakehost.Host, edit func(line, printed string) string) func(path string, args []string, out io.Writer) (int, bool) {
+	play := tool.InProcess(fake)
+	if edit == nil {
+		return play
+	}
+	return func(path string, args []string, out io.Writer) (int, bool) {
+		var printed bytes.Buffer
+		status, played := play(path, args, &printed)
+		if _, err := io.WriteString(out, edit(filepath.Base(path)+" "+strings.Join(args, " "), printed.String())); err != nil {
+			return 1, played
+		}
+		return status, played
+	}
 }
 
 func one(f fakehost.Fault, args ...string) map[fakehost.Fault][]string {
@@ -187,6 +217,32 @@ var symptoms = []symptom{
 		write(t, fake.Path("proc/meminfo"), "MemTotal:       1583964160 kB\nMemFree:        1480211 kB\nMemAvailable:   1497804 kB\nHugePages_Total:       4\nHugePages_Free:       0\n")
 	}, want: []string{"WARN memory 0.1 % of the host's memory is available", "INFO memory huge pages: 4, free: 0"}},
 	{name: "A query is not supported by this release", whole: true, faults: one(fakehost.NotSupported, "type=ecc"), want: []string{"SKIP ecc cards 0-7: not reported by npu-smi (This device does not support querying ecc)"}},
+	{name: "npu-smi warns beside its list", edit: replacing("info -l", "Total Count", "[WARNING]The driver package may not be completely installed.\nTotal Count"), want: []string{
+		"WARN driver npu-smi warns: The driver package may not be completely installed."}},
+	{name: "The list of the PCI bus cannot be read", prepare: func(t *testing.T, fake *fakehost.Host) {
+		remove(t, fake, "sys/bus/pci/devices")
+		write(t, fake.Path("sys/bus/pci/devices"), "")
+	}, want: []string{"WARN cards list /sys/bus/pci/devices: ", "WARN pcie list /sys/bus/pci/devices: "}},
+	{name: "A device of the PCI bus has an id that is none", prepare: func(t *testing.T, fake *fakehost.Host) {
+		write(t, fake.Path("sys/bus/pci/devices/0000:01:00.0/vendor"), "unknown\n")
+	}, want: []string{`WARN cards read /sys/bus/pci/devices/0000:01:00.0/vendor: "unknown" is not a PCI id`, "WARN pcie read /sys/bus/pci/devices/0000:01:00.0/vendor: "}},
+	{name: "A counter of memory errors is no number", edit: replacing("-t ecc -i 7", `Double Bit Error Count +: `, "Double Bit Error Count : more than "), want: []string{"WARN ecc card 7: "}},
+	{name: "A temperature is no number", edit: replacing("-t common -i 7", `(\tTemperature\(C\) +: )`, "${1}warm "), want: []string{"WARN temperature card 7: "}},
+	{name: "A chip's load is no number", edit: replacing("-t common -i 7", `(Aicore Usage Rate\(%\) +: )`, "${1}about "), want: []string{"WARN load card 7: "}},
+	{name: "The driver's ranges of firmware cannot be read", prepare: func(t *testing.T, fake *fakehost.Host) {
+		change(t, fake, func(s *fakehost.State) { s.DriverWants = "[7.0.0,7.5.99],[8" })
+	}, want: []string{"WARN versions the ranges that driver 24.1.0 declares cannot be read: "}},
+	{name: "The firmware's ranges of drivers cannot be read", prepare: func(t *testing.T, fake *fakehost.Host) {
+		change(t, fake, func(s *fakehost.State) { s.FirmwareWants = "24.1.0" })
+	}, want: []string{"WARN versions the ranges that firmware 7.5.0.2.220 declares cannot be read: "}},
+	{name: "ascend_install.info is empty", prepare: func(t *testing.T, fake *fakehost.Host) {
+		remove(t, fake, "etc/ascend_install.info")
+		write(t, fake.Path("etc/ascend_install.info"), "")
+	}, want: []string{"WARN installation read /etc/ascend_install.info: has no key"}},
+	{name: "ascend_install.info is damaged", prepare: func(t *testing.T, fake *fakehost.Host) {
+		remove(t, fake, "etc/ascend_install.info")
+		write(t, fake.Path("etc/ascend_install.info"), "UserName=Hw\x00\x00\x00\n")
+	}, want: []string{"WARN installation read /etc/ascend_install.info: "}},
 	{name: "ascend-dmi finds a card that may stay in use", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth", "word=GENERAL_WARN"), want: []string{"WARN performance bandwidth: GENERAL_WARN"}},
 	{name: "ascend-dmi finds a card to be repaired", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth", "word=IMPORTANT_WARN"), want: []string{"WARN performance bandwidth: IMPORTANT_WARN"}},
 	{name: "ascend-dmi finds a card that must not be used", level: diagnosis.Performance, faults: one(fakehost.DMIFails, "item=bandwidth"), want: []string{"FAIL performance bandwidth: EMERGENCY_WARN"}},
@@ -235,7 +291,7 @@ func (s symptom) host(t *testing.T) (*fakehost.Host, *hosttest.Host) {
 		s.prepare(t, fake)
 	}
 	host := hosttest.New(t, fake.Root())
-	host.Play = tool.InProcess(fake)
+	host.Play = edited(fake, s.edit)
 	if _, hangs := s.faults[fakehost.SmiHang]; hangs {
 		host.TimeoutOf = hosttest.Only("npu-smi", 100*time.Millisecond)
 	}
@@ -245,6 +301,7 @@ func (s symptom) host(t *testing.T) (*fakehost.Host, *hosttest.Host) {
 // machines are the checks whose words depend on the machine that runs the test.
 var machines = []string{"disk"}
 
+// Every symptom is reported, and each warning and failure with what to do about it.
 func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 	var mu sync.Mutex
 	told := map[string]diagnosis.Report{}
@@ -261,6 +318,11 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 				for _, o := range report.Checks {
 					if o.Examined == "" {
 						t.Errorf("%s does not say what it looked at", o.Check)
+					}
+					for _, f := range o.Findings {
+						if f.Do == "" && (f.Grade == diagnosis.Warn || f.Grade == diagnosis.Fail) {
+							t.Errorf("%s %s: %q comes without what to do", f.Grade, o.Check, f.What)
+						}
 					}
 				}
 				mu.Lock()

@@ -25,7 +25,10 @@ const (
 	busyCores = 10
 )
 
-const cool = "Check fans, air flow and the room's temperature."
+const (
+	cool       = "Check fans, air flow and the room's temperature."
+	readCommon = "Run npu-smi info -t common by hand; if it prints no figure there either, see whether the card is well and compare npu-smi -v with the installed driver."
+)
 
 // temperature compares chips with limits.
 type temperature struct{}
@@ -35,7 +38,7 @@ func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
 		celsius, err := chip.Figure("Temperature(C)", "NPU Temperature(C)")
 		switch {
 		case err != nil:
-			return []Finding{{Grade: Warn, What: err.Error()}}
+			return []Finding{{Warn, err.Error(), readCommon}}
 		case celsius == nil:
 			return []Finding{{Grade: Skip, What: "its temperature is not reported"}}
 		case *celsius >= tooHot:
@@ -57,7 +60,7 @@ func (load) run(_ context.Context, p *probe) (string, []Finding) {
 		use, errs := useOf(chip)
 		var found []Finding
 		for _, err := range errs {
-			found = append(found, Finding{Grade: Warn, What: err.Error()})
+			found = append(found, Finding{Warn, err.Error(), readCommon})
 		}
 		if words := p.unexplained(use); words != "" && p.nobodyOn(card, chip.Chip) {
 			return append(found, p.heldBy(card, chip.Chip, words))

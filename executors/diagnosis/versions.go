@@ -63,7 +63,7 @@ func outside(kind string, own ascend.Installed, declared func() ([]ascend.Range,
 	ranges, err := declared()
 	switch {
 	case err != nil:
-		return []Finding{{Grade: Warn, What: fmt.Sprintf("the ranges that %s %s declares cannot be read: %v", kind, own.Version, err)}}
+		return []Finding{{Warn, fmt.Sprintf("the ranges that %s %s declares cannot be read: %v", kind, own.Version, err), "Compare its version.info with the package's; if it is damaged: " + installAgain}}
 	case len(ranges) == 0 || slices.ContainsFunc(ranges, func(r ascend.Range) bool { return r.Contains(running) }):
 		return nil
 	}
@@ -91,8 +91,12 @@ func (installation) run(_ context.Context, p *probe) (string, []Finding) {
 			found = append(found, Finding{Fail, part.err.Error(), installAgain})
 		}
 	}
-	if note := p.inventory.Unfinished(); note != "" {
-		found = append(found, Finding{Fail, note, installAgain})
+	switch err := p.inventory.InstallErr; {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		found = append(found, Finding{Warn, err.Error(), "Read the file by hand; if it is damaged: " + installAgain})
+	case p.inventory.Unfinished() != "":
+		found = append(found, Finding{Fail, p.inventory.Unfinished(), installAgain})
 	}
 	if p.inventory.Driver.Err == nil && !exists(p.host.Files(), path.Join(p.inventory.Install.DriverPath()[1:], "driver/tools/upgrade-tool")) {
 		found = append(found, Finding{Warn, "the driver's upgrade-tool is missing: its installation is not whole", installAgain})

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -576,15 +577,47 @@ func TestATestThatWasCutIsNotStartedAgain(t *testing.T) {
 	}
 }
 
+// It is cancelled while npu-smi hangs, which would do so for an hour.
 func TestACancelledDiagnosisEndsWithTheCause(t *testing.T) {
 	fake, host := symptom{faults: one(fakehost.SmiHang)}.host(t)
 	host.TimeoutOf = nil
+	host.QueryTimeout = time.Hour
+	begun := announced(t, fake, "usr/local/sbin/npu-smi")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	host.OnProgress = nil
+	ended := make(chan error, 1)
+	go func() {
+		_, err := diagnosis.Diagnosis{Root: fake.Root(), Patience: time.Hour}.Execute(ctx, host, nil)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Fatalf("it ends with %v before npu-smi was begun", err)
+	case err := <-begun:
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	cancel(executors.ErrCancelled)
-	if _, err := (diagnosis.Diagnosis{Root: fake.Root()}).Execute(ctx, host, nil); !errors.Is(err, executors.ErrCancelled) {
+	if err := <-ended; !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("it ends with %v", err)
 	}
+}
+
+// announced has a tool of a fake host say that it has begun, the first time, before it does
+// what it does: it opens a pipe for writing, which waits for this test to read.
+func announced(t *testing.T, fake *fakehost.Host, name string) <-chan error {
+	t.Helper()
+	path, pipe := fake.Path(name), filepath.Join(t.TempDir(), "begun")
+	script := fmt.Sprintf("#!/bin/sh\nif [ -p '%[1]s' ]; then : >'%[1]s'; fi\nexec '%[2]s.own' \"$@\"\n", pipe, path)
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.Rename(path, path+".own"), os.WriteFile(path, []byte(script), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan error, 1)
+	go func() {
+		_, err := os.ReadFile(pipe)
+		begun <- errors.Join(err, os.Remove(pipe))
+	}()
+	return begun
 }
 
 // Jobs are refused before they reach a host when they name a check that there is

@@ -41,8 +41,8 @@ const (
 // where a key repeats; it belongs to the chip that it names, wherever in it the name
 // stands, and a name that stands alone belongs to the block beside it. A block without
 // a name is the only chip's of which nothing else is said, if there is just one. Of the
-// others one that gives trouble is an error, as nobody could say whose it is. Lines
-// that match row are kept whole.
+// others one that gives trouble is an error, as nobody could say whose it is, and so is one
+// after an MCU's that does. Lines that match row are kept whole.
 func cutBlocks(out []byte, card int, row *regexp.Regexp) (answer, error) {
 	c := cutter{card: card, chips: -1}
 	if err := tooLong(out); err != nil {
@@ -60,8 +60,15 @@ func cutBlocks(out []byte, card int, row *regexp.Regexp) (answer, error) {
 func (c *cutter) answer() (answer, error) {
 	var a answer
 	var unnamed, both []*block
+	var mcu *block // the latest
 	for _, b := range joinNames(c.blocks, c.hasFailed) {
+		if b.mcu {
+			mcu = b
+		}
 		switch {
+		case b.loose() && mcu != nil && mcu.givesTrouble() && b.like(mcu):
+			// Where names lead this is the MCU's block, and that one a chip's.
+			return answer{}, fmt.Errorf("has a block after the MCU's that names no chip, and either may be the one that is not healthy (%q)", mcu.quote())
 		case b.mcu && b.named:
 			both = append(both, b)
 		case b.mcu:

@@ -59,6 +59,8 @@ type ChipHealth struct {
 	Silent string `json:"silent,omitempty"`
 	// Detail is why else the state or the codes are not known; "" if nothing says so.
 	Detail string `json:"detail,omitempty"`
+	// Absent says that the card's answer does not speak of the chip.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // Codes are the error codes of all chips.
@@ -80,14 +82,16 @@ var errorCode = regexp.MustCompile(`^[0-9A-F]{1,8}$`)
 
 // Health is the health of one card as the running driver sees it. The tool gives a
 // card's health without codes, so each chip that is not OK is asked once more; that
-// it does not answer then is no error, its state is known.
-func (n Node) Health(ctx context.Context, card int) (Health, error) {
+// it does not answer then is no error, its state is known. chips is how many the card has
+// by other answers, 0 if none says: a chip of which this one does not speak is asked, too.
+func (n Node) Health(ctx context.Context, card, chips int) (Health, error) {
 	parse := func(out []byte) (Health, error) { return ParseCardHealth(out, card) }
 	argv := []string{"npu-smi", "info", "-t", "health", "-i", strconv.Itoa(card)}
 	h, err := ask(ctx, n.host, parse, argv...)
 	if err != nil {
 		return Health{}, err
 	}
+	h.expect(chips)
 	for i := range h.Chips {
 		chip := &h.Chips[i]
 		if chip.State == StateOK || chip.Codes != nil {
@@ -97,6 +101,8 @@ func (n Node) Health(ctx context.Context, card int) (Health, error) {
 		switch {
 		case ctx.Err() != nil:
 			return Health{}, context.Cause(ctx)
+		case chip.Absent && chip.Silent == "" && (errors.Is(err, ErrFailed) || errors.Is(err, ErrNoCard)):
+			chip.Silent = Reason(err)
 		case err != nil && chip.Detail == "":
 			chip.Detail = Reason(err)
 		case err == nil:
@@ -122,7 +128,7 @@ func (h *Health) judge() {
 func (h *Health) expect(chips int) {
 	for chip := 0; chip < chips && len(h.Chips) < chips; chip++ {
 		if !slices.ContainsFunc(h.Chips, func(c ChipHealth) bool { return c.Chip == chip }) {
-			h.Chips = append(h.Chips, ChipHealth{Chip: chip, State: StateUnknown})
+			h.Chips = append(h.Chips, ChipHealth{Chip: chip, State: StateUnknown, Absent: true})
 		}
 	}
 	h.judge()
@@ -141,8 +147,8 @@ func ParseCardHealth(out []byte, card int) (Health, error) {
 	var wrong error
 	read := len(a.noAnswer) > 0
 	for _, b := range a.chips {
-		if b.named && b.empty() {
-			h.Chips = append(h.Chips, ChipHealth{Chip: b.chip, State: StateUnknown})
+		if b.empty() && (b.named || len(a.mcus) > 0) {
+			h.Chips = append(h.Chips, ChipHealth{Chip: b.chip, State: StateUnknown, Absent: true})
 			continue
 		}
 		chip, err := b.health()
@@ -157,7 +163,7 @@ func ParseCardHealth(out []byte, card int) (Health, error) {
 		return Health{}, wrong
 	}
 	for _, u := range a.noAnswer {
-		h.Chips = append(h.Chips, ChipHealth{Chip: u.Chip, State: StateUnknown, Silent: u.Said})
+		h.Chips = append(h.Chips, ChipHealth{Chip: u.Chip, State: StateUnknown, Silent: u.Said, Absent: u.Said == ""})
 	}
 	for _, b := range a.mcus {
 		// NA says nothing, and neither does what cannot be read: the chips are what counts.

@@ -53,9 +53,10 @@ func TestAChipWithoutAHealthIsUnknown(t *testing.T) {
 		detail string
 	}{
 		"the tool cannot ask it":       {`\n\tHealth : OK\n\tChip ID : 0\n\nFailed to query npu chip: 1 info.\n\n\tHealth : OK\n\tChip Name : MCU\n`, "Failed to query npu chip: 1 info.", "npu-smi failed (Failed to query chip)"},
-		"the answer leaves it out":     {`\n\tHealth : OK\n\tChip ID : 0\n`, "", "npu-smi failed (Failed to query chip)"},
-		"the answer counts fewer":      {`\tChip Count : 1\n\n\tHealth : OK\n\tChip ID : 0\n`, "", ""},
-		"the answer names only itself": {`\tHealth : OK\n`, "", ""},
+		"the answer leaves it out":     {`\n\tHealth : OK\n\tChip ID : 0\n`, "npu-smi failed (Failed to query chip)", ""},
+		"the answer counts fewer":      {`\tChip Count : 1\n\n\tHealth : OK\n\tChip ID : 0\n`, "npu-smi failed (Failed to query chip)", ""},
+		"the answer names only itself": {`\tHealth : OK\n`, "npu-smi failed (Failed to query chip)", ""},
+		"only the MCU answers":         {`\tHealth : OK\n\tChip Name : MCU\n`, "npu-smi failed (Failed to query chip)", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := host(t, `case "$*" in
@@ -91,7 +92,7 @@ func TestAnErrorAboutOneChipHidesNoOther(t *testing.T) {
 esac
 `)
 	node := ascend.NewNode(h)
-	health, err := node.Health(t.Context(), 8)
+	health, err := node.Health(t.Context(), 8, 2)
 	if err != nil || health.State != ascend.StateAlarm || !slices.Equal(health.Codes(), []string{"80E01801"}) || health.Chips[1].Silent != "Failed to query npu chip: 1 info." {
 		t.Errorf("the health is %+v, %v", health, err)
 	}

@@ -57,7 +57,7 @@ esac
 	if err != nil || board.Driver() != "24.1.1.1" || board.Firmware() != "7.5.0.5.220" {
 		t.Errorf("board is %v, %v", board, err)
 	}
-	health, err := node.Health(ctx, 8)
+	health, err := node.Health(ctx, 8, 0)
 	if err != nil || health.State != ascend.StateWarning || !slices.Equal(health.Codes(), []string{"80E01801"}) || health.Chips[1].Codes == nil {
 		t.Errorf("health is %v, %v", health, err)
 	}

@@ -41,6 +41,9 @@ func (cards) run(_ context.Context, p *probe) (string, []Finding) {
 	default:
 		found = append(found, Finding{Fail, fmt.Sprintf("%d chips are on the PCI bus and the driver lists %d%s", len(inv.Devices), chips, p.unlisted()), powerCycle})
 	}
+	for _, c := range inv.OffBus() {
+		found = append(found, Finding{Fail, fmt.Sprintf("card %d: the driver lists it and the PCI bus has no device at %s", c.ID, c.Board.Bus()), powerCycle})
+	}
 	if inv.Family() == "" {
 		found = append(found, Finding{Grade: Info, What: strings.TrimSuffix("the chips are of a family that this version does not know: "+inv.IDs(), ": ")})
 	}

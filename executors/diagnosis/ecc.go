@@ -26,13 +26,14 @@ var eccKey = strings.NewReplacer("-", " ", "error cnt", "error count")
 // judgeECC sums up the counters of one kind, of HBM and DDR.
 func judgeECC(chip ascend.Reading) []Finding {
 	sum := map[string]float64{}
+	var found []Finding
 	for _, f := range chip.Fields {
 		key := eccKey.Replace(strings.ToLower(f.Key))
 		figure, err := chip.Figure(f.Key)
 		if err != nil {
-			return []Finding{{Warn, err.Error(), "Run npu-smi info -t ecc by hand; if it prints no figure there either, see whether the card is well and compare npu-smi -v with the installed driver."}}
+			found = append(found, Finding{Warn, err.Error(), "Run npu-smi info -t ecc by hand; if it prints no figure there either, see whether the card is well and compare npu-smi -v with the installed driver."})
 		}
-		if figure == nil {
+		if err != nil || figure == nil {
 			continue
 		}
 		for _, kind := range []string{"next isolated pages", "isolated pages", "double bit error count", "single bit error count"} {
@@ -42,7 +43,6 @@ func judgeECC(chip ascend.Reading) []Finding {
 			}
 		}
 	}
-	var found []Finding
 	if n := sum["double bit error count"]; n > 0 {
 		found = append(found, Finding{Warn, fmt.Sprintf("%.0f double-bit errors since the last reset", n), "Restart the job that ran on the card; if they come again, have the card repaired."})
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"devserver-agent/executors/ascend"
@@ -34,7 +36,29 @@ func (health) run(_ context.Context, p *probe) (string, []Finding) {
 				"See the server's management (iBMC) for alarms of the card; the card can work on."})
 		}
 	}
-	return p.examinedCards(), append(g.findings(), p.noCards()...)
+	return p.examinedCards(), append(g.findings(), append(p.contradictions(), p.noCards()...)...)
+}
+
+// contradictions are chips of which npu-smi's table names trouble and the answer about
+// their card does not.
+func (p *probe) contradictions() []Finding {
+	table, err := p.summary()
+	if err != nil {
+		return nil // the table is no check of its own
+	}
+	var g grouped
+	for _, row := range table.Chips {
+		if row.Health == ascend.StateUnknown || !row.Health.WorseThan(ascend.StateOK) {
+			continue
+		}
+		for _, card := range p.cards() {
+			at := slices.IndexFunc(card.Health.Chips, func(c ascend.ChipHealth) bool { return c.Chip == row.Chip && c.State == ascend.StateOK })
+			if card.ID == row.Card && at >= 0 {
+				g.add(card.ID, Finding{Warn, chipName(row.Chip, len(card.Health.Chips)) + fmt.Sprintf("npu-smi info has %s for it, and npu-smi info -t health has OK", row.Health), seeHealth})
+			}
+		}
+	}
+	return g.findings()
 }
 
 // states grade the driver's own judgement. An alarm is its word for a card that does
@@ -90,6 +114,9 @@ func judgeHealth(h ascend.ChipHealth) []Finding {
 		// The driver judges worse than the class: its word counts.
 		found[0].Grade = states[h.State]
 		found[0].What = string(h.State) + ": " + found[0].What
+		if found[0].Do == remedies[ascend.FaultIgnored] {
+			found[0].Do = seeHealth
+		}
 	}
 	return found
 }

@@ -134,6 +134,9 @@ var symptoms = []symptom{
 		write(t, filepath.Join(dir, "vendor"), "0x19e5\n")
 		write(t, filepath.Join(dir, "device"), "0xd802\n")
 	}, want: []string{"FAIL cards 8 chips are on the PCI bus and the driver lists 7, not 0000:42:00.0", "WARN cards 7 cards are there"}},
+	{name: "The driver lists a card that is not on the bus", whole: true, prepare: func(t *testing.T, fake *fakehost.Host) {
+		remove(t, fake, "sys/bus/pci/devices/0000:02:00.0")
+	}, want: []string{"FAIL cards card 3: the driver lists it and the PCI bus has no device at 0000:02:00.0"}},
 	{name: "A card has an alarm", faults: one(fakehost.CardAlarm), want: []string{
 		"FAIL health card 7: Alarm: 80E01801 (node type=HBM, sensor type=Memory, event state=multi bit ecc), class RestartBusiness",
 		"WARN ecc card 7: 1 double-bit errors", "INFO ecc card 7: 1 pages are isolated"}},

@@ -24,6 +24,7 @@ type cardState struct {
 	MCU      ascend.State        `json:"mcu,omitempty"`     // "" if it is not told
 	Trouble  string              `json:"trouble,omitempty"` // why it tells no versions
 	NoAnswer string              `json:"unasked,omitempty"` // why its health is not known
+	OffBus   string              `json:"off_bus,omitempty"` // its address, if the PCI bus has no device there
 	Hung     bool                `json:"hung,omitempty"`    // the reason of one of them is that npu-smi hung
 }
 
@@ -64,6 +65,8 @@ func (c cardState) condition() string {
 	switch {
 	case c.Trouble != "" || c.NoAnswer != "":
 		words = append(words, cmp.Or(c.Trouble, c.NoAnswer))
+	case c.OffBus != "":
+		words = append(words, "the PCI bus has no device at "+c.OffBus)
 	case len(c.Ill) == 0:
 		return withDetail(string(c.Health), strings.Join(c.Codes, " "))
 	}
@@ -78,7 +81,9 @@ func (c cardState) condition() string {
 }
 
 // healthy reports whether the card answers all it was asked, and that it is well.
-func (c cardState) healthy() bool { return c.Health == ascend.StateOK && c.Trouble == "" }
+func (c cardState) healthy() bool {
+	return c.Health == ascend.StateOK && c.Trouble == "" && c.OffBus == ""
+}
 
 func withDetail(words, detail string) string {
 	if detail == "" {

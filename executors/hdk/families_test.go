@@ -17,7 +17,7 @@ import (
 // machine's cards is installed on the hypervisor's host, so that it runs only.
 var inOrder = map[fakehost.Place]*regexp.Regexp{
 	fakehost.Metal: regexp.MustCompile(`^Driver: \S+ \| Firmware: \S+$`),
-	fakehost.VM:    regexp.MustCompile(`^Driver: \S+ \| Firmware: missing \(no version\.info\) \| running: driver \S+, firmware \S+$`),
+	fakehost.VM:    regexp.MustCompile(`^Driver: \S+ \| Firmware: installed on the hypervisor's host \| running: driver \S+, firmware \S+$`),
 }
 
 // healthBlocks is what of the cards' health keeps an upgrade from being begun; "" if

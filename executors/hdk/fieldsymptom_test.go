@@ -39,6 +39,8 @@ var fieldSymptoms = []symptom{
 	{name: "npu-smi cannot ask a chip after the restart", prepare: func(r *rig) { r.booted = func() { r.answer(silent) } },
 		code: protocol.HDKCardUnhealthy, says: "cards are worse than before: card 3: chip 0 UNKNOWN (Failed to query npu chip: 0 info)"},
 
+	{name: "The driver lists a card that is not on the bus", prepare: func(r *rig) { r.remove("sys/bus/pci/devices/0000:02:00.0") },
+		code: protocol.HDKCardUnhealthy, says: "card 3: the PCI bus has no device at 0000:02:00.0"},
 	{name: "The bus has a chip that the driver does not list", prepare: func(r *rig) { r.device("0000:fe:00.0", "0xd802") },
 		code: protocol.HDKCardUnhealthy, says: "9 chips are on the PCI bus, of which the driver lists 8"},
 	{name: "The driver does not list a card that the bus has", prepare: answering(map[string]string{"info -l": listOf(0, 1, 2, 3, 4, 5, 6)}),

@@ -69,6 +69,16 @@ func (p plan) blockedError() error {
 // remedyFor is what to do about a finding.
 func remedyFor(code protocol.Code) string { return protocol.Explain(code).Remedy }
 
+// nothingToDo is the message of an upgrade whose target runs already: what runs, and which
+// cards are not well.
+func (p plan) nothingToDo() string {
+	said := []string{p.Before.Message}
+	for _, f := range p.Findings {
+		said = append(said, f.What)
+	}
+	return protocol.Clip(strings.Join(said, " | "))
+}
+
 // summary says in a sentence what the plan would do.
 func (p plan) summary() string {
 	var steps []string
@@ -83,7 +93,7 @@ func (p plan) summary() string {
 	}
 	switch p.Strategy {
 	case strategyNone:
-		return "Nothing to do: " + p.Before.Message
+		return "Nothing to do: " + p.nothingToDo()
 	case "":
 		return "Nothing can be planned. The host: " + p.Before.Message
 	}

@@ -3,6 +3,7 @@ package hdk
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"devserver-agent/executors"
@@ -52,6 +53,10 @@ func (r *run) remember(inv ascend.Inventory) inventory {
 	}
 	for _, c := range inv.Cards {
 		now.Cards = append(now.Cards, stateOf(c))
+	}
+	for _, off := range inv.OffBus() {
+		at := slices.IndexFunc(now.Cards, func(c cardState) bool { return c.ID == off.ID })
+		now.Cards[at].OffBus = off.Board.Bus()
 	}
 	return now
 }

@@ -13,7 +13,7 @@ import (
 // message is what is installed and, where that is not what runs everywhere,
 // what differs: "running" for the cards that are not named after it.
 func message(inv ascend.Inventory) string {
-	said := []string{"Driver: " + formatInstalled(inv.Driver), "Firmware: " + formatInstalled(inv.Firmware)}
+	said := []string{"Driver: " + formatInstalled(inv.Driver), "Firmware: " + formatFirmware(inv)}
 	if inv.Err != nil {
 		said = append(said, withoutList(inv.Err))
 	}
@@ -87,6 +87,14 @@ func noVersionMessage(inv ascend.Inventory) string {
 	}
 	return fmt.Sprintf("No HDK version can be read: %s; driver %s, firmware %s. Nothing was changed. %s",
 		cause, formatInstalled(inv.Driver), formatInstalled(inv.Firmware), ascend.Remedy(err))
+}
+
+// formatFirmware is the version, or why there is none.
+func formatFirmware(inv ascend.Inventory) string {
+	if inv.Virtual && errors.Is(inv.Firmware.Err, fs.ErrNotExist) {
+		return "installed on the hypervisor's host"
+	}
+	return formatInstalled(inv.Firmware)
 }
 
 // formatInstalled is the version, or why there is none.

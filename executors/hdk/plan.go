@@ -86,7 +86,11 @@ func (r *run) makePlan(ctx context.Context) (plan, error) {
 	if ctx.Err() != nil {
 		return plan{}, context.Cause(ctx)
 	}
-	if p.Strategy != strategyNone {
+	if p.Strategy == strategyNone {
+		for _, f := range health(p.Before) { // they stop nothing, as nothing is done
+			p.warn("%s", f.What)
+		}
+	} else {
 		p.Findings = append(p.Findings, r.preflight(ctx, p, node)...)
 	}
 	if err := r.fetch(ctx, &p); err != nil {

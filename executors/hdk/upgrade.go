@@ -114,7 +114,7 @@ func (u Upgrade) Execute(ctx context.Context, host executors.Host, spec executor
 		return executors.Result{Message: r.plan.summary(), Unchanged: true}, nil
 	case r.plan.Strategy == strategyNone:
 		host.Progress(100, "nothing to do")
-		return r.withControllers(ctx, executors.Result{Message: r.plan.Before.Message, Unchanged: true})
+		return r.withControllers(ctx, executors.Result{Message: r.plan.nothingToDo(), Unchanged: true})
 	case r.plan.Strategy == strategyRestart && len(r.plan.MCU.Cards) == 0:
 		return r.withHooks(ctx, func(ctx context.Context) (executors.Result, error) { return r.finishInstall(ctx, true) })
 	}

@@ -200,6 +200,12 @@ func TestUpgrade(t *testing.T) {
 			want: "Driver 24.1.0.3 is installed; firmware 7.5.0.5.220 was not, because it needs a driver that runs and the task allows no restart."},
 		"to what is installed and runs": {
 			model: fakehost.A2, options: fakehost.Options{Release: a2Release}, spec: executors.Spec{"version": "24.1.0.3"}, want: newA2},
+		"to what runs, beside a card in alarm": {
+			model: fakehost.A2, options: fakehost.Options{Release: a2Release}, faults: []fault{{fakehost.CardAlarm, []string{"card=2"}}}, spec: executors.Spec{"version": "24.1.0.3"},
+			want: newA2 + " | card 2: chip 0 Alarm (80E01801)"},
+		"to what runs, beside a chip that does not answer, as a dry run": {
+			model: fakehost.A2, options: fakehost.Options{Release: a2Release}, faults: []fault{{fakehost.ChipSilent, []string{"card=2"}}}, spec: executors.Spec{"version": "24.1.0.3", "dry_run": "true"},
+			want: "Nothing to do: " + newA2 + " | card 2: chip 0 UNKNOWN (Failed to query npu chip: 0 info)"},
 		"by an installer that resets the chips hot": {
 			model: fakehost.A2, options: fakehost.Options{HotReset: true}, spec: executors.Spec{"version": "24.1.0.3"}, noReboot: true,
 			started: []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --upgrade --quiet"}, want: newA2},

@@ -28,7 +28,7 @@ func (u Upgrade) Verify(ctx context.Context, host executors.Host, spec executors
 	case o.dryRun:
 		return executors.Result{Message: r.plan.summary(), Unchanged: true}, nil
 	case r.plan.Strategy == strategyNone:
-		return r.withControllers(ctx, executors.Result{Message: r.plan.Before.Message, Unchanged: true})
+		return r.withControllers(ctx, executors.Result{Message: r.plan.nothingToDo(), Unchanged: true})
 	}
 	result, err := r.verify(ctx)
 	if err == nil {
@@ -152,7 +152,7 @@ func (r *run) wrong(now inventory, target release) verdict {
 		switch before, known := r.plan.Before.card(c.ID); {
 		case known && c.worseThan(before):
 			sick.Add(c.ID, c.condition())
-		case c.Health != ascend.StateOK:
+		case !c.healthy():
 			ill.Add(c.ID, c.condition())
 		}
 	}

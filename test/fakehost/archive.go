@@ -3,7 +3,6 @@ package fakehost
 import (
 	"archive/zip"
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -17,43 +16,8 @@ import (
 	"sync"
 )
 
-// The kinds of packages.
-const (
-	Driver   = "driver"
-	Firmware = "firmware"
-	MCU      = "mcu"
-)
-
-// The formats of packages. An rpm or deb of a fake host is the archive of a run
-// package behind the first bytes of its own format: the host's rpm and dpkg
-// run it as the scripts that a real one brings, which are the same installer.
-const (
-	Run = "run"
-	RPM = "rpm"
-	Deb = "deb"
-	HPM = "hpm" // an MCU's image
-	Zip = "zip" // the image and its signature
-)
-
-// Magic is how a file of a format begins; "" for those that begin as they like.
-var Magic = map[string]string{RPM: "\xed\xab\xee\xdb\n", Deb: "!<arch>\n", HPM: "ASCEND-MCU "}
-
 // ErrNoMakeself says that the program that makes the archives is missing.
 var ErrNoMakeself = errors.New("fakehost: makeself is not installed: apt-get install makeself")
-
-// Package describes an HDK package to build.
-type Package struct {
-	Kind    string // Driver, Firmware or MCU
-	Format  string // if empty, Run; an MCU's is HPM or Zip
-	Chip    string // 910b, 910_93, 310p, 310b
-	Arch    string // uname -m; if empty, this machine's. Firmware has none.
-	Version string
-	// Requires is the ranges of the other kind's version, "[7.0.0,7.9.99]", that
-	// version.info declares; if empty it declares none.
-	Requires string
-	// Pad is how many bytes that do not compress the archive carries besides.
-	Pad int64
-}
 
 // Built is a package on disk.
 type Built struct {
@@ -61,57 +25,6 @@ type Built struct {
 	Path   string
 	Size   int64
 	SHA256 string // lower-case hex
-}
-
-// Packages describes the driver and the firmware of a release for a model, in this
-// order, with the ranges that published packages declare.
-func (r Release) Packages(m Model) ([]Package, error) {
-	p, err := m.Profile()
-	if err != nil {
-		return nil, err
-	}
-	wants := "[7.0.0,8.9.9]"
-	if versionLess(r.Driver, "25.0") {
-		wants = "[6.4.0,6.4.99],[7.0.0,7.6.99]"
-	}
-	return []Package{
-		{Kind: Driver, Chip: p.Chip, Version: r.Driver, Requires: wants},
-		{Kind: Firmware, Chip: p.Chip, Version: r.Firmware},
-	}, nil
-}
-
-// FileName is the package's name as Huawei names it.
-func (p Package) FileName() string {
-	chip := p.Chip
-	if chip == "910_93" {
-		chip = "A3"
-	}
-	switch {
-	case p.Kind == MCU:
-		return fmt.Sprintf("Ascend-hdk-%s-mcu_%s.%s", chip, p.Version, p.format())
-	case p.Format == RPM:
-		return fmt.Sprintf("Ascend-hdk-%s-npu-%s-%s-1.%s.rpm", chip, p.Kind, p.Version, strings.ReplaceAll(p.arch(), "_", "-"))
-	case p.Kind == Firmware:
-		return fmt.Sprintf("Ascend-hdk-%s-npu-firmware_%s.%s", chip, p.Version, p.format())
-	}
-	return fmt.Sprintf("Ascend-hdk-%s-npu-driver_%s_linux-%s.%s", chip, p.Version, strings.ReplaceAll(p.arch(), "_", "-"), p.format())
-}
-
-func (p Package) format() string {
-	if p.Kind == MCU {
-		return cmp.Or(p.Format, HPM)
-	}
-	return cmp.Or(p.Format, Run)
-}
-
-func (p Package) arch() string {
-	switch {
-	case p.Kind != Driver:
-		return "noarch"
-	case p.Arch == "":
-		return machineArch()
-	}
-	return p.Arch
 }
 
 // BuildPackages writes each package to dir as an executable makeself archive. Built

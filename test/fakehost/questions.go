@@ -14,7 +14,7 @@ func ofNpuSmi() []Question {
 	return []Question{
 		{
 			"npu-smi", "info", every(Captured, nil), "published tables of 310 (21.0.3.1), 910A (21.0.2 to 24.1.rc2), 310P and 310B (22.0 to 25.3), 910B (23.0.rc2 to 26.1.0), A3 (24.1.rc3 to 26.0.rc1) and 950 (26.x); widths and columns from the " + npucli + "src/npu_info_print.c and npu_info.c",
-			"Table layouts: A on 310 (no huge pages, no table of processes), B on 910A with release 21.0.2 (no huge pages; only in the test data of the parser), C on 910A, D on 310P and 310B, E on 910B, F on A3 (two chips a card), G with 26.x tools (wider, a fifth column of processes), H on 950 (NPU ID, NPU Util, one id a card). What 26.1.0 prints is wider than its published source says.",
+			"Table layouts: A on 310 (no huge pages, no table of processes), B on 910A before 21.0.4 (no huge pages, no table of processes), C on 910A from then on, D on 310P and 310B, E on 910B, F on A3 (two chips a card), G with 26.x tools (wider, a fifth column of processes), H on 950 (NPU ID, NPU Util, one id a card). What 26.1.0 prints is wider than its published source says.",
 		},
 		{
 			"npu-smi", "-v", every(Inferred, nil), npucli + "src/npu_smi.c, npu_init.c and inc/npu_error_code.h", "It needs a driver that answers, as all commands do.",

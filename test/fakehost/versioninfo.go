@@ -65,4 +65,7 @@ func installInfo(s State) string {
 
 // NewGeneration tells whether the tools on disk are of the 26 line or later, which
 // prints wider tables and minds an incomplete installation.
-func (s State) NewGeneration() bool { return !versionLess(s.Installed.Driver, "26.0") }
+func (s State) NewGeneration() bool { return !s.Before("26.0") }
+
+// Before reports whether the tools on disk are of a release before this one.
+func (s State) Before(release string) bool { return versionLess(s.Installed.Driver, release) }

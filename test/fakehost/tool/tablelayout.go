@@ -20,13 +20,20 @@ type layout struct {
 	columns  []int // of the process table
 }
 
-// Layouts A and D serve chips without HBM, C first generation 910s, E and F the 910
-// family up to 25.x, with one and with two chips an NPU; G those of 26.x.
+// Layouts A and D serve chips without HBM, B and C first generation 910s, B before release
+// 21.0.4; E and F the 910 family up to 25.x, with one and with two chips an NPU; G those of
+// 26.x.
 var (
 	layoutA = layout{
 		cells: [3]int{19, 17, 40}, tool: 28, id: 8, chip: 8, power: 18, used: [2]int{0, 5},
 		head: `| NPU     Name      | Health          | Power(W)          Temp(C)              |
 | Chip    Device    | Bus-Id          | AICore(%)         Memory-Usage(MB)     |
+`,
+	}
+	layoutB = layout{
+		cells: [3]int{22, 15, 45}, tool: 24, id: 6, chip: 6, power: 11, temp: 18, used: [2]int{0, 5},
+		head: `| NPU   Name           | Health        | Power(W)   Temp(C)                          |
+| Chip                 | Bus-Id        | AICore(%)  Memory-Usage(MB)  HBM-Usage(MB)  |
 `,
 	}
 	layoutC = layout{
@@ -71,6 +78,8 @@ func (c *call) layout() layout {
 		return layoutA
 	case p.Layout == fakehost.LayoutD:
 		return layoutD
+	case p.Layout == fakehost.LayoutC && c.state.Before("21.0.4"):
+		l = layoutB
 	case p.Layout == fakehost.LayoutC:
 		l = layoutC
 	case c.state.NewGeneration():

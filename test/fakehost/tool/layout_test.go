@@ -77,6 +77,7 @@ func TestToolsPrintTheLayoutsOfTheirRelease(t *testing.T) {
 		"910B-26.1.0-busy":   {fakehost.A2, "26.1.0", faults{fakehost.BusyContainer: {"name=vllm", "memory=12480"}}, busy},
 		"910B-24.1.0.3-busy": {fakehost.A2, "24.1.0.3", faults{fakehost.BusyProcess: nil}, busy},
 		"910A-21.0.2-busy":   {fakehost.A1, "21.0.2", faults{fakehost.BusyProcess: nil}, busy[:1]},
+		"A3-26.0.rc1-busy":   {fakehost.A3, "26.0.rc1", faults{fakehost.BusyProcess: nil}, busy[:1]},
 		"950-26.0.rc1-busy":  {fakehost.A5, "26.0.rc1", faults{fakehost.BusyProcess: nil}, busy},
 		"310B-24.1.0-busy":   {fakehost.B310, "24.1.0", faults{fakehost.BusyProcess: {"name=infer", "memory=73"}}, busy},
 		"Duo-chip-in-alarm": {fakehost.Duo310P, "24.1.1.1", faults{fakehost.CardAlarm: {"card=8", "chip=1"}}, []string{

@@ -14,15 +14,17 @@ import (
 )
 
 // kernelLog looks for trouble of the NPU driver, and of the bus about NPUs, in the
-// kernel's log. A line counts when it names one of the driver's modules and says of
-// trouble; see isTrouble.
+// kernel's log. A line of the driver names one of its modules and says of trouble, see
+// isTrouble; one of the bus names an NPU's address, or the port right above one, see
+// ofBus; and a tool of the NPUs that waits in the kernel counts, see hungTool.
 type kernelLog struct{}
 
 var (
 	ofDriver = regexp.MustCompile(`(?i)\b(?:ascend|davinci|drv_(?:pcie|devmm|hdc|dms|tsdrv|davinci|seclib|vascend|vpcie)|devmm|hdcdrv|tsdrv|devdrv)|\[(?:drv_\w+|hdc|dms\w*|trs\w*|svm\w*|esched\w*|queue)\]`)
-	ofBus    = regexp.MustCompile(`\bAER: .*(?:Uncorrect|Fatal)|\bAER: .*[Uu]ncorrected`)
 
-	deviceNumber = regexp.MustCompile(`(?i)\b(?:dev(?:ice)?_?id|devid|phy_?id|device|davinci)(?:\s*[=:]\s*|\s+)?(\d{1,3})\b`)
+	// A device by any of the driver's numbers, in parentheses or brackets or not: "dev_id=5",
+	// "udevid=6", "logic_id: 3", "Device(6)", "davinci0".
+	deviceNumber = regexp.MustCompile(`(?i)\b(?:(?:local|peer|remote|host|src|dst)_)?(?:[uhlr]?dev(?:ice)?(?:[_ ]?id)?|(?:logic(?:al)?|phy|chip|npu)_?(?:dev_?)?id|davinci)(?:\s*(?:[=:]|\bis\b)\s*|\s+)?[\[(]?(\d{1,3})\b`)
 )
 
 // lastLines is how many lines a report has, the latest of each kind.
@@ -54,15 +56,20 @@ func (kernelLog) run(ctx context.Context, p *probe) (string, []Finding) {
 	if log == "" {
 		examined = "0 lines of dmesg"
 	}
-	lines := p.troubles(log)
-	if len(lines) == 0 {
+	bus := p.npuBus(log)
+	found := troubles(log, bus)
+	if len(found) == 0 {
 		return examined, partly
 	}
-	return examined, append(partly, kernelFinding(lines))
+	return examined, append(partly, kernelFinding(found, p.namesOf(found, bus)))
 }
 
-func kernelFinding(lines []string) Finding {
-	what := fmt.Sprintf("the kernel logged %s of the NPU driver%s, latest: ", count(len(lines), "error"), ofDevices(lines))
+func kernelFinding(found []trouble, names string) Finding {
+	var lines []string
+	for _, t := range found {
+		lines = append(lines, t.line)
+	}
+	what := fmt.Sprintf("the kernel logged %s of the NPU driver%s, latest: ", count(len(lines), "error"), names)
 	const between = " | "
 	last := latest(lines)
 	room := maxWords - len(what) - (len(last)-1)*len(between)
@@ -73,45 +80,54 @@ func kernelFinding(lines []string) Finding {
 	return Finding{Warn, what + strings.Join(last, between), "See dmesg on the host; collect logs (DEVICE_LOG_COLLECT) if they come again."}
 }
 
-// troubles are the lines that say of a trouble with NPUs.
-func (p *probe) troubles(log string) []string {
-	var lines []string
-	for line := range strings.Lines(log) {
-		npu := slices.ContainsFunc(p.inventory.Devices, func(d ascend.Device) bool {
-			return strings.Contains(strings.ToLower(line), d.Address)
-		})
-		if ofDriver.MatchString(line) && isTrouble(line) || npu && ofBus.MatchString(line) {
-			lines = append(lines, ascend.Excerpt([]byte(line)))
-		}
-	}
-	return lines
+// trouble is a line that says of a trouble with NPUs.
+type trouble struct {
+	line string
+	npus []string // the addresses that it is about
+	bar  string   // the address and the BAR that it is about, "" if it is about none
 }
 
-// ofDevices names the devices that the lines are about, "" if they name none.
-func ofDevices(lines []string) string {
-	var ids []int
-	for _, line := range lines {
-		for _, match := range deviceNumber.FindAllStringSubmatch(line, -1) {
-			if id, err := strconv.Atoi(match[1]); err == nil && !slices.Contains(ids, id) {
-				ids = append(ids, id)
+func troubles(log string, bus npuBus) []trouble {
+	var found []trouble
+	records := map[string]string{} // the last severity of each, if it is trouble
+	for line := range strings.Lines(log) {
+		t := trouble{ascend.Excerpt([]byte(line)), bus.in(line), ""}
+		if severity := recordSeverity.FindStringSubmatch(line); severity != nil {
+			delete(records, severity[1])
+			if severity[2] == "fatal" || severity[2] == "recoverable" {
+				records[severity[1]] = t.line
 			}
+			continue
+		}
+		ofNPU := len(t.npus) > 0
+		tried, device := bar.FindStringSubmatch(line), recordDevice.FindStringSubmatch(line)
+		switch {
+		case ofNPU && tried != nil && strings.Contains(line, t.npus[0]): // not of the port above
+			t.bar = t.npus[0] + tried[0][:len("BAR 0")]
+			if tried[1] != "" {
+				found = slices.DeleteFunc(found, func(before trouble) bool { return before.bar == t.bar })
+				continue
+			}
+		case ofNPU && device != nil && records[device[1]] != "":
+			t.line = records[device[1]] + ", device_id: " + t.npus[0]
+		case ofDriver.MatchString(line) && isTrouble(line), ofNPU && ofBus.MatchString(line), hungTool.MatchString(line):
+		default:
+			continue
+		}
+		found = append(found, t)
+	}
+	return found
+}
+
+// devicesIn are the numbers of the devices that a line names.
+func devicesIn(line string) []int {
+	var ids []int
+	for _, match := range deviceNumber.FindAllStringSubmatch(pciAddress.ReplaceAllString(line, ""), -1) {
+		if id, err := strconv.Atoi(match[1]); err == nil {
+			ids = append(ids, id)
 		}
 	}
-	slices.Sort(ids)
-	switch len(ids) {
-	case 0:
-		return ""
-	case 1:
-		return fmt.Sprintf(", device %d", ids[0])
-	}
-	var names []string
-	for _, id := range ids {
-		names = append(names, strconv.Itoa(id))
-	}
-	if more := len(names) - maxDevices; more > 0 {
-		names = append(names[:maxDevices], fmt.Sprintf("and %d more", more))
-	}
-	return ", devices " + strings.Join(names, ", ")
+	return ids
 }
 
 var varying = regexp.MustCompile(`^\[[ .\d]+\]|\d+`)

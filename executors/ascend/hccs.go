@@ -13,8 +13,9 @@ type HCCS struct {
 	// Judged says that the driver gives a health; a 310P has counters only.
 	Judged  bool    `json:"judged"`
 	Healthy bool    `json:"healthy"`
-	Lanes   []int   `json:"lanes,omitempty"` // lanes that each link trained to; 0: none
-	Fields  []Field `json:"fields"`          // all that the driver says
+	Health  string  `json:"health,omitempty"` // the driver's word, "" if it has no such key
+	Lanes   []int   `json:"lanes,omitempty"`  // lanes that each link trained to; 0: none
+	Fields  []Field `json:"fields"`           // all that the driver says
 }
 
 // OnlyChip asks a card of a 950 about its chip: npu-smi knows no chips there.
@@ -31,13 +32,15 @@ func (n Node) HCCS(ctx context.Context, card, chip int) (HCCS, error) {
 }
 
 // ParseHCCS reads what `npu-smi info -t hccs -i card -c chip` prints: health, lanes
-// and counters, a list in brackets each; on a 310P the counters only.
+// and counters, a list in brackets each; on a 310P the counters only. npu-smi's own words
+// are OK and NOK; any other word than HEALTHY is no health that one could rely on.
 func ParseHCCS(out []byte) (HCCS, error) {
 	var h HCCS
 	if err := tooLong(out); err != nil {
 		return h, err
 	}
-	health, about := "", false
+	var lanesErr error
+	about := false
 	for line := range lines(out) {
 		f, ok := cutField(line, ":")
 		if !ok || f.Key == "" || f.Value == "" || !f.sound() {
@@ -48,34 +51,30 @@ func ParseHCCS(out []byte) (HCCS, error) {
 		}
 		h.Fields = append(h.Fields, f)
 		about = about || strings.HasPrefix(strings.ToLower(f.Key), "hccs ")
-		var err error
 		switch {
 		case f.named("hccs health status"):
-			health = strings.ToUpper(f.Value)
-		case f.named("hccs lane mode"):
-			h.Lanes, err = numbers(f)
-		}
-		if err != nil {
-			return HCCS{}, err
+			h.Health = clip(f.Value, maxSaid)
+		case f.named("hccs lane mode") && !none(f.Value):
+			h.Lanes, lanesErr = numbers(f)
 		}
 	}
-	switch {
-	case health == "OK", health == "NOK":
-		h.Judged, h.Healthy = true, health == "OK"
-		return h, nil
-	case none(health) && about:
-		return h, nil
-	case health == "":
+	if !about {
 		return HCCS{}, errors.New("says nothing of hccs links")
 	}
-	return HCCS{}, fmt.Errorf("gives %q as hccs health status", clip(health, maxSaid))
+	h.Judged = !none(h.Health)
+	h.Healthy = h.Judged && (strings.EqualFold(h.Health, "OK") || strings.EqualFold(h.Health, "HEALTHY"))
+	// A bad health counts, whatever the lanes are; they stand in the fields.
+	if lanesErr != nil && (h.Healthy || !h.Judged) {
+		return HCCS{}, lanesErr
+	}
+	return h, nil
 }
 
-// numbers reads a list such as [4 4 4 0].
+// numbers reads a list such as [4 4 4 0], which some releases may print without brackets.
 func numbers(f Field) ([]int, error) {
 	inner, open := strings.CutPrefix(f.Value, "[")
 	inner, closed := strings.CutSuffix(inner, "]")
-	if !open || !closed {
+	if open != closed {
 		return nil, fmt.Errorf("gives %q as %s", clip(f.Value, maxSaid), clip(f.Key, maxSaid))
 	}
 	var all []int

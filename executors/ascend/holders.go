@@ -23,7 +23,10 @@ type Holder struct {
 
 // String names a process for a message.
 func (h Holder) String() string {
-	text := fmt.Sprintf("process %d (%s)", h.PID, h.Name)
+	text := fmt.Sprintf("process %d", h.PID)
+	if h.Name != "" {
+		text += " (" + h.Name + ")"
+	}
 	if h.Container != "" {
 		text += fmt.Sprintf(" in container %.12s", h.Container)
 	}

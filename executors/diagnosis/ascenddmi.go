@@ -44,6 +44,21 @@ const (
 	maxSentence  = 200 // bytes
 )
 
+// Sentences below a test that say that something is not there, beyond the words of failure
+// that kernels have, too.
+var (
+	lacks = regexp.MustCompile(`(?i)\bno (?:\w+ )?(?:link|network|signal|light|carrier|connection)\b` +
+		`|\bnot (?:connected|linked|found|detected|present|reachable|responding|working|up|online)\b` +
+		`|\bcan(?:not| not|'t) be (?:reached|opened|read|found|accessed)\b` +
+		`|\b(?:link|port|device|card|chip|npu|network|connection|interface)s?(?: [0-9]+)?:? (?:(?:is|are|was|were|went) )?(?:lost|missing|gone|absent|broken)\b` +
+		`|\bdegraded\b`)
+	// The same of nothing: "no device is missing", "link lost times: 0".
+	lacksNothing = regexp.MustCompile(`(?i)\b(?:no|none|never|not|0) (?:\w+ ){0,3}(?:lost|missing|gone|absent|broken|degraded)\b` +
+		`|\b(?:lost|missing|degraded)(?: \w+)?(?: is| are)?\s*[:=]?\s*(?:0|none)\b`)
+)
+
+const nameless = "a test without a name"
+
 // add takes a sentence below the item. A result that stands in it is the item's, too.
 func (item *dmiItem) add(sentence string) {
 	sentence = cut(strings.TrimSuffix(strings.TrimSpace(sentence), "."), maxSentence)
@@ -51,7 +66,7 @@ func (item *dmiItem) add(sentence string) {
 		return
 	}
 	item.doubtful = item.doubtful || disturbed.MatchString(sentence)
-	unread := saysTrouble(sentence)
+	unread := saysTrouble(sentence) || item.name != nameless && lacks.MatchString(lacksNothing.ReplaceAllString(sentence, " "))
 	for _, word := range capitals.FindAllString(sentence, -1) {
 		switch _, known := dmiWords[word]; {
 		case known:

@@ -39,6 +39,10 @@ func TestTheWordsOfAscendDMI(t *testing.T) {
 		"seized, said once":                      {"Some processes are using the NPU.\n" + item("EMERGENCY_WARN"), 0, Fail, "the result is doubtful", "idle host"},
 		"seized, passed":                         {item("PASS", "Some processes are seizing the NPU."), 0, Pass, "", ""},
 		"nothing":                                {"", 0, Fail, "says nothing of any test", ""},
+		"not permitted":                          {"[ERROR] The current user does not have the permission.\n", 0, Fail, "says nothing of any test: [ERROR] The current user does not have the permission", "task's output"},
+		"not permitted, after a banner":          {"ascend-dmi 6.0.0\n\nERROR: no permission to open the device.\n", 0, Fail, "says nothing of any test: ERROR: no permission to open the device", ""},
+		"not permitted, below a heading":         {"Error:\n    The device cannot be opened: permission failure.\n", 0, Fail, "says nothing of any test: The device cannot be opened", ""},
+		"not permitted, with an exit status":     {"[ERROR] The current user does not have the permission.\n", 1, Fail, "exit status 1: [ERROR] The current user", ""},
 		"an exit status":                         {item("PASS"), 3, Fail, "exit status 3", ""},
 		"headings":                               {"Hardware:\n    network:\n        nic:\n            PASS\n", 0, Pass, "", ""},
 	} {
@@ -81,6 +85,19 @@ func TestNoResultIsLostInAPassingItem(t *testing.T) {
 		"a list":                            {"  - aiflops: FAIL\n", Fail, "aiflops: FAIL"},
 		"a table":                           {"+---+---+\n| item | result |\n+---+---+\n| hbm | PASS |\n| aiflops | FAIL |\n+---+---+\n", Fail, "aiflops: FAIL"},
 		"a table with a column a device":    {"| ITEM | RESULT |\n| hbm | PASS | EMERGENCY_WARN | PASS |\n", Fail, "hbm: EMERGENCY_WARN"},
+		"a table with a row a device":       {"| item | device | result |\n| hbm | 3 | PASS |\n| hbm | 4 | EMERGENCY_WARN |\n", Fail, "hbm, device 4: EMERGENCY_WARN"},
+		"a row a device, without a head":    {"| hbm | 4 | EMERGENCY_WARN |\n", Fail, "hbm, device 4: EMERGENCY_WARN"},
+		"a row a chip, the chip first":      {"| Card ID | Chip ID | Item | Result |\n| 2 | 0 | hbm | PASS |\n| 2 | 1 | aicore stress | FAIL |\n", Fail, "aicore stress, card 2, chip 1: FAIL"},
+		"a row a device, with its word":     {"| Device 6 | FAIL |\n", Fail, "Device 6: FAIL"},
+		"a row with a time and no device":   {"| item | seconds | result |\n| hbm | 4 | FAIL |\n", Fail, "hbm: FAIL, 4"},
+		"a row with a number first":         {"| 7 | hbm | FAIL |\n", Fail, "7 hbm: FAIL"},
+		"a table with named columns":        {"| item | Device 0 | Device 1 |\n| hbm | PASS | IMPORTANT_WARN |\n", Warn, "hbm: IMPORTANT_WARN, Device 1"},
+		"a row that says more":              {"| aiflops | 4 | PASS | 3 timeout errors |\n", Warn, "aiflops, device 4: the test passed, and this version cannot judge what was printed: 3 timeout errors"},
+		"a device without a link":           {"network: PASS\n*** Device 3: no link\n", Warn, "network: the test passed, and this version cannot judge what was printed: Device 3: no link"},
+		"a device that is down":             {"    network:\n        PASS\n        Device 5: down\n", Warn, "network: the test passed, and this version cannot judge what was printed: Device 5: down"},
+		"a device that is not found":        {"    nic: PASS\n        *** Device 1 was not found.\n", Warn, "nic: the test passed, and this version cannot judge what was printed: Device 1 was not found"},
+		"a device that cannot be reached":   {"    nic:\n        PASS\n        *** Device 1 cannot be reached.\n", Warn, "nic: the test passed, and this version cannot judge what was printed: Device 1 cannot be reached"},
+		"a lack of nothing":                 {"    nic: PASS\n        *** No device is missing, link lost times: 0, no card was degraded.\n", Pass, ""},
 		"a word of another device":          {"        FAIL\n", Fail, "hbm: FAIL"},
 		"a word that was skipped":           {"        SKIP\n", Skip, "hbm: skipped by ascend-dmi"},
 		"a word that is not known":          {"        ABNORMAL\n", Fail, "hbm: ABNORMAL, a word"},
@@ -166,4 +183,13 @@ func (s *sceneReader) kept() int {
 		}
 	}
 	return n
+}
+
+// A scene of which no test gave a result has one finding, that of the scene.
+func TestASceneWithoutATestIsOneFailure(t *testing.T) {
+	for out, code := range map[string]int{"[ERROR] The current user does not have the permission.\n": 0, "Fatal error in library libdcmi.so\n": 0, "[ERROR] No permission.\n": 2} {
+		if _, found := judgeScene([]byte(out), code); len(found) != 1 || found[0].Grade != Fail {
+			t.Errorf("%q: %+v", out, found)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,7 @@ type dmiLine struct {
 	text       string // "" for a line that only draws
 	name, word string
 	sentence   string
+	cells      []string // of a row of a table, which is still to be read
 }
 
 var (
@@ -54,7 +56,8 @@ func readDMILine(text string) dmiLine {
 	}
 	line.text = strings.TrimSpace(text)
 	if strings.HasPrefix(line.text, "|") || strings.Count(line.text, "|") > 1 {
-		return line.row()
+		line.cells = cellsOf(line.text)
+		return line
 	}
 	body := strings.TrimSpace(strings.TrimLeft(line.text, "*"))
 	stars := body != line.text
@@ -81,23 +84,90 @@ func readDMILine(text string) dmiLine {
 	return line
 }
 
-// row reads a row of a table: a name, and one or more results.
-func (line dmiLine) row() dmiLine {
-	for cell := range strings.SplitSeq(line.text, "|") {
-		cell = strings.TrimSpace(cell)
+// cellsOf are the cells of a row of a table.
+func cellsOf(text string) []string {
+	var cells []string
+	for cell := range strings.SplitSeq(text, "|") {
+		cells = append(cells, cut(strings.TrimSpace(cell), maxSentence))
+	}
+	return cells
+}
+
+var (
+	headCell = regexp.MustCompile(`(?i)^(?:test ?)?(?:item|test|name|check|type|device|dev|card|chip|npu|result|status|grade|level)(?:[ _-]?(?:id|name|no\.?))?s?$`)
+	// The column of devices, and a device in a column of its own or in another one's cell.
+	deviceColumn = regexp.MustCompile(`(?i)^(device|dev|card|chip|npu)(?:[ _-]?(?:id|no\.?))?$`)
+	deviceCell   = regexp.MustCompile(`(?i)^(?:device|dev|card|chip|npu)[ _-]?(?:id)?[ :=#]*[0-9]{1,3}$`)
+	number       = regexp.MustCompile(`^[0-9]{1,3}$`)
+)
+
+// isHead reports whether a row names the columns of a table.
+func isHead(cells []string) bool {
+	named := false
+	for _, cell := range cells {
+		if _, known := dmiWords[strings.ToUpper(cell)]; known {
+			return false
+		}
+		named = named || headCell.MatchString(cell)
+	}
+	return named
+}
+
+// row reads a row of a table: a name, the devices that it is about, and one or more
+// results. head names the columns, if the table has a head; without one a number behind
+// the name is taken for the device's. What else the cells say is the item's sentence.
+func (line dmiLine) row(head []string) dmiLine {
+	var devices, rest []string
+	for i, cell := range line.cells {
+		column := ""
+		if i < len(head) {
+			column = head[i]
+		}
 		word, ok := resultOf(cell)
+		device := deviceOf(cell, column, head == nil && line.name != "" && devices == nil)
 		switch {
 		case cell == "":
 		case ok:
 			line.word = worseWord(line.word, word)
+			if f, known := dmiWords[word]; deviceCell.MatchString(column) && !(known && f.Grade == Pass) {
+				rest = append(rest, column)
+			}
+		case device != "":
+			devices = append(devices, device)
 		case line.name == "":
-			line.name = cut(cell, maxSentence)
+			line.name = cell
+		case number.MatchString(line.name):
+			line.name += " " + cell
+		default:
+			rest = append(rest, cell)
 		}
 	}
 	if line.word == "" {
 		line.name, line.sentence = "", line.text
+		return line
 	}
+	if line.name != "" {
+		devices = slices.Insert(devices, 0, line.name)
+	}
+	line.name, line.sentence = cut(strings.Join(devices, ", "), maxSentence), strings.Join(rest, ", ")
 	return line
+}
+
+// deviceOf is the device that a cell is about, "" if it is about none. A number is one in
+// a column of devices, or where a number is expected to be one.
+func deviceOf(cell, column string, expected bool) string {
+	match := deviceColumn.FindStringSubmatch(column)
+	switch {
+	case deviceCell.MatchString(cell):
+		return cell
+	case !number.MatchString(cell):
+		return ""
+	case match != nil:
+		return strings.Replace(strings.ToLower(match[1])+" ", "dev ", "device ", 1) + cell
+	case expected:
+		return "device " + cell
+	}
+	return ""
 }
 
 // indentOf is the column that a line begins in.

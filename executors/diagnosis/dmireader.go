@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -14,13 +15,15 @@ import (
 // about those that ended, a bounded number of each grade, so that hours of output take no
 // memory. The zero value is ready to be used.
 type sceneReader struct {
-	line    []byte // the one that has not ended
-	total   int    // bytes
-	unread  bool   // something was cut
-	first   string // the first line that says anything
+	line    []byte   // the one that has not ended
+	total   int      // bytes
+	unread  bool     // something was cut
+	first   string   // the first line that says anything
+	head    []string // of the table that is read, nil if it has none
 	open    []dmiItem
 	tests   int
 	passed  int
+	results int // items that have a word
 	found   map[Grade]int
 	pending []dmiItem // that have to wait for what is said of all
 	// doubtful says that the NPUs were in use, in a sentence below no item.
@@ -56,7 +59,17 @@ func (s *sceneReader) read(piece []byte) {
 
 func (s *sceneReader) endLine() {
 	for line := range ascend.Lines(s.line) {
-		s.take(readDMILine(line))
+		read := readDMILine(line)
+		switch {
+		case read.cells != nil:
+			if isHead(read.cells) {
+				s.head = read.cells
+			}
+			read = read.row(s.head)
+		case read.text != "":
+			s.head = nil
+		}
+		s.take(read)
 	}
 	s.line = s.line[:0]
 }
@@ -72,7 +85,7 @@ func (s *sceneReader) take(line dmiLine) {
 	if f, known := dmiWords[line.word]; s.inSummary(line) && !(known && severity[f.Grade] > severity[Pass]) && !saysTrouble(line.text) {
 		return
 	}
-	if len(s.open) > 0 && line.indent <= s.top().indent && bareHeading.MatchString(line.sentence) {
+	if line.name == "" && len(s.open) > 0 && line.indent <= s.top().indent && bareHeading.MatchString(line.sentence) {
 		line.name, line.sentence = line.sentence, ""
 	}
 	switch {
@@ -82,8 +95,11 @@ func (s *sceneReader) take(line dmiLine) {
 			s.close()
 		}
 		s.open = append(s.open, dmiItem{name: s.fullName(line), indent: line.indent, word: line.word})
+		if line.sentence != "" {
+			s.top().add(line.sentence)
+		}
 	case len(s.open) == 0:
-		item := dmiItem{name: "a test without a name", word: line.word, indent: line.indent}
+		item := dmiItem{name: nameless, word: line.word, indent: line.indent}
 		item.add(line.sentence)
 		if item.word != "" || item.unread != "" {
 			s.open = append(s.open, item)
@@ -144,6 +160,9 @@ func (s *sceneReader) close() {
 			return
 		}
 	}
+	if item.word != "" {
+		s.results++
+	}
 	f, any := item.judge(false)
 	switch {
 	case !any:
@@ -164,16 +183,21 @@ func (s *sceneReader) close() {
 func (s *sceneReader) judge(code int) (examined string, found []Finding) {
 	s.endLine()
 	s.closeFrom(-1)
+	said := s.first
+	if noTest := s.results == 0 && s.found[Fail] == 0; noTest && len(s.pending) > 0 {
+		// What was printed is no test's; the whole scene has not run.
+		said, s.pending, s.tests = cmp.Or(s.pending[0].unread, said), nil, 0
+	}
 	for _, item := range s.pending {
 		f, _ := item.judge(s.doubtful)
 		found = append(found, f)
 	}
 	const see = "See the task's output."
 	if code != 0 && s.found[Fail] == 0 {
-		found = append(found, Finding{Fail, fmt.Sprintf("%s ended with exit status %d: %s", dmi, code, s.first), see})
+		found = append(found, Finding{Fail, fmt.Sprintf("%s ended with exit status %d: %s", dmi, code, said), see})
 	}
 	if s.passed == 0 && len(found) == 0 {
-		found = append(found, Finding{Fail, dmi + " says nothing of any test: " + s.first, see})
+		found = append(found, Finding{Fail, dmi + " says nothing of any test: " + said, see})
 	}
 	if s.unread || s.total >= executors.WatchLimit {
 		found = append(found, Finding{Warn, fmt.Sprintf("%s printed lines of more than %d bytes, or more than %d MiB, of which the rest was not read", dmi, maxLine, executors.WatchLimit>>20), see})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,10 @@ func (hccs) run(_ context.Context, p *probe) (string, []Finding) {
 		}
 		return all, nil
 	})
+	// Counters alone are all that a 310P has; elsewhere a health that is missing is of the card.
+	countersOnly := p.inventory.Family() == ascend.Chip310P && !slices.ContainsFunc(cards, func(a answer[[]chipLinks]) bool {
+		return slices.ContainsFunc(a.value, func(c chipLinks) bool { return c.links.Health != "" })
+	})
 	var g grouped
 	for i, card := range cards {
 		for _, chip := range card.value {
@@ -51,29 +56,54 @@ func (hccs) run(_ context.Context, p *probe) (string, []Finding) {
 					f.Grade, f.Do = Skip, "" // the check of healths reports the chip
 				}
 				g.add(card.card, f)
-			case !chip.links.Judged && withoutLanes(chip.links) != "":
-				g.add(card.card, Finding{Warn, name + "HCCS has no health" + withoutLanes(chip.links), restartHost})
-			case !chip.links.Judged:
+			case chip.links.Judged && !chip.links.Healthy:
+				g.add(card.card, Finding{Fail, name + notHealthy(chip.links) + missingLanes(chip.links), restartHost})
+			case chip.links.Judged && missingLanes(chip.links) != "":
+				g.add(card.card, Finding{Warn, name + "HCCS health is OK" + missingLanes(chip.links), restartHost})
+			case chip.links.Judged:
+			case missingLanes(chip.links) != "":
+				g.add(card.card, Finding{Warn, name + "HCCS has no health" + missingLanes(chip.links), restartHost})
+			case countersOnly:
 				g.add(card.card, Finding{Grade: Skip, What: "this family reports the counters of its links only, and no health"})
-			case !chip.links.Healthy:
-				g.add(card.card, Finding{Fail, name + "HCCS is not healthy" + withoutLanes(chip.links), restartHost})
+			default:
+				g.add(card.card, Finding{Grade: Skip, What: name + "the driver does not give its HCCS health"})
 			}
 		}
 	}
 	return p.examinedCards(), append(g.findings(), p.noCards()...)
 }
 
-func withoutLanes(h ascend.HCCS) string {
-	var down []string
+func notHealthy(h ascend.HCCS) string {
+	if strings.EqualFold(h.Health, "NOK") {
+		return "HCCS is not healthy"
+	}
+	return fmt.Sprintf("HCCS is not healthy (its health is %q)", h.Health)
+}
+
+// missingLanes says which links have no lanes, or fewer than another: the links of a chip
+// are alike. "" if none has.
+func missingLanes(h ascend.HCCS) string {
+	most := 0
+	for _, lanes := range h.Lanes {
+		most = max(most, lanes)
+	}
+	var down, narrow []string
 	for i, lanes := range h.Lanes {
-		if lanes == 0 {
+		switch {
+		case lanes == 0:
 			down = append(down, strconv.Itoa(i+1))
+		case lanes < most:
+			narrow = append(narrow, fmt.Sprintf("%d (%d of %d)", i+1, lanes, most))
 		}
 	}
-	if len(down) == 0 {
-		return ""
+	words := ""
+	if len(down) > 0 {
+		words += ", no lanes on link " + strings.Join(down, ", ")
 	}
-	return ", no lanes on link " + strings.Join(down, ", ")
+	if len(narrow) > 0 {
+		words += ", fewer lanes than the others on link " + strings.Join(narrow, ", ")
+	}
+	return words
 }
 
 // pcie compares the chips' PCIe links with what they can do, and reads the bus's

@@ -30,7 +30,10 @@ func (processes) run(ctx context.Context, p *probe) (string, []Finding) {
 		}
 		for _, process := range a.value.Processes {
 			seen[process.PID] = true
-			words := fmt.Sprintf("process %d (%s)", process.PID, process.Name)
+			words := fmt.Sprintf("process %d", process.PID)
+			if process.Name != "" {
+				words += " (" + process.Name + ")"
+			}
 			if process.Memory != nil {
 				words += fmt.Sprintf(" uses %d MB", *process.Memory)
 			}

@@ -87,6 +87,9 @@ func cut(text string, limit int) string {
 	return strings.ToValidUTF8(text[:max(0, limit-len(dots))], "") + dots
 }
 
+// sentence ends a text with a full stop, if a tool's words in it did not.
+func sentence(text string) string { return strings.TrimSuffix(text, ".") + "." }
+
 // Report is what a diagnosis found.
 type Report struct {
 	At    int64 `json:"at"` // when it began; milliseconds since 1970
@@ -137,8 +140,8 @@ func (r Report) Message() string {
 		count[o.Grade]++
 	}
 	if count[Fail] > 0 {
-		return protocol.Clip(fmt.Sprintf("%d of %d checks failed: %s. Nothing was changed.%s%s",
-			count[Fail], len(r.Checks), strings.Join(r.list(Fail), "; "), r.advice(), also(count)))
+		return protocol.Clip(fmt.Sprintf("%d of %d checks failed: %s Nothing was changed.%s%s",
+			count[Fail], len(r.Checks), sentence(strings.Join(r.list(Fail), "; ")), r.advice(), also(count)))
 	}
 	var counts []string
 	for _, g := range []Grade{Pass, Info, Warn, Skip} {
@@ -203,7 +206,11 @@ func (r Report) Table() string {
 			if i > 0 {
 				examined = ""
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Grade, o.Check, examined, strings.TrimSuffix(f.What+". "+f.Do, ". "))
+			said := f.What
+			if f.Do != "" {
+				said = sentence(said) + " " + f.Do
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Grade, o.Check, examined, said)
 		}
 	}
 	_ = table.Flush() // a strings.Builder takes everything

@@ -21,8 +21,16 @@ const (
 	// the firmware's share is up to a tenth of an HBM, more of smaller memories.
 	idleHBM    = 20 // percent
 	idleMemory = 60
+	firmware   = 10 // percent of an HBM
 	// What AI cores may be busy without a process: a job may have ended just now.
 	busyCores = 10
+)
+
+// What no sensor of a chip measures, such as the 255 of one that cannot be read: a chip
+// switches itself off long before, and does not start in such a cold.
+const (
+	coldest = -40
+	hottest = 150
 )
 
 const (
@@ -41,6 +49,8 @@ func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
 			return []Finding{{Warn, err.Error(), readCommon}}
 		case celsius == nil:
 			return []Finding{{Grade: Skip, What: "its temperature is not reported"}}
+		case *celsius < coldest || *celsius > hottest:
+			return []Finding{{Warn, fmt.Sprintf("its sensor says %.0f C, which makes no sense", *celsius), "Ask again; if it stays so, restart the host when its work allows, and have the card examined."}}
 		case *celsius >= tooHot:
 			return []Finding{{Fail, fmt.Sprintf("%.0f C, the limit is %d", *celsius, tooHot), cool}}
 		case *celsius >= hot:
@@ -63,7 +73,10 @@ func (load) run(_ context.Context, p *probe) (string, []Finding) {
 			found = append(found, Finding{Warn, err.Error(), readCommon})
 		}
 		if words := p.unexplained(use); words != "" && p.nobodyOn(card, chip.Chip) {
-			return append(found, p.heldBy(card, chip.Chip, words))
+			return append(found, p.heldBy(card, chip.Chip, words+" and npu-smi lists no process on it; ", "no process"))
+		}
+		if words := p.unheld(card, chip.Chip, use); words != "" {
+			found = append(found, p.heldBy(card, chip.Chip, words, "no other process"))
 		}
 		if use.memory >= crowded {
 			found = append(found, Finding{Grade: Info, What: fmt.Sprintf("%.0f %% of its memory is in use", use.memory)})
@@ -126,20 +139,66 @@ func (p *probe) nobodyOn(card, chip int) bool {
 	return false
 }
 
-// heldBy is the finding of a chip that is in use and has no process: who may hold it.
-// Those are the processes with the chip's node open, or with nodes open and listed
-// nowhere, and the containers that were given NPUs.
-func (p *probe) heldBy(card, chip int, words string) Finding {
-	listed := map[int]bool{}
+// unheld says how little of the memory in use the listed processes of a chip hold, ""
+// if that is no trouble or not known: what they do not hold must be more than half of it
+// after the firmware's share. The size of the memory is that of npu-smi's table, which
+// every report has; the topic with the rates does not give it.
+func (p *probe) unheld(card, chip int, u use) string {
+	size := p.sizeOfHBM(card, chip)
+	if !u.hbm || u.memory < idleHBM || u.memory > 100 || size == 0 {
+		return ""
+	}
+	held, any := 0, false
+	for _, a := range p.programs() {
+		for _, process := range a.value.Processes {
+			if a.card != card || process.Chip != chip {
+				continue
+			}
+			if process.Memory == nil {
+				return ""
+			}
+			held, any = held+*process.Memory, true
+		}
+	}
+	share := float64(held) / float64(size) * 100
+	if !any || u.memory-share-firmware <= u.memory/2 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %% of its memory is in use and the processes that npu-smi lists on it hold %d MB of %d; ", u.memory, held, size)
+}
+
+// sizeOfHBM is how many MB of HBM a chip has, 0 if that is not known.
+func (p *probe) sizeOfHBM(card, chip int) int {
+	table, err := p.summary()
+	if err != nil { // the check of the driver reports it
+		return 0
+	}
+	for _, row := range table.Chips {
+		if row.Card == card && row.Chip == chip && row.HBM != nil {
+			return row.HBM.Total
+		}
+	}
+	return 0
+}
+
+// heldBy is the finding of a chip of which more is in use than its listed processes
+// explain: who may hold it. Those are the processes with the chip's node open, or with
+// nodes open and listed nowhere, and the containers that were given NPUs. Processes that
+// are listed on the chip are explained; nobody names those that are left.
+func (p *probe) heldBy(card, chip int, words, nobody string) Finding {
+	listed, explained := map[int]bool{}, map[int]bool{}
 	for _, a := range p.programs() {
 		for _, process := range a.value.Processes {
 			listed[process.PID] = true
+			if a.card == card && process.Chip == chip {
+				explained[process.PID] = true
+			}
 		}
 	}
 	number, known := p.number(card, chip)
 	var holders []string
 	for _, h := range p.holders() {
-		if h.NPU && (known && slices.Contains(h.Devices, number) || !listed[h.PID] && (len(h.Devices) == 0 || !known)) {
+		if h.NPU && !explained[h.PID] && (known && slices.Contains(h.Devices, number) || !listed[h.PID] && (len(h.Devices) == 0 || !known)) {
 			holders = append(holders, h.String())
 		}
 	}
@@ -150,9 +209,8 @@ func (p *probe) heldBy(card, chip int, words string) Finding {
 	for _, c := range containers {
 		holders = append(holders, c.String())
 	}
-	words += " and npu-smi lists no process on it; "
 	if len(holders) == 0 {
-		return Finding{Warn, words + "no process has /dev/davinci* open; an earlier job probably left it allocated",
+		return Finding{Warn, words + nobody + " has /dev/davinci* open; an earlier job probably left it allocated",
 			"If a virtual machine was given the card, see there. Otherwise reset the chip while it is idle (npu-smi set -t reset) or restart the host."}
 	}
 	return Finding{Warn, words + "/dev/davinci* is held by " + strings.Join(holders, ", "),

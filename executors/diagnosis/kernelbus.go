@@ -3,7 +3,9 @@ package diagnosis
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,7 +31,7 @@ var (
 	oneBus = regexp.MustCompile(`\b([0-9a-f]{4,}):[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]: pci bridge to (\[bus ([0-9a-f]{2})\])?`)
 )
 
-// npuBus finds the NPUs in sysfs, in what the driver says of its cards, and, as a card
+// npuBus finds the NPUs and their ports in sysfs, in what the driver says of its cards, and, as a card
 // that is lost may be in neither, in what the kernel logged when it found them.
 func (p *probe) npuBus(log string) npuBus {
 	bus := npuBus{map[string]int{}, map[string]string{}}
@@ -48,6 +50,9 @@ func (p *probe) npuBus(log string) npuBus {
 	}
 	for _, d := range p.inventory.Devices {
 		bus.cards[d.Address] = noCard
+		if port := portAbove(p.host.Files(), d.Address); port != "" {
+			bus.ports[port] = d.Address[:strings.LastIndexByte(d.Address, ':')+1]
+		}
 	}
 	for _, c := range p.cards() {
 		if at := c.Board.Bus(); at != "" {
@@ -55,6 +60,21 @@ func (p *probe) npuBus(log string) npuBus {
 		}
 	}
 	return bus
+}
+
+// portAbove is the address of the port right above a device, by the device's place in
+// sysfs: "devices/pci0000:c0/0000:c0:00.0/0000:c1:00.0". It is "" for one on a root bus
+// and for one whose place is not known.
+func portAbove(files fs.FS, device string) string {
+	place, err := fs.ReadLink(files, path.Join("sys/bus/pci/devices", device))
+	if err != nil {
+		return "" // lines that name only its port are not taken for its own
+	}
+	above := path.Base(path.Dir(place))
+	if pciAddress.FindString(above) != above {
+		return ""
+	}
+	return above
 }
 
 // dpcSource is the requester, bus and device and function in 16 bits, that a port was

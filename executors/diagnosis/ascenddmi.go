@@ -50,11 +50,10 @@ var (
 	lacks = regexp.MustCompile(`(?i)\bno (?:\w+ )?(?:link|network|signal|light|carrier|connection)\b` +
 		`|\bnot (?:connected|linked|found|detected|present|reachable|responding|working|up|online)\b` +
 		`|\bcan(?:not| not|'t) be (?:reached|opened|read|found|accessed)\b` +
-		`|\b(?:link|port|device|card|chip|npu|network|connection|interface)s?(?: [0-9]+)?:? (?:(?:is|are|was|were|went) )?(?:down|offline|lost|missing|gone|absent|broken)\b` +
-		`|\bdegraded\b`)
+		`|\b(?:link|port|device|card|chip|npu|network|connection|interface)s?(?: [0-9]+)?:? (?:(?:is|are|was|were|went) )?(?:down|offline|lost|missing|gone|absent|broken)\b`)
 	// The same of nothing: "no device is missing", "link lost times: 0".
-	lacksNothing = regexp.MustCompile(`(?i)\b(?:no|none|never|not|0) (?:\w+ ){0,3}(?:down|offline|lost|missing|gone|absent|broken|degraded)\b` +
-		`|\b(?:lost|missing|degraded)(?: \w+)?(?: is| are)?\s*[:=]?\s*(?:0|none)\b`)
+	lacksNothing = regexp.MustCompile(`(?i)\b(?:no|none|never|not|0) (?:\w+ ){0,3}(?:down|offline|lost|missing|gone|absent|broken)\b` +
+		`|\b(?:lost|missing)(?: \w+)?(?: is| are)?\s*[:=]?\s*(?:0|none)\b`)
 )
 
 const nameless = "a test without a name"

@@ -97,7 +97,7 @@ func TestNoResultIsLostInAPassingItem(t *testing.T) {
 		"a device that is down":             {"    network:\n        PASS\n        Device 5: down\n", Warn, "network: the test passed, and this version cannot judge what was printed: Device 5: down"},
 		"a device that is not found":        {"    nic: PASS\n        *** Device 1 was not found.\n", Warn, "nic: the test passed, and this version cannot judge what was printed: Device 1 was not found"},
 		"a device that cannot be reached":   {"    nic:\n        PASS\n        *** Device 1 cannot be reached.\n", Warn, "nic: the test passed, and this version cannot judge what was printed: Device 1 cannot be reached"},
-		"a lack of nothing":                 {"    nic: PASS\n        *** No device is missing, link lost times: 0, no card was degraded.\n", Pass, ""},
+		"a lack of nothing":                 {"    nic: PASS\n        *** No device is missing, link lost times: 0, no card is gone.\n", Pass, ""},
 		"a word of another device":          {"        FAIL\n", Fail, "hbm: FAIL"},
 		"a word that was skipped":           {"        SKIP\n", Skip, "hbm: skipped by ascend-dmi"},
 		"a word that is not known":          {"        ABNORMAL\n", Fail, "hbm: ABNORMAL, a word"},

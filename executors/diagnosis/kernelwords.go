@@ -169,7 +169,7 @@ var failure = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	`\b(?:link|lane|port|ts|dev(?:ice)?|npu|chip|card)(?:[ _](?:state|status))?(?: \d+)?[ :=]+(?:is |was |went |goes )?down\b`,
 	`\b(?:faults?|faulty|broken|degraded|over-?heat(?:ed|s|ing)|over ?time|unexpectedly|unexpected (?:exit|removal|re(?:set|boot|start)|shut ?down|state|status)|disappear(?:s|ed)?|illegal)\b`,
 	`\bnot exists?\b|n't exist\b|\b(?:no|not)[ _]succ(?:ess(?:ful(?:ly)?)?|eed(?:ed)?)?\b`,
-	`\b(?:multi|double)[ _-]?bits?[ _-]ecc(?:[ _]\w+)?\s+(?:(?:is|was|has)\s+)?(?:occurr?ed|happened|detected|found|reported)\b`,
+	`\b(?:multi|double)[ _-]?bits?[ _-]ecc(?:[ _]\w+)?\s+(?:(?:is|was|has)\s+)?(?:occur\w*|happened|detected|found|reported)\b`,
 	`\binvalid (?:\w+ ){0,2}(?:status|state|response|reply|magic)\b|\b(?:status|state)\b.{0,20}\bis invalid\b`,
 	`\bdisagrees about version of symbol\b|\bunknown symbol\b`,
 	`\b0xf{8}\b`,

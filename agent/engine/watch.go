@@ -34,8 +34,8 @@ func (h *host) eavesdrop(cmd executors.Command, start journal.StartRecord) *eave
 	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, own: own, tell: cmd.Watch}
 }
 
-// upTo tells what lies before an offset of the item's output and was not told
-// yet. What cannot be read, or was lost with the power, is not told.
+// upTo reports what lies before an offset of the item's output and was not reported
+// yet. What cannot be read, or was lost with the power, is not reported.
 func (e *eavesdropper) upTo(end int64) error {
 	if e.tell == nil || e.next >= end || e.left <= 0 {
 		return nil

@@ -19,7 +19,7 @@ type Board struct {
 // has taken effect.
 type Compatibility string
 
-// The driver's words. Ordinary users are told NOT SUPPORT.
+// The driver's words. Ordinary users get NOT SUPPORT.
 const (
 	CompatibilityOK         Compatibility = "OK"
 	CompatibilityNOK        Compatibility = "NOK"
@@ -140,10 +140,10 @@ func (b Board) version(key string) Version {
 	return v
 }
 
-// Driver is the version of the driver that runs, "" when it is not told.
+// Driver is the version of the driver that runs, "" when it is not reported.
 func (b Board) Driver() Version { return b.version(keyDriver) }
 
-// Firmware is the version of the firmware that runs, "" when it is not told,
+// Firmware is the version of the firmware that runs, "" when it is not reported,
 // as to users other than root.
 func (b Board) Firmware() Version { return b.version(keyFirmware) }
 
@@ -153,16 +153,16 @@ func (b Board) Compatibility() Compatibility {
 	return Compatibility(strings.ToUpper(b.text(keyCompatibility)))
 }
 
-// Product is the card's product name, "" when it is not told.
+// Product is the card's product name, "" when it is not reported.
 func (b Board) Product() string { return b.text(keyProduct) }
 
-// Model is the card's model, "" when it is not told.
+// Model is the card's model, "" when it is not reported.
 func (b Board) Model() string { return b.text(keyModel) }
 
-// Manufacturer is who made the card, "" when it is not told.
+// Manufacturer is who made the card, "" when it is not reported.
 func (b Board) Manufacturer() string { return b.text(keyManufacturer) }
 
-// Serial is the card's serial number, "" when it is not told.
+// Serial is the card's serial number, "" when it is not reported.
 func (b Board) Serial() string { return b.text(keySerial) }
 
 // Bus is the PCI address of the card's first chip in lower case, as sysfs
@@ -186,7 +186,7 @@ func (b Board) Chip() Chip {
 	return ChipOf(device)
 }
 
-// Chips is the number of chips on the card, 0 when it is not told or makes no sense.
+// Chips is the number of chips on the card, 0 when it is not reported or makes no sense.
 func (b Board) Chips() int {
 	n, err := strconv.ParseUint(b.text(keyChips), 10, 16)
 	if err != nil || n > maxChips {

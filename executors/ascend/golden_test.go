@@ -108,9 +108,9 @@ func declared(ranges []Range, err error) any {
 
 func TestInstallInfo(t *testing.T) {
 	testSamples(t, "installinfo", ParseInstallInfo, func(i InstallInfo) map[string]any {
-		complete, told := i.DriverComplete()
+		complete, known := i.DriverComplete()
 		return map[string]any{
-			"user": i.User(), "group": i.Group(), "for_all": i.ForAll(), "complete": complete, "told": told,
+			"user": i.User(), "group": i.Group(), "for_all": i.ForAll(), "complete": complete, "told": known,
 			"driver": i.DriverType() + " in " + i.DriverPath(), "firmware": i.FirmwareType() + " in " + i.FirmwarePath(),
 		}
 	})

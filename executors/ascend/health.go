@@ -15,7 +15,7 @@ import (
 type State string
 
 // The driver's words, the best first. Unknown also stands for NA, which virtual
-// machines and containers are told, and for a chip that does not answer.
+// machines and containers get, and for a chip that does not answer.
 const (
 	StateOK       State = "OK"
 	StateWarning  State = "Warning"
@@ -44,7 +44,7 @@ type Health struct {
 	State State        `json:"state"` // of its worst chip
 	Chips []ChipHealth `json:"chips"` // each chip that the driver counts, one at least
 	// MCU is the health of the card's management controller, which is judged apart
-	// from the chips; "" where it is not told, as in a virtual machine.
+	// from the chips; "" where it is not reported, as in a virtual machine.
 	MCU State `json:"mcu,omitempty"`
 }
 

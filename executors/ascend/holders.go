@@ -15,7 +15,7 @@ import (
 type Holder struct {
 	PID       int
 	Name      string
-	Container string // its id, as far as the cgroup tells it
+	Container string // its id, as far as the cgroup has it
 	NPU       bool   // a node is open
 	Devices   []int  // the numbers N of the nodes /dev/davinciN that are open
 	Installer string // the HDK package it runs, "" for none

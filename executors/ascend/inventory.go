@@ -167,7 +167,7 @@ func (inv Inventory) ChipCount() int {
 	return n
 }
 
-// Family is the chip family of the host: of the first card that tells one, or else of
+// Family is the chip family of the host: of the first card that has one, or else of
 // the first device on the bus; "" if neither does.
 func (inv Inventory) Family() Chip {
 	for _, c := range inv.Cards {
@@ -200,7 +200,7 @@ func (inv Inventory) IDs() string {
 // Unfinished is a sentence about an installation of the driver that did not come to its
 // end, "" if nothing says so.
 func (inv Inventory) Unfinished() string {
-	if complete, told := inv.Install.DriverComplete(); complete || !told {
+	if complete, known := inv.Install.DriverComplete(); complete || !known {
 		return ""
 	}
 	return "ascend_install.info says that the driver's installation did not come to its end"

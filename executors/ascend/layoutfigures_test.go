@@ -19,7 +19,7 @@ func (f *figures) add(words ...string) {
 	*f = append(*f, strings.Join(said, " "))
 }
 
-// text is a key and its value, "" for a value that is not told.
+// text is a key and its value, "" for a value that is not reported.
 func text[T any](key string, value *T) string {
 	if value == nil {
 		return ""

@@ -10,8 +10,8 @@ import (
 // the device's clock, which may differ from the host's and mostly has no zone: compare
 // them with each other only.
 type LinkHistory struct {
-	Now     time.Time    `json:"now,omitzero"`      // when it was asked; zero: not told
-	Up      *int         `json:"up,omitempty"`      // how often the link came up; nil: not told
+	Now     time.Time    `json:"now,omitzero"`      // when it was asked; zero: not reported
+	Up      *int         `json:"up,omitempty"`      // how often the link came up; nil: not reported
 	Down    *int         `json:"down,omitempty"`    // how often it was lost; older releases do not count it
 	Changes []LinkChange `json:"changes,omitempty"` // the latest few, the newest first on all known releases
 	// Unread is how many records could not be read; UnreadRecord is the first of them.

@@ -11,7 +11,7 @@ import (
 )
 
 // MCU is the version of the image that a card's management controller runs.
-// npu-smi tells it to root on a bare host only.
+// npu-smi gives it to root on a bare host only.
 func (n Node) MCU(ctx context.Context, card int) (Version, error) {
 	return ask(ctx, n.host, ParseMCUVersion, "npu-smi", "upgrade", "-b", "mcu", "-i", strconv.Itoa(card))
 }

@@ -19,7 +19,7 @@ type Port struct {
 	Die, Number int
 }
 
-// PortItem is something that hccn_tool tells of a port, as its option is called.
+// PortItem is something that hccn_tool reports of a port, as its option is called.
 type PortItem string
 
 // The items that ParsePort reads.

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Topic is something that npu-smi tells of every chip of a card, as its -t
+// Topic is something that npu-smi reports of every chip of a card, as its -t
 // option names it.
 type Topic string
 

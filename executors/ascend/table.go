@@ -126,7 +126,7 @@ func (t *table) chip(block [][]string) error {
 	return nil
 }
 
-// identify reads what only the first line tells and has to.
+// identify reads what only the first line has.
 func (r *row) identify(c *ChipRow) (err error) {
 	c.Card = r.number(r.either("NPU", "NPU ID"))
 	c.Health, err = parseState(r.text["Health"])

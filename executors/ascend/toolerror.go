@@ -80,7 +80,7 @@ type sentence struct {
 	means   error
 }
 
-// sentences are npu-smi's. ErrFailed is only as much as the sentence itself tells;
+// sentences are npu-smi's. ErrFailed is only as much as the sentence itself says;
 // the code may tell more.
 var sentences = append([]sentence{
 	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed, because the device is used\.(?: ret is (-?\d{1,6}))?`), ErrInUse},

@@ -15,8 +15,8 @@ var (
 )
 
 // Virtual reports whether the host is a virtual machine, as its firmware or its
-// processor tells. NPUs are given to such hosts one by one, and much of what a server
-// tells is told on the hypervisor's host only.
+// processor says. NPUs are given to such hosts one by one, and much of what a server
+// reports can be asked on the hypervisor's host only.
 func Virtual(files fs.FS) bool {
 	for _, name := range []string{"sys_vendor", "product_name", "bios_vendor", "chassis_vendor"} {
 		if virtualVendor.MatchString(Head(files, "sys/class/dmi/id/"+name)) {

@@ -48,7 +48,7 @@ func TestWhatRealToolsPrint(t *testing.T) {
 			s.check(t, report)
 			for _, o := range report.Checks {
 				if o.Examined == "" {
-					t.Errorf("%s does not say what it looked at", o.Check)
+					t.Errorf("%s does not say what it examined", o.Check)
 				}
 			}
 		})

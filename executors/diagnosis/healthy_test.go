@@ -15,7 +15,7 @@ import (
 )
 
 // A host that is well has no warning, whatever its family and on metal as in a virtual
-// machine, and every check says what it looked at.
+// machine, and every check says what it examined.
 func TestAHealthyHostHasNoWarning(t *testing.T) {
 	for _, model := range fakehost.Models() {
 		for _, place := range []fakehost.Place{fakehost.Metal, fakehost.VM} {
@@ -30,7 +30,7 @@ func TestAHealthyHostHasNoWarning(t *testing.T) {
 				}
 				for _, o := range report.Checks {
 					if o.Examined == "" {
-						t.Errorf("%s does not say what it looked at", o.Check)
+						t.Errorf("%s does not say what it examined", o.Check)
 					}
 					if !slices.Contains(machines, o.Check) && (o.Grade == diagnosis.Warn || o.Grade == diagnosis.Fail) {
 						t.Errorf("%s: %+v", o.Check, o.Findings)

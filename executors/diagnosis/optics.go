@@ -10,7 +10,7 @@ import (
 )
 
 // askLight judges a transceiver by the limits and flags that it has itself. A lane's
-// light is compared with a figure of this project where the module tells no limit.
+// light is compared with a figure of this project where the module has no limit.
 func (p *port) askLight(ctx context.Context, node ascend.Node) error {
 	reading, err := p.item(ctx, node, ascend.PortOptical)
 	if err != nil || p.down {

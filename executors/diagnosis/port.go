@@ -16,7 +16,7 @@ type port struct {
 	link    ascend.Port
 	pause   time.Duration // before a busy hccn_tool is asked again
 	down    bool
-	tls     string // its switch, "" if not told
+	tls     string // its switch, "" if not reported
 	refused error  // why it cannot be asked at all
 	absent  bool   // there is no such port on this product
 	found   []Finding

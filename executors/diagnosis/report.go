@@ -14,7 +14,7 @@ import (
 // Grade is the one word for a check or a finding.
 type Grade string
 
-// The grades. Skip is for what could not be told, with the reason.
+// The grades. Skip is for what could not be examined, with the reason.
 const (
 	Pass Grade = "PASS"
 	Info Grade = "INFO"
@@ -26,7 +26,7 @@ const (
 // severity orders grades; the worst counts.
 var severity = map[Grade]int{Skip: 0, Pass: 1, Info: 2, Warn: 3, Fail: 4}
 
-// Worse is the worse of two grades; anything told is worse than nothing told.
+// Worse is the worse of two grades; anything reported is worse than nothing.
 func (g Grade) Worse(h Grade) Grade {
 	if severity[h] > severity[g] {
 		return h
@@ -98,7 +98,7 @@ type Report struct {
 
 	Checks []Outcome `json:"checks"`
 
-	Driver   ascend.Version   `json:"driver,omitempty"` // that runs, as the first card tells
+	Driver   ascend.Version   `json:"driver,omitempty"` // that runs, by the first card
 	Firmware ascend.Version   `json:"firmware,omitempty"`
 	Product  string           `json:"product,omitempty"`
 	Chips    []ascend.ChipRow `json:"chips,omitempty"` // npu-smi's table

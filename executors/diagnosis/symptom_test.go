@@ -88,7 +88,7 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 				}
 				for _, o := range report.Checks {
 					if o.Examined == "" {
-						t.Errorf("%s does not say what it looked at", o.Check)
+						t.Errorf("%s does not say what it examined", o.Check)
 					}
 					for _, f := range o.Findings {
 						if f.Do == "" && (f.Grade == diagnosis.Warn || f.Grade == diagnosis.Fail) {

@@ -218,7 +218,7 @@ func (p *probe) heldBy(card, chip int, words, nobody string) Finding {
 }
 
 // number is the number of a chip's node /dev/davinciN: its physical id, or the logic
-// one where the driver tells no other.
+// one where the driver gives no other.
 func (p *probe) number(card, chip int) (int, bool) {
 	mapping, err := p.mapping()
 	if err != nil {

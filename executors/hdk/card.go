@@ -21,8 +21,8 @@ type cardState struct {
 	// Ill are the chips that are not healthy; none where an earlier version of the
 	// agent recorded only how the card is.
 	Ill      []ascend.ChipHealth `json:"ill,omitempty"`
-	MCU      ascend.State        `json:"mcu,omitempty"`     // "" if it is not told
-	Trouble  string              `json:"trouble,omitempty"` // why it tells no versions
+	MCU      ascend.State        `json:"mcu,omitempty"`     // "" if it is not reported
+	Trouble  string              `json:"trouble,omitempty"` // why it gives no versions
 	NoAnswer string              `json:"unasked,omitempty"` // why its health is not known
 	OffBus   string              `json:"off_bus,omitempty"` // its address, if the PCI bus has no device there
 	Hung     bool                `json:"hung,omitempty"`    // the reason of one of them is that npu-smi hung

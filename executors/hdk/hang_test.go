@@ -9,7 +9,7 @@ import (
 )
 
 // One card whose query hangs does not keep the upgrade from judging the others: only a
-// driver that told the health of none counts as down.
+// driver that gave the health of none counts as down.
 func TestADriverThatHangsForOneCardIsNotDown(t *testing.T) {
 	hung := ascend.CardReport{HealthErr: executors.ErrTimeout}
 	unasked := ascend.CardReport{HealthErr: ascend.ErrNotAsked}
@@ -24,10 +24,10 @@ func TestADriverThatHangsForOneCardIsNotDown(t *testing.T) {
 		"all answer":              {[]ascend.CardReport{sick, sick}, false},
 		"one hangs":               {[]ascend.CardReport{sick, hung, unasked}, false},
 		"the first hangs":         {[]ascend.CardReport{hung, sick, unasked}, false},
-		"none tells its health":   {[]ascend.CardReport{hung, unasked, unasked}, true},
+		"none has a health":       {[]ascend.CardReport{hung, unasked, unasked}, true},
 		"no board is given":       {[]ascend.CardReport{mute, mute}, true},
 		"one board is given":      {[]ascend.CardReport{mute, sick}, false},
-		"a guest tells no health": {[]ascend.CardReport{mute, guest}, false},
+		"a guest has no health":   {[]ascend.CardReport{mute, guest}, false},
 		"one is lost, one hangs":  {[]ascend.CardReport{lost, hung}, true},
 		"one is lost, none hangs": {[]ascend.CardReport{lost, sick}, false},
 	} {

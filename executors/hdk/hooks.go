@@ -14,7 +14,7 @@ import (
 
 // Hooks are a site's own programs around an upgrade: Before takes work away from the
 // host (cordons it, stops what holds NPUs: device plugin, exporter), After gives it
-// back. Whether NPUs are in use is looked at between. They are run when there is
+// back. Whether NPUs are in use is checked between. They are run when there is
 // something to install or to restart for, each as a step; After also when the upgrade
 // fails, once it has begun to run Before. The zero value has none.
 //

@@ -109,7 +109,7 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 		if err := awaitRoom("room-again-"); err != nil {
 			return judgement{}, err
 		}
-		*t = transcript{told: t.told}
+		*t = transcript{progress: t.progress}
 		exit, err = r.host.Command(ctx, command)
 	}
 	if errors.Is(err, executors.ErrInterrupted) {
@@ -142,7 +142,7 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 		return executors.Command{}, nil, executors.Fail(protocol.HDKPackageDamaged, "The package of %s is not as it was when the upgrade was planned: %w. Now: %s. Check the repository and the host's disk, then create the job again.",
 			i, err, r.now(ctx))
 	}
-	t := &transcript{told: func(percent int) {
+	t := &transcript{progress: func(percent int) {
 		done := (float64(n) + float64(percent)/100) / float64(of)
 		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
 	}}

@@ -34,7 +34,7 @@ type judgement struct {
 }
 
 // judge weighs exit code and text: some failures exit with 0, and some success
-// is told only in words. rpm and dpkg have exit codes of their own and do not
+// is reported only in words. rpm and dpkg have exit codes of their own and do not
 // pass on that of the installer, so there only words say that nothing is pending.
 func judge(format repository.Format, exit executors.Exit, t *transcript) judgement {
 	codes := []int{exitDone, exitReboot}

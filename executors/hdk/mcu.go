@@ -161,7 +161,7 @@ func (r *run) askController(ctx context.Context, step string, argv []string, res
 	return reply, "it was cut in the middle twice", nil
 }
 
-// awaitController waits until a card tells that it runs the image; why is "" then.
+// awaitController waits until a card reports that it runs the image; why is "" then.
 func (r *run) awaitController(ctx context.Context, card int) (why string, err error) {
 	node := ascend.NewNode(r.host)
 	for began := time.Now(); ; {

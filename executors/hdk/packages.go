@@ -110,11 +110,11 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 		packages = append(packages, install{Package: image})
 	}
 	for n, i := range packages {
-		told := func(bytes int64) {
+		progress := func(bytes int64) {
 			share := float64(n) + float64(bytes)/float64(i.Package.Size)
 			r.host.Progress(int(float64(planShare)*share/float64(len(packages))), "fetching "+i.String())
 		}
-		_, err := r.ready(ctx, i.Package, told)
+		_, err := r.ready(ctx, i.Package, progress)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -130,12 +130,12 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 }
 
 // ready makes sure that a package is in the item's folder, verified.
-func (r *run) ready(ctx context.Context, p repository.Package, told func(int64)) (string, error) {
+func (r *run) ready(ctx context.Context, p repository.Package, progress func(int64)) (string, error) {
 	dir, err := r.host.Scratch()
 	if err != nil {
 		return "", executors.Fail(protocol.ExecutorFailed, "The folder for packages cannot be made: %w.", err)
 	}
-	return r.Cache.Fetch(ctx, r.Source, p, dir, told)
+	return r.Cache.Fetch(ctx, r.Source, p, dir, progress)
 }
 
 func clipList(names []string, most int) string {

@@ -15,19 +15,19 @@ import (
 // however much is printed, and what it does not know is passed over: it is
 // in the task's output.
 type transcript struct {
-	percent int
-	success string   // the sentence that claims success
-	pending bool     // it takes effect after a restart
-	atOnce  bool     // it has taken effect
-	stopped bool     // it gave up and calls that no failure
-	errors  []string // what it complains of, in order
-	remedy  string   // for the first complaint that is known
-	line    []byte   // not ended yet
-	told    func(percent int)
+	percent  int
+	success  string   // the sentence that claims success
+	pending  bool     // it takes effect after a restart
+	atOnce   bool     // it has taken effect
+	stopped  bool     // it gave up and calls that no failure
+	errors   []string // what it complains of, in order
+	remedy   string   // for the first complaint that is known
+	line     []byte   // not ended yet
+	progress func(percent int)
 }
 
 const (
-	maxLine   = 4096 // bytes of one line that are looked at
+	maxLine   = 4096 // bytes of one line that are read
 	maxErrors = 8
 	maxError  = 300 // bytes of one complaint
 )
@@ -136,8 +136,8 @@ func (t *transcript) advance(digits string) {
 		return
 	}
 	t.percent = percent
-	if t.told != nil {
-		t.told(percent)
+	if t.progress != nil {
+		t.progress(percent)
 	}
 }
 

@@ -123,13 +123,13 @@ func TestWhatAPackageManagerSays(t *testing.T) {
 
 func TestProgressInBothForms(t *testing.T) {
 	var told []int
-	heard := &transcript{told: func(p int) { told = append(told, p) }}
+	heard := &transcript{progress: func(p int) { told = append(told, p) }}
 	heard.write([]byte("[Firmware] [t] [INFO]upgradePercentage: 0%\r[Firmware] [t] [INFO]upgradePercentage: 45%\rupgradePercentage: 45%\n"))
 	heard.write([]byte("[Driver] [t] [INFO]\x1b[32mupgradePer"))
 	heard.write([]byte("centage:90%\x1b[0m\nupgradePercentage:101%\nupgradePercentage:30%\nupgradePercentage:100%"))
 	heard.close()
 	if len(told) != 3 || told[0] != 45 || told[1] != 90 || told[2] != 100 {
-		t.Errorf("told %v", told)
+		t.Errorf("told %v", progress)
 	}
 }
 
@@ -159,7 +159,7 @@ func FuzzTranscript(f *testing.F) {
 	f.Add([]byte(strings.Repeat("x", 3*maxLine)+"\n[ERROR]\xff\xfe"), 2)
 	f.Fuzz(func(t *testing.T, printed []byte, code int) {
 		last := 0
-		heard := &transcript{told: func(p int) {
+		heard := &transcript{progress: func(p int) {
 			if p <= last || p > 100 {
 				t.Errorf("progress %d after %d", p, last)
 			}

@@ -70,13 +70,13 @@ func readIndex(ctx context.Context, source Source) ([]byte, error) {
 
 // Fetch puts a package of source into the cache, unless it is there, and links
 // it into dir as its own file, executable by its owner only. What it returns was
-// verified. told, if not nil, is told how many bytes are there.
+// verified. progress, if not nil, is called with how many bytes are there.
 //
 // ErrDamaged, fs.ErrNotExist and the cause of ctx can be told apart; other errors
 // are those of the source or the disk.
-func (c *Cache) Fetch(ctx context.Context, source Source, p Package, dir string, told func(int64)) (string, error) {
-	if told == nil {
-		told = func(int64) {}
+func (c *Cache) Fetch(ctx context.Context, source Source, p Package, dir string, progress func(int64)) (string, error) {
+	if progress == nil {
+		progress = func(int64) {}
 	}
 	path := filepath.Join(dir, filepath.Base(p.File))
 	if Verify(path, p) == nil {
@@ -86,7 +86,7 @@ func (c *Cache) Fetch(ctx context.Context, source Source, p Package, dir string,
 	defer c.mu.Unlock()
 	kept := filepath.Join(c.Dir, p.SHA256)
 	if Verify(kept, p) != nil {
-		if err := c.download(ctx, source, p, kept, told); err != nil {
+		if err := c.download(ctx, source, p, kept, progress); err != nil {
 			return "", fmt.Errorf("fetch %s: %w", p.File, err)
 		}
 	}
@@ -157,7 +157,7 @@ func copyFile(from, to string) error {
 // download brings a package to kept. A part that was left by a former download
 // is gone on with; if the whole is wrong then, it is fetched once more from the
 // beginning.
-func (c *Cache) download(ctx context.Context, source Source, p Package, kept string, told func(int64)) error {
+func (c *Cache) download(ctx context.Context, source Source, p Package, kept string, progress func(int64)) error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (c *Cache) download(ctx context.Context, source Source, p Package, kept str
 		return err
 	}
 	for {
-		resumed, err := c.try(ctx, source, p, kept, told)
+		resumed, err := c.try(ctx, source, p, kept, progress)
 		if err == nil || !errors.Is(err, ErrDamaged) {
 			return err
 		}
@@ -175,7 +175,7 @@ func (c *Cache) download(ctx context.Context, source Source, p Package, kept str
 	}
 }
 
-func (c *Cache) try(ctx context.Context, source Source, p Package, kept string, told func(int64)) (resumed bool, err error) {
+func (c *Cache) try(ctx context.Context, source Source, p Package, kept string, progress func(int64)) (resumed bool, err error) {
 	part, err := os.OpenFile(kept+".part", os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o700)
 	if err != nil {
 		return false, err
@@ -187,7 +187,7 @@ func (c *Cache) try(ctx context.Context, source Source, p Package, kept string, 
 		return false, err
 	}
 	resumed = have > 0
-	got := &tally{size: have, told: told}
+	got := &tally{size: have, progress: progress}
 	if err := c.fill(ctx, source, p, got, io.MultiWriter(part, sum, got)); err != nil {
 		return resumed, err
 	}
@@ -234,13 +234,13 @@ func piece(ctx context.Context, source Source, p Package, got *tally, to io.Writ
 
 // tally counts what is written.
 type tally struct {
-	size int64
-	told func(int64)
+	size     int64
+	progress func(int64)
 }
 
 func (t *tally) Write(p []byte) (int, error) {
 	t.size += int64(len(p))
-	t.told(t.size)
+	t.progress(t.size)
 	return len(p), nil
 }
 

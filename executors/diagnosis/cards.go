@@ -47,7 +47,7 @@ func (cards) run(_ context.Context, p *probe) (string, []Finding) {
 	if inv.Family() == "" {
 		found = append(found, Finding{Grade: Info, What: strings.TrimSuffix("the chips are of a family that this version does not know: "+inv.IDs(), ": ")})
 	}
-	if ascend.Server(inv.Family()) && !ascend.Virtual(p.host.Files()) {
+	if ascend.Server(inv.Family()) && !inv.Virtual && !ascend.Contained(p.host.Files()) {
 		found = append(found, unusual(inv.List.Cards)...)
 	}
 	return p.examinedCards() + ", " + onBus, found

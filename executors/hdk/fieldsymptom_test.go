@@ -43,6 +43,10 @@ var fieldSymptoms = []symptom{
 		code: protocol.HDKCardUnhealthy, says: "card 3: the PCI bus has no device at 0000:02:00.0"},
 	{name: "The bus has a chip that the driver does not list", prepare: func(r *rig) { r.device("0000:fe:00.0", "0xd802") },
 		code: protocol.HDKCardUnhealthy, says: "9 chips are on the PCI bus, of which the driver lists 8"},
+	{name: "A container was given some of the cards that the bus has", prepare: func(r *rig) {
+		r.write(".dockerenv", "")
+		r.answer(map[string]string{"info -l": listOf(0, 1, 3)})
+	}, says: newA2},
 	{name: "The driver does not list a card that the bus has", prepare: answering(map[string]string{"info -l": listOf(0, 1, 2, 3, 4, 5, 6)}),
 		code: protocol.HDKCardUnhealthy, says: "8 chips are on the PCI bus, of which the driver lists 7"},
 

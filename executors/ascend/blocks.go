@@ -3,9 +3,10 @@ package ascend
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // answer is what a `npu-smi info -t TOPIC -i CARD` printed, cut into blocks. The
@@ -43,7 +44,7 @@ const (
 // a name is the only chip's of which nothing else is said, if there is just one. Of the
 // others one that gives trouble is an error, as nobody could say whose it is, and so is one
 // after an MCU's that does. Lines that match row are kept whole.
-func cutBlocks(out []byte, card int, row *regexp.Regexp) (answer, error) {
+func cutBlocks(out []byte, card int, row *lazyregexp.Regexp) (answer, error) {
 	c := cutter{card: card, chips: -1}
 	if err := tooLong(out); err != nil {
 		return answer{}, err

@@ -1,8 +1,9 @@
 package ascend
 
 import (
-	"regexp"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // columns are the names in one cell of a header and where each begins. The tools
@@ -15,10 +16,10 @@ type column struct {
 }
 
 // Names and values hold single blanks at most; more blanks, or a tab, part them.
-var columnText = regexp.MustCompile(`[^ \t]+(?: [^ \t]+)*`)
+var columnText = lazyregexp.New(`[^ \t]+(?: [^ \t]+)*`)
 
 // slash is written without the blank before it when the figure is long.
-var slash = regexp.MustCompile(`[ \t]*/[ \t]*`)
+var slash = lazyregexp.New(`[ \t]*/[ \t]*`)
 
 func cutHeader(cell string) columns {
 	var c columns

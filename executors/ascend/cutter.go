@@ -2,13 +2,14 @@ package ascend
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // mcuName matches the names of management controllers; a card may have several.
-var mcuName = regexp.MustCompile(`(?i)^mcu[ _-]?\d*$`)
+var mcuName = lazyregexp.New(`(?i)^mcu[ _-]?\d*$`)
 
 // namesMCU reports whether a field says that its block is an MCU's: Chip Name on the
 // known releases. No other value of a field is that word alone.
@@ -26,7 +27,7 @@ type cutter struct {
 	failure string // the first sentence of a failure that names no chip
 }
 
-func (c *cutter) take(line string, row *regexp.Regexp) error {
+func (c *cutter) take(line string, row *lazyregexp.Regexp) error {
 	if line == "" {
 		c.open = nil
 		return nil

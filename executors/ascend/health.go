@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // State is how a card or chip is, as the driver judges it; the worst of its alarms.
@@ -78,7 +79,7 @@ func (h Health) incomplete() bool {
 
 const maxAlarms = 128
 
-var errorCode = regexp.MustCompile(`^[0-9A-F]{1,8}$`)
+var errorCode = lazyregexp.New(`^[0-9A-F]{1,8}$`)
 
 // Health is the health of one card as the running driver sees it. The tool gives a
 // card's health without codes, so each chip that is not OK is asked once more; that

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Holder is a process of the host that keeps NPUs from others: it has a node open,
@@ -36,9 +37,9 @@ func (h Holder) String() string {
 var (
 	// Nodes whose holders keep the driver from being replaced, as Huawei's
 	// installer checks them.
-	npuNode     = regexp.MustCompile(`/dev/(?:davinci([0-9]{1,5})|davinci_manager|devmm_svm|hisi_hdc)$`)
-	containerID = regexp.MustCompile(`[0-9a-f]{64}`)
-	hdkPackage  = regexp.MustCompile(`(?i)^(?:Ascend-hdk|Atlas-).*npu-(?:driver|firmware).*\.run$|^A\d+.*-npu-(?:driver|firmware).*\.run$`)
+	npuNode     = lazyregexp.New(`/dev/(?:davinci([0-9]{1,5})|davinci_manager|devmm_svm|hisi_hdc)$`)
+	containerID = lazyregexp.New(`[0-9a-f]{64}`)
+	hdkPackage  = lazyregexp.New(`(?i)^(?:Ascend-hdk|Atlas-).*npu-(?:driver|firmware).*\.run$|^A\d+.*-npu-(?:driver|firmware).*\.run$`)
 )
 
 // Holders finds the processes that hold NPU nodes or run an HDK installer, as /proc

@@ -1,19 +1,20 @@
 package ascend
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // A record is a time and a state, in any order. Releases differ in how they write both
 // and in what else is in the line: the device, a number of the record.
 var (
-	recordTime = regexp.MustCompile(`\b(?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-3]?\d \d{2}:\d{2}:\d{2}(?: [A-Z]{1,5}| [+-]\d{4})? \d{4}\b` +
+	recordTime = lazyregexp.New(`\b(?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-3]?\d \d{2}:\d{2}:\d{2}(?: [A-Z]{1,5}| [+-]\d{4})? \d{4}\b` +
 		`|\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]+\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?: ?(?:Z|UTC|GMT)\b| ?[+-]\d{2}:?\d{2}\b)?)`)
-	recordState = regexp.MustCompile(`(?i)(?:\bLINK(?:[ _-]?STATUS)?[ _:=-]*|\b)(UP|DOWN)\b`)
-	digit       = regexp.MustCompile(`\d`)
+	recordState = lazyregexp.New(`(?i)(?:\bLINK(?:[ _-]?STATUS)?[ _:=-]*|\b)(UP|DOWN)\b`)
+	digit       = lazyregexp.New(`\d`)
 )
 
 // linkRecords is a LinkHistory on the way.
@@ -92,7 +93,7 @@ type deviceTime struct {
 }
 
 // zone is how a time's zone is written; a name such as CST may mean several.
-var zone = regexp.MustCompile(` ?(Z|UTC|GMT|[+-]\d{2}:?\d{2})$| ([A-Z]{1,5}|[+-]\d{4})( \d{4})$`)
+var zone = lazyregexp.New(` ?(Z|UTC|GMT|[+-]\d{2}:?\d{2})$| ([A-Z]{1,5}|[+-]\d{4})( \d{4})$`)
 
 func parseDeviceTime(text string) (t deviceTime, known bool) {
 	text = strings.TrimSpace(text)

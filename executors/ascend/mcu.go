@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // MCU is the version of the image that a card's management controller runs.
@@ -75,7 +76,7 @@ type MCUReply struct {
 
 // What npu-smi complains of when it writes an image; it may exit with 0 all the
 // same.
-var mcuComplaint = regexp.MustCompile(`(?i)failed to upgrade|cms_validate_sign|upgrade (?:fail|timeout)|please try again|validity\s*:\s*(?:fail|invalid)`)
+var mcuComplaint = lazyregexp.New(`(?i)failed to upgrade|cms_validate_sign|upgrade (?:fail|timeout)|please try again|validity\s*:\s*(?:fail|invalid)`)
 
 const maxMCUMessages = 8
 

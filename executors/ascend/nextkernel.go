@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // grubbyPatience bounds how long grubby is waited for. It reads a few small files.
@@ -148,7 +148,7 @@ func containsWhole(title, release string) bool {
 }
 
 // kernelFile names a kernel's image in /boot.
-var kernelFile = regexp.MustCompile(`^(?:vmlinuz|vmlinux|Image|kernel)-([0-9][0-9A-Za-z._+~-]{0,127})$`)
+var kernelFile = lazyregexp.New(`^(?:vmlinuz|vmlinux|Image|kernel)-([0-9][0-9A-Za-z._+~-]{0,127})$`)
 
 // kernelOf is the release in the name of an image, "" if it is none. Rescue images are
 // named for the host and not for a release.
@@ -215,7 +215,7 @@ func bootKernels(files fs.FS) []string {
 	return slices.Compact(found)
 }
 
-var releasePart = regexp.MustCompile(`[0-9]+|[A-Za-z]+`)
+var releasePart = lazyregexp.New(`[0-9]+|[A-Za-z]+`)
 
 // compareReleases orders kernels part by part, numbers by their value.
 func compareReleases(a, b string) int {

@@ -1,10 +1,11 @@
 package ascend
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // NoAnswer is a chip that the driver counts and says nothing of.
@@ -21,11 +22,11 @@ func anySaid(chips []NoAnswer) bool {
 // such as "Failed to query npu chip: 1 info." On most families the exit status is 0 all
 // the same. Releases word it differently; they agree in what went wrong and in the chip.
 var (
-	failure = regexp.MustCompile(`(?i)\b(?:fail(?:ed|s|ure)?|unable|can not|could not|error|` +
+	failure = lazyregexp.New(`(?i)\b(?:fail(?:ed|s|ure)?|unable|can not|could not|error|` +
 		`time(?:d|s)?[ -]?out|unreachable|off-?line|lost|abnormal|` +
 		`(?:not|no) (?:be )?(?:respon\w+|answer\w*|reply|exist\w*|ready|available|found|reachable))\b`)
-	aboutNPU   = regexp.MustCompile(`(?i)^[^\[].*\b(?:npu|chip|info|health|query|get)\b|^(?:query|get|failed)\b`)
-	chipNumber = regexp.MustCompile(`(?i)\bchip[ _-]?(?:id|index|no\.?|num(?:ber)?)?\s*(?:is\b|[:=#(\[])?\s*(\d{1,5})\b`)
+	aboutNPU   = lazyregexp.New(`(?i)^[^\[].*\b(?:npu|chip|info|health|query|get)\b|^(?:query|get|failed)\b`)
+	chipNumber = lazyregexp.New(`(?i)\bchip[ _-]?(?:id|index|no\.?|num(?:ber)?)?\s*(?:is\b|[:=#(\[])?\s*(\d{1,5})\b`)
 )
 
 // failureOf reports whether a line is a sentence about something that failed, and which

@@ -2,12 +2,13 @@ package ascend
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // pciAddress is a function's address as sysfs writes it.
-var pciAddress = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+var pciAddress = lazyregexp.New(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
 
 // OffBus are the cards that the driver lists although the PCI bus has no device at their
 // address any more: their link broke down, and the driver's list is older. It finds none

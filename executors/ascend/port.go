@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Port is a network port of a chip, as hccn_tool names it.
@@ -62,7 +63,7 @@ func (n Node) Port(ctx context.Context, item PortItem, p Port) (PortReading, err
 }
 
 // linkWord matches the state of a link; a speed may follow.
-var linkWord = regexp.MustCompile(`(?i)^(?:LINK[ _-]?)?(UP|DOWN)(?:[ ,;(\[]+[0-9][^A-Z]{0,8}[A-Z/]{0,8}[)\]]?)?\.?$`)
+var linkWord = lazyregexp.New(`(?i)^(?:LINK[ _-]?)?(UP|DOWN)(?:[ ,;(\[]+[0-9][^A-Z]{0,8}[A-Z/]{0,8}[)\]]?)?\.?$`)
 
 // ParseLink reads what `hccn_tool -i N -link -g` prints.
 func ParseLink(out []byte) (up bool, err error) {
@@ -140,7 +141,7 @@ func (r PortReading) Get(key string) (value string, given bool) {
 }
 
 // whose names the port at the beginning of a line of link_stat.
-var whose = regexp.MustCompile(`(?i)^\[(?:dev ?id|device|dev|chip|npu|port)[ :=_]*\d{1,6}\] ?`)
+var whose = lazyregexp.New(`(?i)^\[(?:dev ?id|device|dev|chip|npu|port)[ :=_]*\d{1,6}\] ?`)
 
 // maxPort bounds the fields of a port; its counters are some hundred.
 const maxPort = 1024

@@ -3,10 +3,11 @@ package ascend
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // ProcessList is what the driver says of the processes on a card. Each chip is in Chips
@@ -34,10 +35,10 @@ func (n Node) Processes(ctx context.Context, card int) (ProcessList, error) {
 // The keys of a process, which stand on one line. Values may be empty, and the name
 // may hold anything but a line end: a value ends where the next key begins.
 var (
-	anyProcessRow = regexp.MustCompile(`^(?i:Process id\s*:|No (?:\w+ )?process)`) // or that there is none
-	processRow    = regexp.MustCompile(`^(?i:Process id)\s*:`)
-	processName   = regexp.MustCompile(`\b(?i:Process name)\s*:`)
-	processMemory = regexp.MustCompile(`\b(?i:Process memory\(MB\))\s*:`)
+	anyProcessRow = lazyregexp.New(`^(?i:Process id\s*:|No (?:\w+ )?process)`) // or that there is none
+	processRow    = lazyregexp.New(`^(?i:Process id)\s*:`)
+	processName   = lazyregexp.New(`\b(?i:Process name)\s*:`)
+	processMemory = lazyregexp.New(`\b(?i:Process memory\(MB\))\s*:`)
 )
 
 // ParseProcesses reads what `npu-smi info -t proc-mem -i card` prints: the processes

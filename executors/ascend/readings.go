@@ -3,9 +3,10 @@ package ascend
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Topic is something that npu-smi reports of every chip of a card, as its -t
@@ -84,6 +85,6 @@ func (r Reading) Figure(keys ...string) (*float64, error) {
 }
 
 // unit is the unit that some releases write behind a figure, as their keys do in others.
-var unit = regexp.MustCompile(`^(-?[0-9.]+) ?(?:C|degC|W|MB|MHz|MHZ|%)$`)
+var unit = lazyregexp.New(`^(-?[0-9.]+) ?(?:C|degC|W|MB|MHz|MHZ|%)$`)
 
 func squeezed(key string) string { return strings.ReplaceAll(key, " ", "") }

@@ -3,10 +3,11 @@ package ascend
 import (
 	"fmt"
 	"iter"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Bounds of what is read. They are far above anything the tools print.
@@ -18,7 +19,7 @@ const (
 
 // ansi matches the terminal sequences that the tools and installers print
 // whether or not they write to a terminal (ECMA-48 CSI).
-var ansi = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
+var ansi = lazyregexp.New(`\x1b\[[0-?]*[ -/]*[@-~]`)
 
 // lines yields the lines of text without terminal sequences and line ends. A
 // carriage return ends a line too, as progress is rewritten with it; several, and those

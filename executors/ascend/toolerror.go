@@ -3,11 +3,11 @@ package ascend
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // What keeps a tool from answering, to be matched with errors.Is.
@@ -76,36 +76,36 @@ var dialects = map[string]dialect{
 // sentence is something of a tool's own that it says, at the beginning of a line, instead of an
 // answer. Most of npu-smi's come with exit status 0.
 type sentence struct {
-	pattern *regexp.Regexp // its group, if there is one, is a DCMI code
+	pattern *lazyregexp.Regexp // its group, if there is one, is a DCMI code
 	means   error
 }
 
 // sentences are npu-smi's. ErrFailed is only as much as the sentence itself says;
 // the code may tell more.
 var sentences = append([]sentence{
-	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed, because the device is used\.(?: ret is (-?\d{1,6}))?`), ErrInUse},
-	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-8020)\b`), ErrInUse},
-	{regexp.MustCompile(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-?\d{1,6})`), ErrDriverDown},
-	{regexp.MustCompile(`^npu get board type failed.* ret is (-?\d{1,6})`), ErrFailed},
-	{regexp.MustCompile(`^There is no NPU card on this server`), ErrNoCards},
-	{regexp.MustCompile(`^Invalid card id`), ErrNoCard},
-	{regexp.MustCompile(`^Failed to (?:query|get) `), ErrFailed},
-	{regexp.MustCompile(`^npu_get_card_device_id failed\. err is (-?\d{1,6})`), ErrFailed},
-	{regexp.MustCompile(`^Command or option is not found`), ErrFailed},
+	{lazyregexp.New(`^dcmi mod(?:ule|el) initialized? failed, because the device is used\.(?: ret is (-?\d{1,6}))?`), ErrInUse},
+	{lazyregexp.New(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-8020)\b`), ErrInUse},
+	{lazyregexp.New(`^dcmi mod(?:ule|el) initialized? failed.* ret is (-?\d{1,6})`), ErrDriverDown},
+	{lazyregexp.New(`^npu get board type failed.* ret is (-?\d{1,6})`), ErrFailed},
+	{lazyregexp.New(`^There is no NPU card on this server`), ErrNoCards},
+	{lazyregexp.New(`^Invalid card id`), ErrNoCard},
+	{lazyregexp.New(`^Failed to (?:query|get) `), ErrFailed},
+	{lazyregexp.New(`^npu_get_card_device_id failed\. err is (-?\d{1,6})`), ErrFailed},
+	{lazyregexp.New(`^Command or option is not found`), ErrFailed},
 }, shared...)
 
 var hccnSentences = append([]sentence{
-	{regexp.MustCompile(`^Get invalid device id`), ErrNoCard},
-	{regexp.MustCompile(`^.{0,80}(?i:busy)\b`), ErrBusy},
-	{regexp.MustCompile(`^The cmd line execute timeout`), ErrFailed},
-	{regexp.MustCompile(`^Cmd execute failed`), ErrFailed},
+	{lazyregexp.New(`^Get invalid device id`), ErrNoCard},
+	{lazyregexp.New(`^.{0,80}(?i:busy)\b`), ErrBusy},
+	{lazyregexp.New(`^The cmd line execute timeout`), ErrFailed},
+	{lazyregexp.New(`^Cmd execute failed`), ErrFailed},
 }, shared...)
 
 // shared are what the dynamic loader (ld.so) says of both tools when they do not start.
 var shared = []sentence{
-	{regexp.MustCompile(`^.{0,200}error while loading shared libraries: `), ErrNotLoaded},
-	{regexp.MustCompile(`^.{0,200}cannot open shared object file`), ErrNotLoaded},
-	{regexp.MustCompile(`^.{0,200}symbol lookup error: `), ErrNotLoaded},
+	{lazyregexp.New(`^.{0,200}error while loading shared libraries: `), ErrNotLoaded},
+	{lazyregexp.New(`^.{0,200}cannot open shared object file`), ErrNotLoaded},
+	{lazyregexp.New(`^.{0,200}symbol lookup error: `), ErrNotLoaded},
 }
 
 // statuses are the exit statuses of npu-smi that stand for a DCMI code: the

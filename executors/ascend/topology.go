@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Topology is how the chips of a host are linked, by the driver's own names for
@@ -22,7 +23,7 @@ func (n Node) Topology(ctx context.Context) (Topology, error) {
 }
 
 // chipLabel names a chip of a topology; the second form is an A3's.
-var chipLabel = regexp.MustCompile(`^(?:NPU|Phy-ID|Chip)[ -]?[0-9]{1,4}$`)
+var chipLabel = lazyregexp.New(`^(?:NPU|Phy-ID|Chip)[ -]?[0-9]{1,4}$`)
 
 // ParseTopology reads what `npu-smi info -t topo` prints: a matrix whose links are
 // named HCCS, HCCS_SW, SIO, PIX, PXB, PHB, SYS or otherwise, then often the cores

@@ -2,9 +2,10 @@ package ascend
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Version is the version of a driver or a firmware, such as 24.1.rc3.10 or
@@ -16,7 +17,7 @@ const maxVersion = 64
 
 // Numbers parted by dots, some with letters before them (rc3, b010, t105), and
 // a patch's name at the end of one (_sph001).
-var versionGrammar = regexp.MustCompile(`^[0-9]{1,8}(?:\.[a-z]{0,8}[0-9]{1,8}(?:_[a-z0-9]{1,16})?){1,7}$`)
+var versionGrammar = lazyregexp.New(`^[0-9]{1,8}(?:\.[a-z]{0,8}[0-9]{1,8}(?:_[a-z0-9]{1,16})?){1,7}$`)
 
 // ParseVersion reads a version in either case.
 func ParseVersion(text string) (Version, error) {

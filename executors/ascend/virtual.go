@@ -2,16 +2,17 @@ package ascend
 
 import (
 	"io/fs"
-	"regexp"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 var (
 	// The vendors and products that hypervisors give their machines (the table of
 	// systemd-detect-virt); OpenStack's has a product of its own.
-	virtualVendor = regexp.MustCompile(`(?i)\b(?:QEMU|KVM|VMware|VirtualBox|innotek|Xen|Bochs|Parallels|BHYVE|OpenStack|Virtual Machine|Amazon EC2|Google Compute Engine|Alibaba Cloud ECS)\b`)
+	virtualVendor = lazyregexp.New(`(?i)\b(?:QEMU|KVM|VMware|VirtualBox|innotek|Xen|Bochs|Parallels|BHYVE|OpenStack|Virtual Machine|Amazon EC2|Google Compute Engine|Alibaba Cloud ECS)\b`)
 	// Linux on x86 lists the bit by which a processor says that it is virtual.
-	virtualFlag = regexp.MustCompile(`(?m)^flags\s*:.*\bhypervisor\b`)
+	virtualFlag = lazyregexp.New(`(?m)^flags\s*:.*\bhypervisor\b`)
 )
 
 // Virtual reports whether the host is a virtual machine, as its firmware or its

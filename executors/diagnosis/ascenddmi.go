@@ -2,9 +2,10 @@ package diagnosis
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // A word is ascend-dmi's grade of one test. What it means to an operator is the user
@@ -23,10 +24,10 @@ var dmiWords = map[string]Finding{
 const idleFirst = "Repeat it on an idle host before any repair: stop jobs, containers and monitoring that use NPUs."
 
 // Sentences of a test that was not alone with the NPUs.
-var disturbed = regexp.MustCompile(`(?i)\bprocess(?:es)?\b.{0,40}\b(?:seiz|occup|us)(?:ing|ed|y|es)\b|\bresults? (?:may|might|could|can) be (?:affected|inaccurate|distorted|influenced)|\b(?:npu|device|chip|card)s?\b.{0,20}\b(?:is|are) (?:being )?(?:in use|used|occupied|seized|busy)\b`)
+var disturbed = lazyregexp.New(`(?i)\bprocess(?:es)?\b.{0,40}\b(?:seiz|occup|us)(?:ing|ed|y|es)\b|\bresults? (?:may|might|could|can) be (?:affected|inaccurate|distorted|influenced)|\b(?:npu|device|chip|card)s?\b.{0,20}\b(?:is|are) (?:being )?(?:in use|used|occupied|seized|busy)\b`)
 
 // plainName is what ascend-dmi calls its tests; see "ascend-dmi --dg -i" in its user guide.
-var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]+$`)
+var plainName = lazyregexp.New(`^[A-Za-z][A-Za-z0-9]+$`)
 
 // dmiItem is what ascend-dmi says of one of its tests.
 type dmiItem struct {
@@ -47,12 +48,12 @@ const (
 // Sentences below a test that say that something is not there, beyond the words of failure
 // that kernels have, too.
 var (
-	lacks = regexp.MustCompile(`(?i)\bno (?:\w+ )?(?:link|network|signal|light|carrier|connection)\b` +
+	lacks = lazyregexp.New(`(?i)\bno (?:\w+ )?(?:link|network|signal|light|carrier|connection)\b` +
 		`|\bnot (?:connected|linked|found|detected|present|reachable|responding|working|up|online)\b` +
 		`|\bcan(?:not| not|'t) be (?:reached|opened|read|found|accessed)\b` +
 		`|\b(?:link|port|device|card|chip|npu|network|connection|interface)s?(?: [0-9]+)?:? (?:(?:is|are|was|were|went) )?(?:down|offline|lost|missing|gone|absent|broken)\b`)
 	// The same of nothing: "no device is missing", "link lost times: 0".
-	lacksNothing = regexp.MustCompile(`(?i)\b(?:no|none|never|not|0) (?:\w+ ){0,3}(?:down|offline|lost|missing|gone|absent|broken)\b` +
+	lacksNothing = lazyregexp.New(`(?i)\b(?:no|none|never|not|0) (?:\w+ ){0,3}(?:down|offline|lost|missing|gone|absent|broken)\b` +
 		`|\b(?:lost|missing)(?: \w+)?(?: is| are)?\s*[:=]?\s*(?:0|none)\b`)
 )
 

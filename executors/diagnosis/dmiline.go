@@ -1,9 +1,10 @@
 package diagnosis
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // dmiLine is one line of ascend-dmi's. A line with a name begins an item; its word is the
@@ -17,18 +18,18 @@ type dmiLine struct {
 }
 
 var (
-	drawn = regexp.MustCompile(`^[-+=|_*#.\s]*$`)
+	drawn = lazyregexp.New(`^[-+=|_*#.\s]*$`)
 	// A word in capitals, which may be a result, in a sentence.
-	capitals = regexp.MustCompile(`\b[A-Z][A-Z_]{2,30}\b`)
+	capitals = lazyregexp.New(`\b[A-Z][A-Z_]{2,30}\b`)
 	// A result, alone: of the known ones and the usual ones in any case.
-	result = regexp.MustCompile(`^(?:[A-Z][A-Z_]{2,30}|(?i:pass|health|skip|fail|(?:general|important|emergency)_warn|failed|error|time_?out|abnormal|unhealthy))$`)
+	result = lazyregexp.New(`^(?:[A-Z][A-Z_]{2,30}|(?i:pass|health|skip|fail|(?:general|important|emergency)_warn|failed|error|time_?out|abnormal|unhealthy))$`)
 	// A name and its result on one line: with a colon, dots, a dash, an arrow, brackets
 	// or room between them.
-	namedResult = regexp.MustCompile(`^([^:=|]{1,60}?)\s*(?:[:=]+|\.{2,}|\s-+|-+>|\t|\s{2,}|\s(?:\[))\s*(\[?[A-Za-z_]{3,31}\]?)\.?$`)
+	namedResult = lazyregexp.New(`^([^:=|]{1,60}?)\s*(?:[:=]+|\.{2,}|\s-+|-+>|\t|\s{2,}|\s(?:\[))\s*(\[?[A-Za-z_]{3,31}\]?)\.?$`)
 	// A heading, which says nothing else.
-	heading = regexp.MustCompile(`^([^:=|]{1,60}?)\s*:$`)
+	heading = lazyregexp.New(`^([^:=|]{1,60}?)\s*:$`)
 	// A heading without its colon, where it stands as far to the left as one.
-	bareHeading = regexp.MustCompile(`^[A-Za-z][\w -]{1,40}$`)
+	bareHeading = lazyregexp.New(`^[A-Za-z][\w -]{1,40}$`)
 )
 
 // notResults are words in capitals that sentences about NPUs have, and heads of tables.
@@ -94,11 +95,11 @@ func cellsOf(text string) []string {
 }
 
 var (
-	headCell = regexp.MustCompile(`(?i)^(?:test ?)?(?:item|test|name|check|type|device|dev|card|chip|npu|result|status|grade|level)(?:[ _-]?(?:id|name|no\.?))?s?$`)
+	headCell = lazyregexp.New(`(?i)^(?:test ?)?(?:item|test|name|check|type|device|dev|card|chip|npu|result|status|grade|level)(?:[ _-]?(?:id|name|no\.?))?s?$`)
 	// The column of devices, and a device in a column of its own or in another one's cell.
-	deviceColumn = regexp.MustCompile(`(?i)^(device|dev|card|chip|npu)(?:[ _-]?(?:id|no\.?))?$`)
-	deviceCell   = regexp.MustCompile(`(?i)^(?:device|dev|card|chip|npu)[ _-]?(?:id)?[ :=#]*[0-9]{1,3}$`)
-	number       = regexp.MustCompile(`^[0-9]{1,3}$`)
+	deviceColumn = lazyregexp.New(`(?i)^(device|dev|card|chip|npu)(?:[ _-]?(?:id|no\.?))?$`)
+	deviceCell   = lazyregexp.New(`(?i)^(?:device|dev|card|chip|npu)[ _-]?(?:id)?[ :=#]*[0-9]{1,3}$`)
+	number       = lazyregexp.New(`^[0-9]{1,3}$`)
 )
 
 // isHead reports whether a row names the columns of a table.

@@ -6,10 +6,11 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // npuBus is where the NPUs are on the PCI bus. Linux writes addresses in lower case.
@@ -23,12 +24,12 @@ const noCard = -1
 const address = `[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]`
 
 var (
-	pciAddress = regexp.MustCompile(`\b` + address + `\b`)
+	pciAddress = lazyregexp.New(`\b` + address + `\b`)
 	// "pci 0000:c1:00.0: [19e5:d802] type 00 class 0x120000": an accelerator of Huawei's.
-	npuFound = regexp.MustCompile(`\bpci (` + address + `): \[19e5:[0-9a-f]{4}\] type \w+ class 0x1200`)
+	npuFound = lazyregexp.New(`\bpci (` + address + `): \[19e5:[0-9a-f]{4}\] type \w+ class 0x1200`)
 	// "pci 0000:c0:00.0: PCI bridge to [bus c1]". One with more buses, "[bus c1-c5]", may
 	// have other devices below it.
-	oneBus = regexp.MustCompile(`\b([0-9a-f]{4,}):[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]: pci bridge to (\[bus ([0-9a-f]{2})\])?`)
+	oneBus = lazyregexp.New(`\b([0-9a-f]{4,}):[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]: pci bridge to (\[bus ([0-9a-f]{2})\])?`)
 )
 
 // npuBus finds the NPUs and their ports in sysfs, in what the driver says of its cards, and, as a card
@@ -79,7 +80,7 @@ func portAbove(files fs.FS, device string) string {
 
 // dpcSource is the requester, bus and device and function in 16 bits, that a port was
 // contained for.
-var dpcSource = regexp.MustCompile(`\b([0-9a-f]{4,}):[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]: dpc: .*\bsource:0x([0-9a-f]{4})\b`)
+var dpcSource = lazyregexp.New(`\b([0-9a-f]{4,}):[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]: dpc: .*\bsource:0x([0-9a-f]{4})\b`)
 
 // in are the addresses of the NPUs that a line is about: those it names, and those right
 // below a port that it names.
@@ -108,7 +109,7 @@ var (
 	// What Linux says when a device on the PCI bus, or its link, fails: AER (before 4.19
 	// without that word), DPC, pciehp, power management, and the SMMU. Corrected errors
 	// are no trouble.
-	ofBus = regexp.MustCompile(`(?i)` + strings.Join([]string{
+	ofBus = lazyregexp.New(`(?i)` + strings.Join([]string{
 		`\bAER: .*(?:\buncorrect|\bfatal)`, `\bPCIe Bus Error: severity=(?:uncorrect|fatal)`,
 		`\bAER: (?:can't recover|device recovery failed)`,
 		`\bDPC: (?:containment event|unmasked uncorrect|ERR_)`,
@@ -118,14 +119,14 @@ var (
 	}, "|"))
 	// A memory BAR of an NPU; those from 6 on are its ROM's, its virtual functions' and a
 	// bridge's windows, which firmware often leaves no room for. Linux tries more than once.
-	bar = regexp.MustCompile(`(?i)\bBAR [0-5]\b.*?\b(?:(assigned)|failed to assign|no space|can't assign)\b`)
+	bar = lazyregexp.New(`(?i)\bBAR [0-5]\b.*?\b(?:(assigned)|failed to assign|no space|can't assign)\b`)
 	// A record of APEI has several lines with one number. What comes last before a device
 	// is of its section: "Error 0, type: fatal".
-	recordSeverity = regexp.MustCompile(`\{(\d+)\}\[Hardware Error\]:\s+(?:event severity|Error \d+, type): (\w+)`)
-	recordDevice   = regexp.MustCompile(`\{(\d+)\}\[Hardware Error\]:\s+device_id: ` + address)
+	recordSeverity = lazyregexp.New(`\{(\d+)\}\[Hardware Error\]:\s+(?:event severity|Error \d+, type): (\w+)`)
+	recordDevice   = lazyregexp.New(`\{(\d+)\}\[Hardware Error\]:\s+device_id: ` + address)
 	// A tool of the NPU's or a thread of its driver that waits in the kernel. Linux has 15
 	// bytes of a name.
-	hungTool = regexp.MustCompile(`\btask (?:npu|hccn_tool|ascend|upgrade-tool|dcmi|davinci|dev_?drv|devmm|hdc|tsdrv|slogd|dmp_daemon|msnpureport)\S*:\d+ blocked for more than\b`)
+	hungTool = lazyregexp.New(`\btask (?:npu|hccn_tool|ascend|upgrade-tool|dcmi|davinci|dev_?drv|devmm|hdc|tsdrv|slogd|dmp_daemon|msnpureport)\S*:\d+ blocked for more than\b`)
 )
 
 // namesOf names the devices, and the cards and addresses on the bus, that the lines are

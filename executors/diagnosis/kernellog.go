@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // kernelLog looks for trouble of the NPU driver, and of the bus about NPUs, in the
@@ -20,11 +20,11 @@ import (
 type kernelLog struct{}
 
 var (
-	ofDriver = regexp.MustCompile(`(?i)\b(?:ascend|davinci|drv_(?:pcie|devmm|hdc|dms|tsdrv|davinci|seclib|vascend|vpcie)|devmm|hdcdrv|tsdrv|devdrv)|\[(?:drv_\w+|hdc|dms\w*|trs\w*|svm\w*|esched\w*|queue)\]`)
+	ofDriver = lazyregexp.New(`(?i)\b(?:ascend|davinci|drv_(?:pcie|devmm|hdc|dms|tsdrv|davinci|seclib|vascend|vpcie)|devmm|hdcdrv|tsdrv|devdrv)|\[(?:drv_\w+|hdc|dms\w*|trs\w*|svm\w*|esched\w*|queue)\]`)
 
 	// A device by any of the driver's numbers, in parentheses or brackets or not: "dev_id=5",
 	// "udevid=6", "logic_id: 3", "Device(6)", "davinci0".
-	deviceNumber = regexp.MustCompile(`(?i)\b(?:(?:local|peer|remote|host|src|dst)_)?(?:[uhlr]?dev(?:ice)?(?:[_ ]?id)?|(?:logic(?:al)?|phy|chip|npu)_?(?:dev_?)?id|davinci)(?:\s*(?:[=:]|\bis\b)\s*|\s+)?[\[(]?(\d{1,3})\b`)
+	deviceNumber = lazyregexp.New(`(?i)\b(?:(?:local|peer|remote|host|src|dst)_)?(?:[uhlr]?dev(?:ice)?(?:[_ ]?id)?|(?:logic(?:al)?|phy|chip|npu)_?(?:dev_?)?id|davinci)(?:\s*(?:[=:]|\bis\b)\s*|\s+)?[\[(]?(\d{1,3})\b`)
 )
 
 // lastLines is how many lines a report has, the latest of each kind.
@@ -130,7 +130,7 @@ func devicesIn(line string) []int {
 	return ids
 }
 
-var varying = regexp.MustCompile(`^\[[ .\d]+\]|\d+`)
+var varying = lazyregexp.New(`^\[[ .\d]+\]|\d+`)
 
 // latest are the last few lines, of those that differ in figures only the last, in
 // their order.

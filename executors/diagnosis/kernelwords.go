@@ -1,10 +1,11 @@
 package diagnosis
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // What a line of the kernel's log says of trouble is found in four steps, as no public
@@ -30,15 +31,15 @@ func isTrouble(line string) bool {
 
 var (
 	// A line that the driver itself marks as an error is one, whatever it says.
-	marked = regexp.MustCompile(`\[(?:ERROR|ERR|CRIT(?:ICAL)?|FATAL)\]`)
+	marked = lazyregexp.New(`\[(?:ERROR|ERR|CRIT(?:ICAL)?|FATAL)\]`)
 	// Linux says this of every module that is not signed with its own key.
-	unsigned = regexp.MustCompile(`module verification failed: signature|loading out-of-tree module|tainting kernel`)
+	unsigned = lazyregexp.New(`module verification failed: signature|loading out-of-tree module|tainting kernel`)
 	// What programs say ("systemd[1]: ..."), what an audit says of them, and what the kernel
 	// was started with. The caller, "[    T1]", is there if the kernel is built so.
-	ofOthers  = regexp.MustCompile(`^(?:\[[ .\d]+\]\s*)?(?:\[\s*[TC]\d+\]\s*)?(?:audit: |type=\d+ |(?:Kernel )?[Cc]ommand line: |Unknown kernel command line |[\w.@-]+\[\d+\]: )|\bapparmor="|\bavc:\s+denied\b`)
-	pageFault = regexp.MustCompile(`(?i)\bpage[ _]?faults?(?:[ _]` + counterWord + `\b)*`)
+	ofOthers  = lazyregexp.New(`^(?:\[[ .\d]+\]\s*)?(?:\[\s*[TC]\d+\]\s*)?(?:audit: |type=\d+ |(?:Kernel )?[Cc]ommand line: |Unknown kernel command line |[\w.@-]+\[\d+\]: )|\bapparmor="|\bavc:\s+denied\b`)
+	pageFault = lazyregexp.New(`(?i)\bpage[ _]?faults?(?:[ _]` + counterWord + `\b)*`)
 	// The function with its line, and the thread: "[devdrv_error_check 90] <kworker/0:1:77>".
-	origin = regexp.MustCompile(`(?:\[\w+ \d+\]|<[^<>]*:[\d,]+>)\s?`)
+	origin = lazyregexp.New(`(?:\[\w+ \d+\]|<[^<>]*:[\d,]+>)\s?`)
 )
 
 // saysTrouble is the rule for what a line says, after its first step.
@@ -61,8 +62,8 @@ func saysTrouble(said string) bool {
 var (
 	// "ret=-19", "(ret -19)", "ret:0xffffffed"; what only names an error has one when it
 	// is not 0: "errno=5".
-	returned  = regexp.MustCompile(`(?i)\b(?:ret(?:[ _]?val(?:ue)?|urn(?:ed|s)?(?:[ _]value)?)?|rc|rv|result|status)\s*(?:[=:]|\bis\b)?\s*(-\d+|0x[0-9a-f]+)\b`)
-	errorCode = regexp.MustCompile(`(?i)\b(?:errno|err(?:or)?(?:[ _]?code)?|fault[ _]?code)\s*(?:[=:]|\bis\b)?\s*(-?\d+|0x[0-9a-f]+)\b`)
+	returned  = lazyregexp.New(`(?i)\b(?:ret(?:[ _]?val(?:ue)?|urn(?:ed|s)?(?:[ _]value)?)?|rc|rv|result|status)\s*(?:[=:]|\bis\b)?\s*(-\d+|0x[0-9a-f]+)\b`)
+	errorCode = lazyregexp.New(`(?i)\b(?:errno|err(?:or)?(?:[ _]?code)?|fault[ _]?code)\s*(?:[=:]|\bis\b)?\s*(-?\d+|0x[0-9a-f]+)\b`)
 )
 
 func returnsError(said string) bool {
@@ -107,7 +108,7 @@ const (
 
 // lossCounter is a word of loss with a figure: "lost_count=5", "drop: 2", "failed num 2",
 // "timeout count 4". A timeout with no word of counting is a setting.
-var lossCounter = regexp.MustCompile(`(?i)(?:^|[^a-z])(?:` + lossWord + `(?:(?:[ _]` + counterWord + `){1,2}\s*(?:[=:]|\bis\b)?|\s*[=:])|(?:time_?outs?|heart_?beat(?:[ _]loss)?)[ _]` + counterWord + `\s*(?:[=:]|\bis\b)?)\s*(0x[0-9a-f]+|\d+)\b`)
+var lossCounter = lazyregexp.New(`(?i)(?:^|[^a-z])(?:` + lossWord + `(?:(?:[ _]` + counterWord + `){1,2}\s*(?:[=:]|\bis\b)?|\s*[=:])|(?:time_?outs?|heart_?beat(?:[ _]loss)?)[ _]` + counterWord + `\s*(?:[=:]|\bis\b)?)\s*(0x[0-9a-f]+|\d+)\b`)
 
 func countsLosses(said string) bool {
 	for _, match := range lossCounter.FindAllStringSubmatch(said, -1) {
@@ -119,45 +120,45 @@ func countsLosses(said string) bool {
 }
 
 var (
-	offline = regexp.MustCompile(`(?i)\b(?:go(?:es|ing)?|went|is|set)?\s*off-?line\b`)
+	offline = lazyregexp.New(`(?i)\b(?:go(?:es|ing)?|went|is|set)?\s*off-?line\b`)
 	// A reset takes a device off and back on.
-	planned = regexp.MustCompile(`(?i)\bhot[- _]?reset\b.*\b(?:begins?|starts?|started|pre|prepar\w+|done|success\w*|succeeded|completed?|finished|online)\b`)
+	planned = lazyregexp.New(`(?i)\bhot[- _]?reset\b.*\b(?:begins?|starts?|started|pre|prepar\w+|done|success\w*|succeeded|completed?|finished|online)\b`)
 
-	notFailures = []*regexp.Regexp{
+	notFailures = []*lazyregexp.Regexp{
 		// A counter or a return value that is 0, before or after its figure.
-		regexp.MustCompile(`(?i)(?:^|[^a-z])(?:` + lossWord + `|time_?outs?|errno|heart_?beat)(?:[ _](?:code|rate|status|flag|lanes?|` + counterWord + `)){0,2}\s*(?:[=:]|\bis\b)?\s*` + noFigure),
-		regexp.MustCompile(`(?i)\b(?:0|zero)\s+` + lossWord + `\b`),
+		lazyregexp.New(`(?i)(?:^|[^a-z])(?:` + lossWord + `|time_?outs?|errno|heart_?beat)(?:[ _](?:code|rate|status|flag|lanes?|` + counterWord + `)){0,2}\s*(?:[=:]|\bis\b)?\s*` + noFigure),
+		lazyregexp.New(`(?i)\b(?:0|zero)\s+` + lossWord + `\b`),
 		// A setting: "timeout=3000", "timeout to 3000 ms", "mask=0xffffffff".
-		regexp.MustCompile(`(?i)\btime_?out(?:[ _](?:ms|s|sec|value))?\s*(?:[=:]|\b(?:to|is)\b)\s*\d+`),
-		regexp.MustCompile(`(?i)\bset(?:ting)?\s+(?:\w+\s+){0,2}time_?outs?\b|\btime_?outs?\s+(?:(?:is|are|was|were)\s+)?(?:set|configured|disabled|enabled)\b|\btime_?out\s+\d+\s*m?s\s+(?:is\s+)?(?:set|configured)\b`),
-		regexp.MustCompile(`(?i)\b\w*(?:mask|bitmap|flags?|size|limit|max)\s*[=:]\s*0xf+\b`),
+		lazyregexp.New(`(?i)\btime_?out(?:[ _](?:ms|s|sec|value))?\s*(?:[=:]|\b(?:to|is)\b)\s*\d+`),
+		lazyregexp.New(`(?i)\bset(?:ting)?\s+(?:\w+\s+){0,2}time_?outs?\b|\btime_?outs?\s+(?:(?:is|are|was|were)\s+)?(?:set|configured|disabled|enabled)\b|\btime_?out\s+\d+\s*m?s\s+(?:is\s+)?(?:set|configured)\b`),
+		lazyregexp.New(`(?i)\b\w*(?:mask|bitmap|flags?|size|limit|max)\s*[=:]\s*0xf+\b`),
 		// See harmless.
-		regexp.MustCompile(`(?i)\b(?:ret|rc|result|err|errno)\s*[=:]?\s*-(?:4|11|512|95|524)\b`),
+		lazyregexp.New(`(?i)\b(?:ret|rc|result|err|errno)\s*[=:]?\s*-(?:4|11|512|95|524)\b`),
 		// The name of a thing that is there for failures.
-		regexp.MustCompile(`(?i)\b(?:err(?:ors?)?|exceptions?|faults?|time_?outs?|off-?line|panic|abnormal|fail(?:ure)?|fatal|hang|hung|dead|disconnect(?:ed)?|lost|stuck|heart[ _]?beat|link[ _]?down)` + thingBetween + `{0,2}[ _-]+` +
+		lazyregexp.New(`(?i)\b(?:err(?:ors?)?|exceptions?|faults?|time_?outs?|off-?line|panic|abnormal|fail(?:ure)?|fatal|hang|hung|dead|disconnect(?:ed)?|lost|stuck|heart[ _]?beat|link[ _]?down)` + thingBetween + `{0,2}[ _-]+` +
 			`(?:handle(?:rs?)?|handling|callbacks?|cb|notifiers?|notify|threads?|workers?|workqueue|work|timers?|monitor(?:ing)?|detect(?:or|ion)|checker|recorder|list|table|mask|shield(?:ing)?|inject(?:ion)?|threshold|interval|period|queue|buffer|hooks?|ops|policy|config(?:uration)?|mode|rate|level|reporting|isr|manager|subscri\w+)\b`),
-		regexp.MustCompile(`(?i)\b(?:err(?:or)?|exception|fault|time_?out|off-?line|panic|fatal)` + thingBetween + `+\s+(?:(?:is|are|was|were)\s+)?(?:(?:un)?registered|created|enabled|disabled|unmasked|masked)\b`),
-		regexp.MustCompile(`(?i)\bfail-over\b|\blog[ _]level\W+(?:(?:is|set|to)\s+)*(?:err(?:or)?|fatal)\b`),
+		lazyregexp.New(`(?i)\b(?:err(?:or)?|exception|fault|time_?out|off-?line|panic|fatal)` + thingBetween + `+\s+(?:(?:is|are|was|were)\s+)?(?:(?:un)?registered|created|enabled|disabled|unmasked|masked)\b`),
+		lazyregexp.New(`(?i)\bfail-over\b|\blog[ _]level\W+(?:(?:is|set|to)\s+)*(?:err(?:or)?|fatal)\b`),
 		// What is done about faults, which is not one.
-		regexp.MustCompile(`(?i)\b(?:get|query|clear|set|read|check)\s+(?:\w+\s+){0,2}faults?\b(?:[ _]\w+)?|\bfaults?` + thingBetween + `[ _]+(?:init|distribut)\w*`),
+		lazyregexp.New(`(?i)\b(?:get|query|clear|set|read|check)\s+(?:\w+\s+){0,2}faults?\b(?:[ _]\w+)?|\bfaults?` + thingBetween + `[ _]+(?:init|distribut)\w*`),
 		// A check for failures that begins or ends.
-		regexp.MustCompile(`(?i)\b` + lossWord + `[ _]check(?:s|ing)?\s+(?:(?:is|was|has)\s+)?(?:starts?|started|begins?|began|ends?|ended|done|finish(?:ed)?|pass(?:ed)?|ok)\b`),
+		lazyregexp.New(`(?i)\b` + lossWord + `[ _]check(?:s|ing)?\s+(?:(?:is|was|has)\s+)?(?:starts?|started|begins?|began|ends?|ended|done|finish(?:ed)?|pass(?:ed)?|ok)\b`),
 		// The state before, and a fault that is over: DCMI's fault event has assertion 0 when
 		// it is, and severity 0 when it is a hint.
-		regexp.MustCompile(`(?i)\b(?:last|prev(?:ious)?|old|pre)[ _]?(?:state|status|stat)\s*(?:[=:]|\bis\b)\s*\w+|\bfrom off-?line to on-?line\b`),
-		regexp.MustCompile(`(?i)\bfault event(?: \w+)?[. ]*\([^)]*\b(?:assertion|severity)\s*[=:]\s*0\b|\bfaults? (?:(?:is|was|has|has been) )?(?:cleared|recovered)\b`),
+		lazyregexp.New(`(?i)\b(?:last|prev(?:ious)?|old|pre)[ _]?(?:state|status|stat)\s*(?:[=:]|\bis\b)\s*\w+|\bfrom off-?line to on-?line\b`),
+		lazyregexp.New(`(?i)\bfault event(?: \w+)?[. ]*\([^)]*\b(?:assertion|severity)\s*[=:]\s*0\b|\bfaults? (?:(?:is|was|has|has been) )?(?:cleared|recovered)\b`),
 		// A process that is gone, and what is not there of a process.
-		regexp.MustCompile(`(?i)\b(?:releas|recycl|reclaim|clean|clear|free|remov|destroy)\w*\b.{0,40}\b(?:lost|dead|hung|abnormal|crashed)\s+(?:process|proc|task|thread|app|session|connection)\w*`),
-		regexp.MustCompile(`(?i)\b(?:process|proc|pid|tgid|task|thread|file|path|dir(?:ectory)?|vma?|va|addr(?:ess)?|page|memory|session|handle|group|key|config|container|queue)(?: \d+)?\s+(?:(?:is|are|was|do|does|did)\s*)?(?:not|n't)\s+exists?\b|\bnot exists? any\b`),
+		lazyregexp.New(`(?i)\b(?:releas|recycl|reclaim|clean|clear|free|remov|destroy)\w*\b.{0,40}\b(?:lost|dead|hung|abnormal|crashed)\s+(?:process|proc|task|thread|app|session|connection)\w*`),
+		lazyregexp.New(`(?i)\b(?:process|proc|pid|tgid|task|thread|file|path|dir(?:ectory)?|vma?|va|addr(?:ess)?|page|memory|session|handle|group|key|config|container|queue)(?: \d+)?\s+(?:(?:is|are|was|do|does|did)\s*)?(?:not|n't)\s+exists?\b|\bnot exists? any\b`),
 		// Both states of one thing.
-		regexp.MustCompile(`(?i)\boff-?line\s*(?:,?\s*(?:then|and|or)\b|->|=>|/|,)\s*(?:back\s+)?on-?line\b|\bon-?line\s*(?:and|or|/|->)\s*off-?line\b`),
+		lazyregexp.New(`(?i)\boff-?line\s*(?:,?\s*(?:then|and|or)\b|->|=>|/|,)\s*(?:back\s+)?on-?line\b|\bon-?line\s*(?:and|or|/|->)\s*off-?line\b`),
 		// A negation.
-		regexp.MustCompile(`(?i)\b(?:no|without(?: any)?|not(?: an?)?|never|free of)\s+(?:` + lossWord + `|time_?outs?|fatal|hung|dead|stuck)\b`),
+		lazyregexp.New(`(?i)\b(?:no|without(?: any)?|not(?: an?)?|never|free of)\s+(?:` + lossWord + `|time_?outs?|fatal|hung|dead|stuck)\b`),
 	}
 )
 
 // failure are words of published logs of the driver, and of Linux about a bus.
-var failure = regexp.MustCompile(`(?i)` + strings.Join([]string{
+var failure = lazyregexp.New(`(?i)` + strings.Join([]string{
 	`\b(?:abnormal(?:ly|ity)?|unsuccess(?:ful|fully)?|fail(?:ed|s|ures?)?|fatal|err(?:ors?)?|exceptions?|panic(?:ked)?|crash(?:ed|es)?|corrupt(?:ed|ion)?|lockup|overflow(?:ed|s)?)\b`,
 	`\b(?:lost|off-?line|hung|hangs?|hanging|dead|stuck|unable|disconnect(?:ed|s)|drop(?:ped|s)? off|loss of|(?:fell|fallen|falls) off|unreachable|surprise (?:link )?(?:down|removal))\b`,
 	`\b(?:uncorrect(?:able|ed)|unrecover(?:able|ed))\b`,

@@ -2,15 +2,15 @@ package diagnosis
 
 import (
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // unitInKey is a unit that some releases write behind a key instead of its values.
-var unitInKey = regexp.MustCompile(`(?i)[(\[_ ]\s*(mW|uW|dBm|mV|V|deg ?C|C|Celsius)\s*[)\]]?$`)
+var unitInKey = lazyregexp.New(`(?i)[(\[_ ]\s*(mW|uW|dBm|mV|V|deg ?C|C|Celsius)\s*[)\]]?$`)
 
 // keyAndUnit is a key as ascend.PlainKey writes it, and the unit that is in it.
 func keyAndUnit(key string) (plain, unit string) {
@@ -21,7 +21,7 @@ func keyAndUnit(key string) (plain, unit string) {
 }
 
 // A figure and its unit.
-var figureText = regexp.MustCompile(`^([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+|[iI]nf))\s*([^\d\s].*)?$`)
+var figureText = lazyregexp.New(`^([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+|[iI]nf))\s*([^\d\s].*)?$`)
 
 // measured is the figure of a value in a unit of mW, mV or C. Its own unit, if it has one,
 // counts more than that of its key; without any it is not known.

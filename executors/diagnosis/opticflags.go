@@ -4,18 +4,18 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // opticFlags are the module's own alarms, a bit for each lane (SFF-8636, CMIS), and their
 // keys as ascend.PlainKey writes them. A release may have a key for each lane.
 var opticFlags = []struct {
 	name, means string
-	key         *regexp.Regexp
+	key         *lazyregexp.Regexp
 }{
 	{"Rx Los Flag", "no light comes in", flagKey("rx(?:los|lossofsignal)")},
 	{"Rx LoL Flag", "what comes in cannot be followed", flagKey("rx(?:lol|lossoflock|cdrlol)")},
@@ -24,8 +24,8 @@ var opticFlags = []struct {
 	{"Tx Fault Flag", "the transmitter is at fault", flagKey("tx(?:fault|flt)")},
 }
 
-func flagKey(name string) *regexp.Regexp {
-	return regexp.MustCompile(`^` + name + `(?:flag|alarm|status|state)?(?:lane|channel|ch)?(\d*)(?:flag)?$`)
+func flagKey(name string) *lazyregexp.Regexp {
+	return lazyregexp.New(`^` + name + `(?:flag|alarm|status|state)?(?:lane|channel|ch)?(\d*)(?:flag)?$`)
 }
 
 // flag is what a module says of one of its alarms.
@@ -72,7 +72,7 @@ func (p *port) judgeFlags(ctx context.Context, node ascend.Node, first ascend.Po
 }
 
 // flagOf is what all fields of a flag say.
-func flagOf(reading ascend.PortReading, key *regexp.Regexp) (all flag) {
+func flagOf(reading ascend.PortReading, key *lazyregexp.Regexp) (all flag) {
 	for _, f := range reading.Fields {
 		match := key.FindStringSubmatch(ascend.PlainKey(f.Key))
 		if match == nil {
@@ -95,10 +95,10 @@ func flagOf(reading ascend.PortReading, key *regexp.Regexp) (all flag) {
 }
 
 var (
-	comment = regexp.MustCompile(`\([^()]*\)`)
-	flagYes = regexp.MustCompile(`(?i)^(?:yes|true|on|set|active|alarm|asserted|fault|y)$`)
-	flagNo  = regexp.MustCompile(`(?i)^(?:no|false|off|clear(?:ed)?|inactive|normal|ok|none|n|-|n/?a|not ?support(?:ed)?|unsupported|deasserted)$`)
-	flagSep = regexp.MustCompile(`[\[\],;\s]+`)
+	comment = lazyregexp.New(`\([^()]*\)`)
+	flagYes = lazyregexp.New(`(?i)^(?:yes|true|on|set|active|alarm|asserted|fault|y)$`)
+	flagNo  = lazyregexp.New(`(?i)^(?:no|false|off|clear(?:ed)?|inactive|normal|ok|none|n|-|n/?a|not ?support(?:ed)?|unsupported|deasserted)$`)
+	flagSep = lazyregexp.New(`[\[\],;\s]+`)
 )
 
 // parseFlag reads a value: a word, a number with a bit for each lane, or a list with

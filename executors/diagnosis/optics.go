@@ -3,10 +3,10 @@ package diagnosis
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // askLight judges a transceiver by the limits and flags that it has itself. A lane's
@@ -28,15 +28,15 @@ func (p *port) askLight(ctx context.Context, node ascend.Node) error {
 }
 
 // absent matches how hccn_tool says that a port has no module.
-var absent = regexp.MustCompile(`(?i)^(?:not?\b.*|absent|false|0|0x0+|none|n/?a|empty|unplugged)$`)
+var absent = lazyregexp.New(`(?i)^(?:not?\b.*|absent|false|0|0x0+|none|n/?a|empty|unplugged)$`)
 
 // The keys of a module's figures, as ascend.PlainKey writes them without their unit.
 var (
-	lanePower = regexp.MustCompile(`^(rx|tx)(?:lane|channel|ch)?(\d*)(?:optical|input|output|avg|average)?power(?:lane|channel|ch)?(\d*)$`)
-	heat      = regexp.MustCompile(`^(?:module|mod|case|transceiver)?temp(?:erature)?$`)
-	voltage   = regexp.MustCompile(`^(?:module|mod|supply)?(?:vcc|voltage|volt)$`)
+	lanePower = lazyregexp.New(`^(rx|tx)(?:lane|channel|ch)?(\d*)(?:optical|input|output|avg|average)?power(?:lane|channel|ch)?(\d*)$`)
+	heat      = lazyregexp.New(`^(?:module|mod|case|transceiver)?temp(?:erature)?$`)
+	voltage   = lazyregexp.New(`^(?:module|mod|supply)?(?:vcc|voltage|volt)$`)
 	// limitKey has what is limited, and which limit it is before or behind the word for one.
-	limitKey = regexp.MustCompile(`^(.*?)(low|min|lower|high|max|upper)?(power)?(?:alarm)?(?:thres|thresh|threshold|limit)(low|min|lower|high|max|upper)?$`)
+	limitKey = lazyregexp.New(`^(.*?)(low|min|lower|high|max|upper)?(power)?(?:alarm)?(?:thres|thresh|threshold|limit)(low|min|lower|high|max|upper)?$`)
 )
 
 // measurement is something that a module measures, with its limits.

@@ -3,14 +3,14 @@ package diagnosis
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
-var tlsSwitch = regexp.MustCompile(`tls switch\[(\d)\]`)
+var tlsSwitch = lazyregexp.New(`tls switch\[(\d)\]`)
 
 func (p *port) askTLS(ctx context.Context, node ascend.Node) error {
 	reading, err := p.item(ctx, node, ascend.PortTLS)

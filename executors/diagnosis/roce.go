@@ -2,11 +2,11 @@ package diagnosis
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"sync"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // roce examines the port of each chip: link, what it watches, address, light, TLS
@@ -61,9 +61,9 @@ func portsOf(card, chip int, family ascend.Chip) []*port {
 }
 
 var (
-	inVM        = regexp.MustCompile(`(?i)\b(?:vms?|virtual|hypervisor|virtuali[sz]\w+|guest)\b`)
-	onMetal     = regexp.MustCompile(`(?i)\b(?:physical|bare)\b`)
-	inContainer = regexp.MustCompile(`(?i)\b(?:container|docker|pod)s?\b`)
+	inVM        = lazyregexp.New(`(?i)\b(?:vms?|virtual|hypervisor|virtuali[sz]\w+|guest)\b`)
+	onMetal     = lazyregexp.New(`(?i)\b(?:physical|bare)\b`)
+	inContainer = lazyregexp.New(`(?i)\b(?:container|docker|pod)s?\b`)
 )
 
 // askElsewhere says where ports can be asked that cannot be asked here.

@@ -2,11 +2,12 @@ package hdk
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"devserver-agent/executors/lazyregexp"
 )
 
 // transcript is what an installer prints, understood as it comes: how far it is,
@@ -33,25 +34,25 @@ const (
 )
 
 var (
-	terminal  = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`) // ECMA-48 CSI
-	stamp     = regexp.MustCompile(`^\[(?i:driver|firmware)\]\s*\[[^\]]*\]\s*`)
-	level     = regexp.MustCompile(`^\[(INFO|WARNING|ERROR)\]\s*`)
-	progress  = regexp.MustCompile(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
-	errNumber = regexp.MustCompile(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
-	number    = regexp.MustCompile(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
+	terminal  = lazyregexp.New(`\x1b\[[0-?]*[ -/]*[@-~]`) // ECMA-48 CSI
+	stamp     = lazyregexp.New(`^\[(?i:driver|firmware)\]\s*\[[^\]]*\]\s*`)
+	level     = lazyregexp.New(`^\[(INFO|WARNING|ERROR)\]\s*`)
+	progress  = lazyregexp.New(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
+	errNumber = lazyregexp.New(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
+	number    = lazyregexp.New(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
 
-	succeeded = regexp.MustCompile(`(?i)package (?:installed|upgraded) successfully!|package install(?:ed)? success!|package installed finished!`)
-	needsBoot = regexp.MustCompile(`(?i)reboot needed|reboot now or after|check after reboot`)
-	immediate = regexp.MustCompile(`(?i)takes effect immediately`)
+	succeeded = lazyregexp.New(`(?i)package (?:installed|upgraded) successfully!|package install(?:ed)? success!|package installed finished!`)
+	needsBoot = lazyregexp.New(`(?i)reboot needed|reboot now or after|check after reboot`)
+	immediate = lazyregexp.New(`(?i)takes effect immediately`)
 	// What other programs complain of: rpm, to which a script that fails after the
 	// installation is no failure, dpkg, and whatever unpacks onto a full disk.
-	foreign = regexp.MustCompile(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed)|No space left on device|Not enough space left in `)
+	foreign = lazyregexp.New(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed)|No space left on device|Not enough space left in `)
 )
 
 // complaint is a sentence with which an installer fails, and what to do then.
 // The texts are those of Huawei's installer scripts.
 type complaint struct {
-	text   *regexp.Regexp
+	text   *lazyregexp.Regexp
 	number string // ERR_NO, if it has one of its own
 	remedy string
 }
@@ -80,7 +81,7 @@ var complaints = []complaint{
 	{text(`only support one type|Unrecognized|cannot be used with`), "0x0004", "The package knows other options: report its name and version."},
 }
 
-func text(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)` + pattern) }
+func text(pattern string) *lazyregexp.Regexp { return lazyregexp.New(`(?i)` + pattern) }
 
 // write takes in a piece of what is printed.
 func (t *transcript) write(piece []byte) {

@@ -11,11 +11,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // IndexFile is the name of the index in a repository.
@@ -91,8 +91,8 @@ func (p Package) Format() Format {
 }
 
 var (
-	filePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._+-]{0,127}){0,4}$`)
-	digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	filePattern   = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._+-]{0,127}){0,4}$`)
+	digestPattern = lazyregexp.New(`^[0-9a-f]{64}$`)
 )
 
 // ParseIndex reads an index.json. Unknown fields and kinds are passed over;

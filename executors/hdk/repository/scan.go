@@ -10,11 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/lazyregexp"
 )
 
 // Names of packages as Huawei gives them, such as
@@ -23,8 +23,8 @@ import (
 // Atlas-A5-hdk-npu-firmware_7.8.0.7.220.run and
 // Ascend-hdk-910b-mcu_25.50.10.hpm, which is also given as a zip.
 var (
-	packageName = regexp.MustCompile(`(?i)^(?:Ascend-hdk-([a-z0-9_]+)-npu|Atlas-(A5)-hdk-npu)-(driver|firmware)(?:-soc)?[_-]([0-9][0-9a-z.]*?)(?:-[0-9]+)?(?:[._](?:linux-)?(aarch64|arm64|x86-64|x86_64|amd64|noarch|all))?\.(?:run|rpm|deb)$`)
-	mcuName     = regexp.MustCompile(`(?i)^Ascend-hdk-([a-z0-9_]+)-mcu_([0-9][0-9.]*)\.(?:hpm|zip)$`)
+	packageName = lazyregexp.New(`(?i)^(?:Ascend-hdk-([a-z0-9_]+)-npu|Atlas-(A5)-hdk-npu)-(driver|firmware)(?:-soc)?[_-]([0-9][0-9a-z.]*?)(?:-[0-9]+)?(?:[._](?:linux-)?(aarch64|arm64|x86-64|x86_64|amd64|noarch|all))?\.(?:run|rpm|deb)$`)
+	mcuName     = lazyregexp.New(`(?i)^Ascend-hdk-([a-z0-9_]+)-mcu_([0-9][0-9.]*)\.(?:hpm|zip)$`)
 )
 
 // archNames are the names of architectures that are not those of uname -m.

@@ -80,7 +80,7 @@ func ParseBoard(out []byte, card int) (Board, error) {
 func (b Board) check(card int) error {
 	id, given := b.Get(keyCard)
 	if _, named := b.Get(keyDriver); !given || !named {
-		return errors.New("is no board information")
+		return errors.New("is not board information")
 	}
 	if id != strconv.Itoa(card) {
 		return fmt.Errorf("is about card %q, not card %d", id, card)

@@ -56,7 +56,7 @@ func ParseCards(out []byte) (CardList, error) {
 	}
 	switch {
 	case announced < 0:
-		return CardList{}, errors.New("is no list of cards")
+		return CardList{}, errors.New("is not a list of cards")
 	case announced == 0 && len(list.Cards) == 0:
 		return CardList{}, ErrNoCards
 	case announced != len(list.Cards) && announced != list.chips():

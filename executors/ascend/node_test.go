@@ -78,7 +78,7 @@ func TestNodeNamesTheToolAndWhatItSaid(t *testing.T) {
 		"driver is down": {"echo 'dcmi module initialize failed. ret is -8005'; exit 187", ascend.ErrDriverDown,
 			`npu-smi info -l: the driver does not run ("dcmi module initialize failed. ret is -8005"), exit status 187`},
 		"tool prints nothing": {"exit 0", ascend.ErrGarbled,
-			"npu-smi info -l: the answer makes no sense: it is no list of cards"},
+			"npu-smi info -l: the answer cannot be understood: it is not a list of cards"},
 		"tool lists and then fails": {`printf '\tTotal Count : 1\n\n\tNPU ID : 8\n'; exit 210`, ascend.ErrFailed,
 			`npu-smi info -l: ended with an error ("Total Count : 1"), exit status 210`},
 		"driver has no card": {`printf '\tTotal Count : 0\n'`, ascend.ErrNoCards,

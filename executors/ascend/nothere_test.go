@@ -105,9 +105,9 @@ func TestNotHereInManyWords(t *testing.T) {
 func TestAnAnswerThatMakesNoSenseIsQuoted(t *testing.T) {
 	for answer, want := range map[string]string{
 		"\tNPU ID                         : 4\n\tSoftware Version               : 24.1.0\n\tCompatibility                  : NOT SUPPORT\n": `npu-smi's answer is about card "4", not card 3 (it is "NPU ID : 4 / Software Version : 24.1.0 / Compatibility : NOT SUPPORT")`,
-		"Segmentation violation\r\n\r\ncore kept\n": `npu-smi's answer is no board information (it is "Segmentation violation / core kept")`,
-		" \n": "npu-smi's answer is no board information: it is empty",
-		"\x1b[31mwhat\x00?\x1b[0m" + strings.Repeat("long ", 100): `npu-smi's answer is no board information (it is "what.?` + strings.Repeat("long ", 22) + `long...")`,
+		"Segmentation violation\r\n\r\ncore kept\n": `npu-smi's answer is not board information (it is "Segmentation violation / core kept")`,
+		" \n": "npu-smi's answer is not board information: it is empty",
+		"\x1b[31mwhat\x00?\x1b[0m" + strings.Repeat("long ", 100): `npu-smi's answer is not board information (it is "what.?` + strings.Repeat("long ", 22) + `long...")`,
 	} {
 		_, wrong := ParseBoard([]byte(answer), 3)
 		err := dialects["npu-smi"].refusal("npu-smi info", executors.Reply{Output: []byte(answer)}, wrong)

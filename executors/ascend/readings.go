@@ -70,7 +70,7 @@ func ParseReadings(out []byte, card int) (Readings, error) {
 }
 
 // Figure is a number under the first of these keys that has one; releases differ
-// in case and in blanks. nil: none has. A value that is no number is an error.
+// in case and in blanks. nil: none has. A value that is not a number is an error.
 func (r Reading) Figure(keys ...string) (*float64, error) {
 	for _, key := range keys {
 		for _, f := range r.Fields {

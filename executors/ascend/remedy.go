@@ -22,7 +22,7 @@ func Remedy(err error) string {
 	case errors.Is(err, executors.ErrTimeout), errors.Is(err, ErrNotAsked), errors.Is(err, ErrTooSlow):
 		return "Run npu-smi info -l by hand and see dmesg; if it hangs, restart the host when its work allows: a driver that hangs does not come back by itself."
 	case errors.Is(err, ErrGarbled), errors.Is(err, executors.ErrFlood):
-		return "Run npu-smi info -l by hand; if its answer makes no sense there, compare npu-smi -v with the installed driver and install the HDK again."
+		return "Run npu-smi info -l by hand; if it prints garbage there, too, compare npu-smi -v with the installed driver and install the HDK again."
 	case errors.Is(err, ErrNoCard):
 		return "Power the host off and on; if the card stays away, have it repaired."
 	default:

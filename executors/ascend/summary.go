@@ -81,7 +81,7 @@ func ParseSummary(out []byte) (Summary, error) {
 	}
 	switch {
 	case !t.titled:
-		return Summary{}, errors.New("is no table of chips")
+		return Summary{}, errors.New("is not a table of chips")
 	case len(t.block) > 0:
 		return Summary{}, errors.New("ends in the middle")
 	case len(t.is.Chips) == 0:

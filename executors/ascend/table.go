@@ -164,7 +164,7 @@ func (t *table) process(cells []string) {
 		p.Chip = r.number("Chip")
 	}
 	if r.err != nil || len(t.is.Processes) == maxProcesses {
-		t.is.warn("a row of a process makes no sense: " + strings.Join(cells, "|"))
+		t.is.warn("a row of a process cannot be read: " + strings.Join(cells, "|"))
 		return
 	}
 	p.Memory, p.Inside = r.optional("Process memory(MB)"), r.optional("Process id in container")

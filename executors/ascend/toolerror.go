@@ -20,7 +20,7 @@ var (
 	ErrUnsupported = errors.New("not supported here")
 	ErrBusy        = errors.New("is busy with another call")
 	ErrFailed      = errors.New("ended with an error")
-	ErrGarbled     = errors.New("the answer makes no sense")
+	ErrGarbled     = errors.New("the answer cannot be understood")
 )
 
 // byCode holds the DCMI codes that mean more than a failure. Huawei's manual of

@@ -84,10 +84,10 @@ func TestRefusals(t *testing.T) {
 		"killed": {
 			"", 139, ErrFailed, 0, "npu-smi: ended with an error, exit status 139"},
 		"nothing at all": {
-			"", 0, ErrGarbled, 0, "npu-smi: the answer makes no sense: it is no board information"},
+			"", 0, ErrGarbled, 0, "npu-smi: the answer cannot be understood: it is not board information"},
 		"bytes": {
 			"\x00\xff\xfe| NPU \x1b[2J Total Count\t:: \x00\n", 0, ErrGarbled, 0,
-			`npu-smi: the answer makes no sense: it is no board information ("...| NPU Total Count :: .")`},
+			`npu-smi: the answer cannot be understood: it is not board information ("...| NPU Total Count :: .")`},
 		"a long story": {
 			strings.Repeat("blah ", 1000), 1, ErrFailed, 0,
 			`npu-smi: ended with an error ("` + strings.Repeat("blah ", 24) + `..."), exit status 1`},

@@ -79,7 +79,7 @@ func (t *Topology) row(words []string) error {
 func (t *Topology) check() error {
 	switch {
 	case len(t.Chips) == 0:
-		return errors.New("is no table of links")
+		return errors.New("is not a table of links")
 	case len(t.Links) != len(t.Chips):
 		return fmt.Errorf("has %d rows for %d chips", len(t.Links), len(t.Chips))
 	}

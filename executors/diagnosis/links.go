@@ -150,7 +150,7 @@ func judgeLink(files fs.FS, dir string) []Finding {
 	return found
 }
 
-// lower compares the numbers that two values begin with. What is no number is not
+// lower compares the numbers that two values begin with. What is not a number is not
 // lower.
 func lower(now, able string) bool {
 	a, err := leading(now)

@@ -87,8 +87,8 @@ var symptoms = []symptom{
 		"FAIL driver device in use: dcmi -8020", "INFO cards chips on the PCI bus: 8")},
 	{name: "npu-smi hangs", whole: true, faults: one(fakehost.SmiHang), want: append(silent(),
 		"FAIL driver npu-smi did not answer in time", "INFO cards chips on the PCI bus: 8")},
-	{name: "npu-smi prints what makes no sense", whole: true, faults: one(fakehost.SmiGarbage), want: append(silent(),
-		"FAIL driver npu-smi's answer is no list of cards", "INFO cards chips on the PCI bus: 8")},
+	{name: "npu-smi prints garbage", whole: true, faults: one(fakehost.SmiGarbage), want: append(silent(),
+		"FAIL driver npu-smi's answer is not a list of cards", "INFO cards chips on the PCI bus: 8")},
 	{name: "npu-smi prints without end", whole: true, faults: one(fakehost.SmiFlood), want: append(silent(),
 		"FAIL driver npu-smi printed more than 1 MiB", "INFO cards chips on the PCI bus: 8")},
 	{name: "The tools are slow", faults: one(fakehost.ToolsSlow, "ms=20")},
@@ -195,9 +195,9 @@ var symptoms = []symptom{
 	{name: "A device of the PCI bus has an id that is none", prepare: func(t *testing.T, fake *fakehost.Host) {
 		write(t, fake.Path("sys/bus/pci/devices/0000:01:00.0/vendor"), "unknown\n")
 	}, want: []string{`WARN cards read /sys/bus/pci/devices/0000:01:00.0/vendor: "unknown" is not a PCI id`, "WARN pcie read /sys/bus/pci/devices/0000:01:00.0/vendor: "}},
-	{name: "A counter of memory errors is no number", edit: replacing("-t ecc -i 7", `Double Bit Error Count +: `, "Double Bit Error Count : more than "), want: []string{"WARN ecc card 7: "}},
-	{name: "A temperature is no number", edit: replacing("-t common -i 7", `(\tTemperature\(C\) +: )`, "${1}warm "), want: []string{"WARN temperature card 7: "}},
-	{name: "A chip's load is no number", edit: replacing("-t common -i 7", `(Aicore Usage Rate\(%\) +: )`, "${1}about "), want: []string{"WARN load card 7: "}},
+	{name: "A counter of memory errors is not a number", edit: replacing("-t ecc -i 7", `Double Bit Error Count +: `, "Double Bit Error Count : more than "), want: []string{"WARN ecc card 7: "}},
+	{name: "A temperature is not a number", edit: replacing("-t common -i 7", `(\tTemperature\(C\) +: )`, "${1}warm "), want: []string{"WARN temperature card 7: "}},
+	{name: "A chip's load is not a number", edit: replacing("-t common -i 7", `(Aicore Usage Rate\(%\) +: )`, "${1}about "), want: []string{"WARN load card 7: "}},
 	{name: "The driver's ranges of firmware cannot be read", prepare: func(t *testing.T, fake *fakehost.Host) {
 		change(t, fake, func(s *fakehost.State) { s.DriverWants = "[7.0.0,7.5.99],[8" })
 	}, want: []string{"WARN versions the ranges that driver 24.1.0 declares cannot be read: "}},

@@ -50,7 +50,7 @@ func (temperature) run(_ context.Context, p *probe) (string, []Finding) {
 		case celsius == nil:
 			return []Finding{{Grade: Skip, What: "its temperature is not reported"}}
 		case *celsius < coldest || *celsius > hottest:
-			return []Finding{{Warn, fmt.Sprintf("its sensor says %.0f C, which makes no sense", *celsius), "Ask again; if it stays so, restart the host when its work allows, and have the card examined."}}
+			return []Finding{{Warn, fmt.Sprintf("its sensor reports %.0f C, which is out of range", *celsius), "Ask again; if it stays so, restart the host when its work allows, and have the card examined."}}
 		case *celsius >= tooHot:
 			return []Finding{{Fail, fmt.Sprintf("%.0f C, the limit is %d", *celsius, tooHot), cool}}
 		case *celsius >= hot:

@@ -113,7 +113,7 @@ var symptoms = append([]symptom{
 	{name: "The driver is down, and stays so", faults: one(fakehost.DriverDown), code: protocol.HDKDriverDown, says: "The driver does not answer"},
 	{name: "The restart boots another kernel", faults: one(fakehost.OtherKernel), code: protocol.HDKDriverDown, says: "Since the restart the kernel is 5.10.0-216.0.0.119.oe2203sp4, and the driver was built for 5.10.0-216.0.0.115.oe2203sp4"},
 	{name: "npu-smi hangs", faults: one(fakehost.SmiHang), code: protocol.HDKDriverDown, says: "npu-smi did not answer in time"},
-	{name: "npu-smi prints garbage", faults: one(fakehost.SmiGarbage), code: protocol.HDKDriverDown, says: "npu-smi's answer is no list of cards"},
+	{name: "npu-smi prints garbage", faults: one(fakehost.SmiGarbage), code: protocol.HDKDriverDown, says: "npu-smi's answer is not a list of cards"},
 	{name: "npu-smi prints without end", faults: one(fakehost.SmiFlood), code: protocol.HDKDriverDown, says: "npu-smi printed more than 1 MiB"},
 	{name: "npu-smi is slow", faults: one(fakehost.ToolsSlow, "ms=20"), says: newA2},
 	{name: "The board query is not supported", faults: one(fakehost.NotSupported, "type=board"), code: protocol.HDKCardUnhealthy, says: "cards 0-7: not reported by npu-smi"},

@@ -69,7 +69,7 @@ func TestQueryOfAHost(t *testing.T) {
 			want: a2 + " | running: unknown, npu-smi did not answer in time"},
 		"npu-smi prints garbage": {
 			faults: []fault{{fakehost.SmiGarbage, nil}},
-			want:   a2 + " | running: unknown, npu-smi's answer is no list of cards" + ` (it is "...| NPU Total Count :: ..+===+ / Software Version : .( / %s%n|||")`},
+			want:   a2 + " | running: unknown, npu-smi's answer is not a list of cards" + ` (it is "...| NPU Total Count :: ..+===+ / Software Version : .( / %s%n|||")`},
 		"npu-smi prints 100 MB": {
 			faults: []fault{{fakehost.SmiFlood, nil}},
 			want:   a2 + " | running: unknown, npu-smi printed more than 1 MiB"},

@@ -21,7 +21,7 @@ var npuFaults = []struct {
 	code   protocol.Code
 }{
 	{"hangs", fakehost.SmiHang, nil, "IN-ORDER | running: unknown, npu-smi did not answer in time", protocol.ToolTimeout},
-	{"garbage", fakehost.SmiGarbage, nil, "IN-ORDER | running: unknown, npu-smi's answer is no list of cards" + ` (it is "...| NPU Total Count :: ..+===+ / Software Version : .( / %s%n|||")`, ""},
+	{"garbage", fakehost.SmiGarbage, nil, "IN-ORDER | running: unknown, npu-smi's answer is not a list of cards" + ` (it is "...| NPU Total Count :: ..+===+ / Software Version : .( / %s%n|||")`, ""},
 	{"flood", fakehost.SmiFlood, nil, "IN-ORDER | running: unknown, npu-smi printed more than 1 MiB", ""},
 	{"down", fakehost.DriverDown, nil, "IN-ORDER | driver not running: dcmi -8005", ""},
 	{"disagree", fakehost.CardsDisagree, []string{"card=3", "driver=24.1.0", "firmware=7.5.0.2.220"}, "IN-ORDER | card 3: driver 24.1.0, firmware 7.5.0.2.220", ""},

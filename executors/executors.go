@@ -157,6 +157,12 @@ type Command struct {
 	// the beginning. A piece is the callee's only during the call. nil: nobody
 	// watches.
 	Watch func(piece []byte)
+	// GiveUp is asked whenever Watch was given something: whether the program can come to
+	// no good end any more, such as one that asks when nobody answers. Then it is ended as
+	// with KillTree, whatever Kill says, and Command returns ErrGivenUp. Beside KillNever it
+	// must be sure that nothing is cut which must not be. A recorded end is not asked about.
+	// nil: nothing is given up.
+	GiveUp func() bool
 	// SHA256 is that of argv[0]'s file, in hex, where the executor has just verified
 	// it; "": the agent reads the file, unless it is large. It is for the audit log.
 	SHA256 string
@@ -188,6 +194,7 @@ type Exit struct {
 var (
 	ErrNotFound    = errors.New("tool not found on this host")
 	ErrTimeout     = errors.New("did not end in time")
+	ErrGivenUp     = errors.New("was ended because it could come to no good end")
 	ErrFlood       = errors.New("printed more than is reasonable")
 	ErrInterrupted = errors.New("was cut in the middle")
 	ErrDiverged    = errors.New("replay asks for something else than was recorded")

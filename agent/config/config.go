@@ -115,7 +115,7 @@ type Executors struct {
 // Steps bounds what programs of tasks take of the host.
 type Steps struct {
 	MemoryMax Size `yaml:"memory_max" default:"0" example:"16GiB" doc:"The most memory. The kernel kills what wants more, and the task says so. 0: no limit."`
-	TasksMax  uint `yaml:"tasks_max" default:"0" example:"4096" doc:"The most processes and threads. 0: systemd's default."`
+	TasksMax  uint `yaml:"tasks_max" default:"0" example:"4096" doc:"The most processes and threads. 0: no limit."`
 }
 
 // Log says what is logged and how.

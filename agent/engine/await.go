@@ -20,6 +20,9 @@ const (
 	// signalAgain is the pause after a signal that found nobody: the program is
 	// just about to start, or just ending.
 	signalAgain = 100 * time.Millisecond
+	// soon is how often a program is examined that may have to be given up: one that asks
+	// in a loop prints megabytes in a second.
+	soon = 100 * time.Millisecond
 )
 
 // ending is how the wait for a program ended.
@@ -37,7 +40,11 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	stop, punched := newStopper(ctx, cmd, a), int64(0)
 	defer stop.timer.Stop()
 	watcher := h.eavesdrop(cmd, recorded.StartRecord)
-	look := time.NewTicker(h.run.engine.opts.Look)
+	every := h.run.engine.opts.Look
+	if cmd.GiveUp != nil {
+		every = min(every, soon)
+	}
+	look := time.NewTicker(every)
 	defer look.Stop()
 	for {
 		select {
@@ -56,7 +63,9 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 				h.run.log.Sugar().Warn(err)
 			}
 			h.run.engine.opts.Store.Touch(h.run.task)
-			continue
+			if cmd.GiveUp == nil || !cmd.GiveUp() || !stop.giveUp() {
+				continue
+			}
 		case <-stop.over:
 			stop.over = nil
 			if err := h.run.engine.stopping(); err != nil {
@@ -163,6 +172,17 @@ func (s *stopper) hasten(cause error) {
 	case s.cmd.Kill != executors.KillNever:
 		s.begin(journal.Cancelled)
 	}
+}
+
+// giveUp begins to end a program that can come to no good end, whatever its kill policy;
+// false if it is being ended already.
+func (s *stopper) giveUp() bool {
+	if s.reason != "" || s.stuck {
+		return false
+	}
+	s.cmd.Kill = executors.KillTree
+	s.begin(journal.GivenUp)
+	return true
 }
 
 // timeUp does what is due next.

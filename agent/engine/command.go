@@ -241,6 +241,8 @@ func (h *host) answer(end journal.EndRecord) (executors.Exit, error) {
 		return exit, executors.ErrTimeout
 	case journal.Cancelled:
 		return exit, executors.ErrCancelled
+	case journal.GivenUp:
+		return exit, executors.ErrGivenUp
 	case journal.Interrupted:
 		return exit, executors.ErrInterrupted
 	case journal.Stuck:

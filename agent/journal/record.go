@@ -101,6 +101,7 @@ const (
 	Exited      Outcome = "exited"      // it ended by itself or by a signal
 	TimedOut    Outcome = "timed-out"   // it was ended at its deadline
 	Cancelled   Outcome = "cancelled"   // it was ended because the task was
+	GivenUp     Outcome = "given-up"    // it was ended because it could come to no good end
 	Interrupted Outcome = "interrupted" // it started and was cut; nobody saw its end
 	Abandoned   Outcome = "abandoned"   // it never started
 	Stuck       Outcome = "stuck"       // it runs on past its deadline and is not killed

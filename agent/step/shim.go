@@ -119,7 +119,7 @@ func execute(dir string, spec Spec) (Exit, error) {
 	}
 	exit := Exit{TookMS: time.Since(began).Milliseconds(), OutOfMemory: oomKills(host()) > killed}
 	exit.Code, exit.Signal = ended(status)
-	if spec.Kill == executors.KillTree && exists(dir, endingFile) {
+	if spec.Kill != executors.KillTermOnly && exists(dir, endingFile) {
 		_, err = collect(everyone)
 	}
 	if errors.Is(err, unix.ECHILD) {

@@ -108,6 +108,23 @@ func TestAHangingCommandTimesOutWhenItIsSeenToHang(t *testing.T) {
 	}
 }
 
+// A program is given up when its executor says so, whatever its kill policy, and a replay
+// is told the same without being asked.
+func TestACommandIsGivenUp(t *testing.T) {
+	h := host(t)
+	asked := 0
+	cmd := executors.Command{Step: "step", Argv: []string{"do", "echo '[y/n]?'; sleep 60 & wait"}, Kill: executors.KillNever, GiveUp: func() bool {
+		asked++
+		return true
+	}}
+	for range 2 {
+		if _, err := h.Command(context.Background(), cmd); !errors.Is(err, executors.ErrGivenUp) || h.Output() != "[y/n]?\n" || asked != 1 {
+			t.Errorf("%v after %q, asked %d times", err, h.Output(), asked)
+		}
+		h.Replay()
+	}
+}
+
 func TestOneToolHasATimeoutOfItsOwn(t *testing.T) {
 	h := host(t)
 	h.TimeoutOf = hosttest.Only("do", 50*time.Millisecond)

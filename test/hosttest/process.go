@@ -120,7 +120,13 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 		}
 		a.Env = append(slices.Clone(a.Env), "TMPDIR="+temp)
 	}
-	printed := &watched{tell: a.Watch}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	printed := &watched{tell: a.Watch, after: func() {
+		if a.GiveUp != nil && a.GiveUp() {
+			giveUp(executors.ErrGivenUp)
+		}
+	}}
 	out := io.MultiWriter(&h.output, printed)
 	began := time.Now()
 	code, signal, err := run(func() *exec.Cmd {
@@ -197,14 +203,16 @@ func run(build func() *exec.Cmd) (code int, signal string, err error) {
 
 // watched keeps what is written and tells it.
 type watched struct {
-	kept bytes.Buffer
-	tell func([]byte)
+	kept  bytes.Buffer
+	tell  func([]byte)
+	after func()
 }
 
 func (w *watched) Write(p []byte) (int, error) {
 	if w.tell != nil {
 		w.tell(p)
 	}
+	w.after()
 	return w.kept.Write(p)
 }
 

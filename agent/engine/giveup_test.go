@@ -1,0 +1,103 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"devserver-agent/agent/journal"
+	"devserver-agent/executors"
+	"devserver-agent/protocol"
+	"devserver-agent/test/support/wait"
+)
+
+// asks is a program with a child that both ask for ever, as installers do whose standard
+// input is empty. It would not end at a polite signal.
+const asks = `trap "" TERM; echo "[y/n]?"; (while :; do echo "input error"; sleep 0.01; done) & while :; do sleep 0.01; done`
+
+// givingUp runs a program that must not be killed and is given up when it asks.
+func givingUp(until string, told chan<- string) func(context.Context, executors.Host) (executors.Result, error) {
+	return func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		var heard strings.Builder
+		exit, err := host.Command(ctx, executors.Command{
+			Step: "flash", Argv: []string{"/bin/sh", "-c", asks}, Kill: executors.KillNever, Grace: 1,
+			Watch:  func(piece []byte) { heard.Write(piece) },
+			GiveUp: func() bool { return strings.Contains(heard.String(), until) },
+		})
+		if told != nil && err != nil {
+			told <- err.Error()
+		}
+		if errors.Is(err, executors.ErrGivenUp) {
+			return executors.Result{Message: fmt.Sprintf("given up, signal %q, heard %v", exit.Signal, strings.HasPrefix(heard.String(), "[y/n]?\n"))}, nil
+		}
+		return executors.Result{}, err
+	}
+}
+
+// A program that must not be killed is ended all the same, with all that it started, when
+// its executor says that it can come to no good end; a replay is told the same.
+func TestAProgramIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.types["ONE"] = script{execute: givingUp("input error", nil)}
+	b.run()
+	task := b.submit("t1", "ONE")
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "", `given up, signal "killed", heard true`)
+	if end := task.Attempts(0, "flash")[0].End; end == nil || end.Outcome != journal.GivenUp {
+		t.Errorf("its end is recorded as %+v", end)
+	}
+	wantEnded(t, task)
+	if b.queue.State().Occupied {
+		t.Error("the host is closed")
+	}
+}
+
+// An agent that is started while such a program runs, hears it from the beginning and
+// gives it up.
+func TestAProgramIsGivenUpAfterARestartOfTheAgent(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	told := make(chan string, 1)
+	b.types["ONE"] = script{execute: givingUp("nothing that it says", told)}
+	b.run()
+	task := b.submit("t1", "ONE")
+	wait.For(t, "it asks", func() bool {
+		raw, err := os.ReadFile(task.OutputPath(0))
+		return err == nil && strings.Contains(string(raw), "input error")
+	})
+	b.halt()
+	if said := <-told; !strings.Contains(said, executors.ErrStopping.Error()) {
+		t.Errorf("the first agent ended with %s", said)
+	}
+	b.types["ONE"] = script{execute: givingUp("input error", nil)}
+	b.run()
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "", "given up")
+	wantEnded(t, b.store.Open("t1"))
+}
+
+// What was recorded as given up is not asked about again.
+func TestAReplayIsToldThatAProgramWasGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	first := givingUp("input error", nil)
+	stop := make(chan struct{})
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		_, _ = first(ctx, host)
+		close(stop)
+		<-ctx.Done()
+		return executors.Result{}, context.Cause(ctx)
+	}}
+	b.run()
+	b.submit("t1", "ONE")
+	<-stop
+	b.halt()
+	b.types["ONE"] = script{execute: givingUp("nothing that it says", nil)}
+	b.run()
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "", "given up")
+	if got := len(b.store.Open("t1").Attempts(0, "flash")); got != 1 {
+		t.Errorf("it was started %d times", got)
+	}
+}

@@ -42,6 +42,7 @@ const (
 	HDKInstallerRunning Code = "HDK_INSTALLER_RUNNING"
 	HDKDiskSpace        Code = "HDK_DISK_SPACE"
 	HDKUserMissing      Code = "HDK_USER_MISSING"
+	HDKHostNotReady     Code = "HDK_HOST_NOT_READY"
 	HDKVersionMismatch  Code = "HDK_VERSION_MISMATCH"
 	HDKInstallFailed    Code = "HDK_INSTALL_FAILED"
 	HDKDriverDown       Code = "HDK_DRIVER_DOWN"
@@ -118,6 +119,7 @@ var codes = []CodeInfo{
 	{HDKInstallerRunning, "Another HDK installer runs on the host. Nothing was changed.", "Wait for it to end, then create the job again."},
 	{HDKDiskSpace, "There is not enough free space for the packages. Nothing was changed.", "Make room on the file system that is named, then create the job again."},
 	{HDKUserMissing, "The user or group that the installer needs is missing. Nothing was changed.", "Add them (groupadd HwHiAiUser; useradd -g HwHiAiUser -m HwHiAiUser), then create the job again."},
+	{HDKHostNotReady, "The host lacks what the packages need to unpack and to start, or an archive fails its own check. Nothing was changed.", "See to what the message names, then create the job again."},
 	{HDKVersionMismatch, "Driver and firmware are outside each other's declared ranges. Nothing was changed.", "Choose versions that belong together; force=true installs them all the same."},
 	{HDKInstallFailed, "An installer of Huawei's failed. The host was not restarted.", "Read the message for what is installed and what to do; the task's output has all the installer said."},
 	{HDKDriverDown, "The driver does not answer after it was installed and the host restarted.", "See dmesg and /var/log/ascend_seclog/ascend_install.log on the host; create the job again with force=true to install anew."},

@@ -85,7 +85,7 @@ var symptoms = append([]symptom{
 			p.Requires = "[23.0.0,23.0.7]"
 			return []repository.Package{*p}
 		})
-	}, code: protocol.HDKVersionMismatch, says: "firmware 7.5.0.5.220 requires [23.0.0,23.0.7]"},
+	}, code: protocol.HDKVersionMismatch, says: "firmware 7.5.0.5.220 goes with driver [23.0.0,23.0.7] only, and 24.1.0.3 is planned"},
 	{name: "No chip of a known family", prepare: func(r *rig) { r.remove("sys/bus/pci") }, faults: one(fakehost.NotSupported, "type=board"), code: protocol.HDKChipUnknown, says: "no Ascend chip"},
 	{name: "The former versions are not in the repository, for a rollback", spec: executors.Spec{"rollback": "true"}, prepare: func(r *rig) {
 		r.keepOnly("24.1.0.3")
@@ -126,7 +126,7 @@ var symptoms = append([]symptom{
 	{name: "version.info is missing", faults: one(fakehost.VersionInfoMissing), says: "Driver: missing (no version.info) | Firmware: missing (no version.info) | running: driver 24.1.0.3, firmware 7.5.0.5.220"},
 	{name: "version.info is damaged", faults: one(fakehost.VersionInfoDamaged), says: "running: driver 24.1.0.3, firmware 7.5.0.5.220"},
 	{name: "A link is down", faults: one(fakehost.LinkDown), says: newA2},
-}, fieldSymptoms...)
+}, slices.Concat(fieldSymptoms, installerSymptoms)...)
 
 var mcuVersion = executors.Spec{"mcu_version": "25.50.10"}
 

@@ -1,6 +1,7 @@
 package hdk
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,7 @@ type finding struct {
 	Code   protocol.Code `json:"code"` // "" for a warning
 	What   string        `json:"what"`
 	Blocks bool          `json:"blocks"`
+	Remedy string        `json:"remedy,omitempty"` // "": what the code's is
 }
 
 func (f finding) String() string {
@@ -58,7 +60,7 @@ func (p plan) blockedError() error {
 	var what, do []string
 	for _, f := range found {
 		what = append(what, f.What)
-		if remedy := remedyFor(f.Code); !strings.Contains(strings.Join(do, " "), remedy) {
+		if remedy := cmp.Or(f.Remedy, remedyFor(f.Code)); !strings.Contains(strings.Join(do, " "), remedy) {
 			do = append(do, remedy)
 		}
 	}

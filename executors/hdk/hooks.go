@@ -33,7 +33,13 @@ const hookLimit = 10 * time.Minute
 func (r *run) withHooks(ctx context.Context, work func(context.Context) (executors.Result, error)) (executors.Result, error) {
 	workCtx, done := executors.WithoutCancel(ctx)
 	defer done()
-	err := r.runBeforeHooks(ctx, workCtx)
+	// What has begun to be taken away is taken away to its end, or given back.
+	if len(r.Hooks.Before) > 0 {
+		if err := r.commit(ctx, "hooks"); err != nil {
+			return executors.Result{}, err
+		}
+	}
+	err := r.runBeforeHooks(workCtx)
 	var result executors.Result
 	if err == nil {
 		result, err = work(ctx)
@@ -45,13 +51,9 @@ func (r *run) withHooks(ctx context.Context, work func(context.Context) (executo
 }
 
 // runBeforeHooks runs the hooks of Before and then looks who uses the NPUs.
-func (r *run) runBeforeHooks(ctx, workCtx context.Context) error {
+func (r *run) runBeforeHooks(workCtx context.Context) error {
 	if len(r.Hooks.Before) == 0 {
 		return nil
-	}
-	// What has begun to be taken away is taken away to its end, or given back.
-	if err := r.commit(ctx, "hooks"); err != nil {
-		return err
 	}
 	for n, hook := range r.Hooks.Before {
 		why, err := r.hook(workCtx, fmt.Sprintf("before-%d", n+1), "before", hook)

@@ -109,14 +109,15 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 		if err := awaitRoom("room-again-"); err != nil {
 			return judgement{}, err
 		}
-		*t = transcript{progress: t.progress}
+		*t = transcript{flashes: t.flashes, progress: t.progress}
 		exit, err = r.host.Command(ctx, command)
 	}
 	if errors.Is(err, executors.ErrInterrupted) {
 		return judgement{}, executors.Fail(protocol.StepInterrupted, "The installer of %s was cut in the middle twice: %w. Now: %s. See why the host or the installer goes down, then create the job again.",
 			i, err, r.now(ctx))
 	}
-	if err != nil {
+	given := errors.Is(err, executors.ErrGivenUp)
+	if err != nil && !given {
 		return judgement{}, err
 	}
 	t.close()
@@ -127,7 +128,8 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 			installed = node.InstalledFirmware
 		}
 		info, err := installed()
-		return judge(i.Package.Format(), exit, t).against(info, err, i.Package.Version), nil
+		t.readLog(r.host.Files())
+		return ended{exit, i.Package.Format(), given, t, info, err, i.Package.Version, i.Former}.judge(), nil
 	})
 }
 
@@ -136,13 +138,9 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 func (r *run) command(ctx context.Context, prefix string, i install, n, of int) (executors.Command, *transcript, error) {
 	path, err := r.ready(ctx, i.Package, nil)
 	if err != nil {
-		if ctx.Err() != nil {
-			return executors.Command{}, nil, context.Cause(ctx)
-		}
-		return executors.Command{}, nil, executors.Fail(protocol.HDKPackageDamaged, "The package of %s is not as it was when the upgrade was planned: %w. Now: %s. Check the repository and the host's disk, then create the job again.",
-			i, err, r.now(ctx))
+		return executors.Command{}, nil, r.notAsPlanned(ctx, i, err)
 	}
-	t := &transcript{progress: func(percent int) {
+	t := &transcript{flashes: i.Package.Kind == repository.Firmware, progress: func(percent int) {
 		done := (float64(n) + float64(percent)/100) / float64(of)
 		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
 	}}
@@ -160,7 +158,7 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 	return executors.Command{
 		SHA256: digest,
 		Step:   prefix + string(i.Package.Kind), Argv: argv,
-		Env: env, Temp: true, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write,
+		Env: env, Temp: true, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write, GiveUp: t.hopeless,
 	}, t, nil
 }
 
@@ -243,7 +241,7 @@ func (r *run) stopped(ctx context.Context, done string) error {
 func (r *run) failed(ctx, workCtx context.Context, i install, j judgement) (executors.Result, error) {
 	remedy := j.Remedy
 	if remedy == "" {
-		remedy = "The task's output and /var/log/ascend_seclog/ascend_install.log on the host have more."
+		remedy = "See the task's output and /var/log/ascend_seclog/ascend_install.log on the host for the cause, remove it" + againThen
 	}
 	why := fmt.Sprintf("The installer of %s failed: %s.", i, j.Reason)
 	if len(r.plan.MCU.Cards) > 0 {

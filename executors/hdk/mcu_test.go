@@ -142,6 +142,7 @@ func TestAnImageIsWrittenOnceWhateverDies(t *testing.T) {
 	for _, card := range allCards {
 		want = append(want, "mcu-"+card, fmt.Sprintf("mcu-%s-run", card))
 	}
+	want = append([]string{"check-firmware", "check-driver"}, want...)
 	if diff := cmp.Diff(append(want, "install-firmware", "install-driver"), m.steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
@@ -185,7 +186,7 @@ func TestPackagesOfTheHostsOwnFormat(t *testing.T) {
 			want: "The installer of firmware 7.5.0.5.220 failed: free space only 12M, cannot install firmware package / error: %prein("},
 		"the script after fails, and rpm does not mind": {format: fakehost.RPM, faults: one(fakehost.InstallFailsAt, "kind=driver"),
 			started: []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --upgrade --quiet"}, code: protocol.HDKInstallFailed,
-			want: "The installer of driver 24.1.0.3 failed: Failed to install driver package, please retry after uninstall and reboot! / "},
+			want: "The installer of driver 24.1.0.3 failed: Driver_ko_install failed, details in : /var/log/ascend_seclog/ascend_install.log / warning: %post("},
 		"back by deb": {format: fakehost.Deb, prepare: debian, spec: executors.Spec{"rollback": "true"}, faults: one(fakehost.VersionStaysOld),
 			started: []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --upgrade --quiet", "firmware 7.5.0.2.220 --upgrade --quiet", "driver 24.1.0 --upgrade --quiet"},
 			code:    protocol.HDKRolledBack, want: "Driver 24.1.0.3, firmware 7.5.0.5.220 was installed and does not run"},

@@ -24,6 +24,9 @@ type plan struct {
 	RollbackPackages []install   `json:"returns,omitempty"`
 	MCU              controllers `json:"mcu,omitzero"` // no version: nothing was asked for
 	Findings         []finding   `json:"findings,omitempty"`
+	// Checks says that the archives check themselves before the first is installed. An
+	// agent that did not have that may have recorded the plan, and gone on from it.
+	Checks bool `json:"checks,omitempty"`
 }
 
 // strategy is how an upgrade goes.
@@ -42,6 +45,7 @@ const (
 type install struct {
 	Package repository.Package `json:"package"`
 	Options []string           `json:"options"`
+	Former  ascend.Version     `json:"former,omitempty"` // what version.info names before, "" for nothing
 }
 
 func (i install) String() string {
@@ -79,7 +83,7 @@ func (r *run) makePlan(ctx context.Context) (plan, error) {
 		return plan{}, err
 	}
 	before := r.remember(inv)
-	p := plan{Before: before, Former: before.former(), Arch: r.Arch}
+	p := plan{Before: before, Former: before.former(), Arch: r.Arch, Checks: true}
 	node := ascend.NewNode(r.host)
 	p.findChip(inv)
 	r.findTarget(ctx, &p, node)

@@ -32,6 +32,7 @@ func (r *run) preflight(ctx context.Context, p plan, node ascend.Node) []finding
 		return found
 	}
 	found = append(found, r.space(p)...)
+	found = append(found, r.temporary(p)...)
 	found = append(found, owner(node, files)...)
 	found = append(found, r.unlessForced(ranges(p, node))...)
 	found = append(found, installWarnings(files)...)
@@ -159,6 +160,19 @@ func (r *run) space(p plan) []finding {
 	return found
 }
 
+// temporary finds that what is unpacked into the folder for temporary files could not be
+// executed there.
+func (r *run) temporary(p plan) []finding {
+	runs := func(i install) bool { return i.Package.Format() == repository.Run }
+	dir, err := r.host.Scratch()
+	if err != nil || !slices.ContainsFunc(p.Installs, runs) || !r.NoExec(dir) {
+		return nil
+	}
+	f := blocking(protocol.HDKHostNotReady, "files in the agent's state directory (%s) may not be executed: its file system is mounted with noexec", dir)
+	f.Remedy = "Mount it without noexec, or put state_dir of the agent's configuration elsewhere" + againThen
+	return []finding{f}
+}
+
 // owner finds the installer's user and group missing. Without a word of
 // ascend_install.info they are HwHiAiUser.
 func owner(node ascend.Node, files fs.FS) []finding {
@@ -192,16 +206,20 @@ func listed(files fs.FS, file, name string) bool {
 // not in the plan declares what its installed version does, if that is the target; else
 // no package of the target was found and nothing is known of its ranges.
 func ranges(p plan, node ascend.Node) []finding {
+	if p.Target.Driver == "" || p.Target.Firmware == "" {
+		return nil // what is missing is said already
+	}
 	var found []finding
 	for _, side := range []struct {
 		kind      repository.Kind
 		own       ascend.Version
+		otherKind repository.Kind
 		other     ascend.Version
 		key       string
 		installed func() (ascend.VersionInfo, error)
 	}{
-		{repository.Driver, p.Target.Driver, p.Target.Firmware, "compatible_version_fw", node.InstalledDriver},
-		{repository.Firmware, p.Target.Firmware, p.Target.Driver, "compatible_version_drv", node.InstalledFirmware},
+		{repository.Driver, p.Target.Driver, repository.Firmware, p.Target.Firmware, "compatible_version_fw", node.InstalledDriver},
+		{repository.Firmware, p.Target.Firmware, repository.Driver, p.Target.Driver, "compatible_version_drv", node.InstalledFirmware},
 	} {
 		declares := repository.Package{Kind: side.kind, Version: side.own}
 		at := slices.IndexFunc(p.Installs, func(i install) bool { return i.Package.Kind == side.kind })
@@ -217,7 +235,7 @@ func ranges(p plan, node ascend.Node) []finding {
 		case repository.Silent:
 			found = append(found, warning("%s %s declares no ranges", side.kind, side.own))
 		case repository.No:
-			found = append(found, blocking(protocol.HDKVersionMismatch, "%s %s requires %s of the other, which is %s", side.kind, side.own, declares.Requires, side.other))
+			found = append(found, blocking(protocol.HDKVersionMismatch, "%s %s goes with %s %s only, and %s is planned", side.kind, side.own, side.otherKind, declares.Requires, side.other))
 		}
 	}
 	return found

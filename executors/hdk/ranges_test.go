@@ -49,7 +49,7 @@ func TestRangesAreThoseOfWhatWillBeInstalled(t *testing.T) {
 		"no package was found, another version is installed": {[]install{found(repository.Firmware, firmware, "[23.0.0,25.9.9]")}, fstest.MapFS{inDriver: info("23.0.3", "compatible_version_fw", "[6.0.0,6.9.9]")},
 			[]string{"the ranges of driver 24.1.0 are not known: no package of it was found"}},
 		"the firmware is installed, and declares": {[]install{found(repository.Driver, driver, "[7.0.0,7.9.9]")}, fstest.MapFS{inFirmware: info(firmware, "compatible_version_drv", "[23.0.0,23.9.9]")},
-			[]string{"firmware 7.5.0.1.129 requires [23.0.0,23.9.9] of the other, which is 24.1.0"}},
+			[]string{"firmware 7.5.0.1.129 goes with driver [23.0.0,23.9.9] only, and 24.1.0 is planned"}},
 		"the firmware is installed, and declares nothing": {[]install{found(repository.Driver, driver, "[7.0.0,7.9.9]")}, fstest.MapFS{inFirmware: info(firmware, "", "")},
 			[]string{"firmware 7.5.0.1.129 declares no ranges"}},
 	} {

@@ -73,11 +73,11 @@ func TestStepsAreStartedOnceWhateverDies(t *testing.T) {
 		spec    executors.Spec
 		steps   []string
 	}{
-		"upgrade":       {steps: []string{"install-firmware", "install-driver"}},
-		"first install": {options: fakehost.Options{Bare: true}, steps: []string{"install-driver", "install-firmware"}},
-		"driver down":   {faults: one(fakehost.DriverDown, "until=install"), steps: []string{"install-driver", "install-firmware"}},
+		"upgrade":       {steps: []string{"check-firmware", "check-driver", "install-firmware", "install-driver"}},
+		"first install": {options: fakehost.Options{Bare: true}, steps: []string{"check-driver", "check-firmware", "install-driver", "install-firmware"}},
+		"driver down":   {faults: one(fakehost.DriverDown, "until=install"), steps: []string{"check-driver", "check-firmware", "install-driver", "install-firmware"}},
 		"rollback": {faults: one(fakehost.VersionStaysOld), spec: executors.Spec{"rollback": "true"},
-			steps: []string{"install-firmware", "install-driver", "rollback-firmware", "rollback-driver"}},
+			steps: []string{"check-firmware", "check-driver", "check-rollback-firmware", "check-rollback-driver", "install-firmware", "install-driver", "rollback-firmware", "rollback-driver"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +99,7 @@ func TestStepsAreStartedOnceWhateverDies(t *testing.T) {
 			if m.deaths < 2*len(c.steps)+2 {
 				t.Errorf("the agent died %d times only", m.deaths)
 			}
-			if got := len(r.started()); got != len(c.steps) {
+			if got := len(r.started()); got != len(c.steps)/2 {
 				t.Errorf("%d installers were started: %v", got, r.started())
 			}
 		})

@@ -124,6 +124,11 @@ func linkCommon(dir string) error {
 	if err != nil {
 		return err
 	}
+	return link(from, dir)
+}
+
+// link puts the packages of a repository into a folder too, without the index.
+func link(from, dir string) error {
 	return fs.WalkDir(os.DirFS(from), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

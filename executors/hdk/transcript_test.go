@@ -7,6 +7,7 @@ import (
 
 	"errors"
 	"io"
+	"io/fs"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -52,9 +53,13 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"driver of 2020":            {"Driver package install success! Reboot needed for installation/upgrade to take effect!\n", 0, pending, "", ""},
 		"firmware":                  {"[Firmware] [t] [INFO]The firmware of [8] chips are successfully upgraded.\n[Firmware] [t] [INFO]Firmware package installed successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n", 0, pending, "", ""},
 		"an error before a success": {failure("rmdir: not empty") + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
-		"nothing, exit 2":           {"", 2, pending, "", ""},
-		"nothing, exit 0":           {"", 0, active, "", ""},
-		"nothing, exit 1":           {"", 1, failed, "it gave no reason (exit code 1)", ""},
+		"nothing, exit 2":           {"", 2, failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 2)", ""},
+		"nothing, exit 0":           {"", 0, failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 0)", ""},
+		"nothing, exit 1":           {"", 1, failed, "it said nothing (exit code 1)", ""},
+		"nothing, exit 15":          {"", 15, failed, "it said nothing (exit code 15)", "tar and gzip"},
+		"nothing, exit 126":         {"", 126, failed, "it said nothing (exit code 126)", "noexec"},
+		"nothing, exit 127":         {"", 127, failed, "it said nothing (exit code 127)", "install it"},
+		"no error, exit 1":          {"Uncompressing ASCEND DRIVER RUN PACKAGE  100%\none\ntwo\n", 1, failed, "it gave no reason; its last words: Uncompressing ASCEND DRIVER RUN PACKAGE  100% / one / two (exit code 1)", ""},
 		"a text nobody knows":       {failure("The moon is full!"), 1, failed, "The moon is full (exit code 1)", ""},
 		"stopped":                   {driver + "[INFO]installation Stoped!\n", 0, failed, "it stopped without installing anything, with exit code 0", ""},
 		"an error and exit 0":       {failure("Something failed"), 0, failed, "Something failed (exit code 0)", ""},
@@ -82,7 +87,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"chips do not start":        {failure("Device startup timeout"), 1, failed, "Device startup timeout (exit code 1)", "restart the host"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := judge(repository.Run, executors.Exit{Code: c.code}, read(t, c.text))
+			j := ending(repository.Run, c.code, read(t, c.text)).judge()
 			if j.Effect != c.effect || j.Reason != c.why || !strings.Contains(j.Remedy, c.remedy) || (c.remedy == "") != (j.Remedy == "") {
 				t.Errorf("got %+v", j)
 			}
@@ -102,7 +107,7 @@ func TestWhatAPackageManagerSays(t *testing.T) {
 	}{
 		"installed, reboot":      {"Preparing...\n" + reboot, 0, pending, "", ""},
 		"installed, reset hot":   {"[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
-		"installed without word": {"", 0, pending, "", ""},
+		"installed without word": {"", 0, failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 0)", ""},
 		"dpkg's own 2":           {"dpkg: error: dpkg frontend lock was locked by another process with pid 4711\n", 2, failed, "dpkg: error: dpkg frontend lock was locked by another process with pid 4711 (exit code 2)", "Another package"},
 		"rpm's lock":             {"error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\n", 1, failed, "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable) (exit code 1)", "Another package"},
 		"dependencies":           {"error: Failed dependencies:\n\tdkms is needed by Ascend910B-driver-25.5.2-1.aarch64\n", 1, failed, "error: Failed dependencies: (exit code 1)", "depends"},
@@ -112,7 +117,7 @@ func TestWhatAPackageManagerSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, format := range []repository.Format{repository.RPM, repository.Deb} {
-				j := judge(format, executors.Exit{Code: c.code}, read(t, c.text))
+				j := ending(format, c.code, read(t, c.text)).judge()
 				if j.Effect != c.effect || j.Reason != c.why || !strings.Contains(j.Remedy, c.remedy) {
 					t.Errorf("%s: got %+v", format, j)
 				}
@@ -134,22 +139,50 @@ func TestProgressInBothForms(t *testing.T) {
 }
 
 func TestASignalIsAFailure(t *testing.T) {
-	if j := judge(repository.Run, executors.Exit{Code: 137, Signal: "killed"}, read(t, "")); j.Effect != failed || !strings.Contains(j.Reason, "killed") {
+	e := ending(repository.Run, 137, read(t, ""))
+	e.Signal = "killed"
+	if j := e.judge(); j.Effect != failed || !strings.Contains(j.Reason, "killed") {
 		t.Errorf("got %+v", j)
 	}
 }
 
-func TestVersionInfoCanRefuteSuccess(t *testing.T) {
-	good := judgement{Effect: pending}
-	if j := good.against(ascend.VersionInfo{Version: "1.0"}, nil, "2.0"); j.Effect != failed || !strings.Contains(j.Reason, "1.0") {
-		t.Errorf("another version: %+v", j)
+// What version.info says after an installer, beside what the installer says.
+func TestVersionInfoProvesAndRefutes(t *testing.T) {
+	const success = "[Driver] [t] [INFO]Driver package installed successfully! Reboot needed for installation/upgrade to take effect! \n"
+	for name, c := range map[string]struct {
+		text   string
+		code   int
+		info   ascend.Version // "": it cannot be read
+		former ascend.Version
+		effect effect
+		why    string
+	}{
+		"success, and the version":                       {success, 2, "2.0", "1.0", pending, ""},
+		"success, and another version":                   {success, 2, "1.0", "1.0", failed, "it says that it succeeded, and version.info says 1.0"},
+		"success, and no version.info":                   {success, 2, "", "1.0", pending, ""},
+		"no word, and the version since":                 {"", 0, "2.0", "1.0", pending, ""},
+		"no word and exit code 2, and the version since": {"", 2, "2.0", "", pending, ""},
+		"no word, and the version as before":             {"", 2, "2.0", "2.0", failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 2)"},
+		"no word, and the former version":                {"", 0, "1.0", "1.0", failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 0)"},
+		"an error, and the version since":                {"[Driver] [t] [ERROR]Something failed\n", 2, "2.0", "1.0", failed, "Something failed (exit code 2)"},
+		"a failure's code, and the version since":        {"", 1, "2.0", "1.0", failed, "it said nothing (exit code 1)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := ending(repository.Run, c.code, read(t, c.text))
+			e.target, e.former, e.info.Version, e.infoErr = "2.0", c.former, c.info, nil
+			if c.info == "" {
+				e.infoErr = errors.New("gone")
+			}
+			if j := e.judge(); j.Effect != c.effect || j.Reason != c.why {
+				t.Errorf("got %+v", j)
+			}
+		})
 	}
-	if j := good.against(ascend.VersionInfo{Version: "2.0"}, nil, "2.0"); j != good {
-		t.Errorf("the version: %+v", j)
-	}
-	if j := good.against(ascend.VersionInfo{}, errors.New("gone"), "2.0"); j != good {
-		t.Errorf("unreadable: %+v", j)
-	}
+}
+
+// ending is how an installer ended of which no version.info is known.
+func ending(format repository.Format, code int, t *transcript) ended {
+	return ended{Exit: executors.Exit{Code: code}, format: format, said: t, infoErr: fs.ErrNotExist, target: "2.0"}
 }
 
 func FuzzTranscript(f *testing.F) {
@@ -169,8 +202,8 @@ func FuzzTranscript(f *testing.F) {
 		heard.write(printed[:half])
 		heard.write(printed[half:])
 		heard.close()
-		if len(heard.line) > maxLine || len(heard.errors) > maxErrors {
-			t.Errorf("keeps %d bytes and %d complaints", len(heard.line), len(heard.errors))
+		if len(heard.line) > maxLine || len(heard.errors) > maxErrors || len(heard.last) > maxLast || len(heard.repeats.recent) > maxRecent {
+			t.Errorf("keeps %d bytes, %d complaints, %d last and %d recent lines", len(heard.line), len(heard.errors), len(heard.last), len(heard.repeats.recent))
 		}
 		for _, e := range heard.errors {
 			if len(e) > maxError {
@@ -180,9 +213,12 @@ func FuzzTranscript(f *testing.F) {
 		whole := &transcript{}
 		whole.write(printed)
 		whole.close()
-		a, b := judge(repository.Run, executors.Exit{Code: code}, heard), judge(repository.Run, executors.Exit{Code: code}, whole)
+		a, b := ending(repository.Run, code, heard).judge(), ending(repository.Run, code, whole).judge()
 		if a != b {
 			t.Errorf("in pieces %+v, whole %+v", a, b)
+		}
+		if a.Effect != failed && heard.success == "" {
+			t.Errorf("%+v without a word of success", a)
 		}
 		if code == 1 && a.Effect != failed {
 			t.Errorf("exit code 1 is %s", a.Effect)

@@ -51,6 +51,8 @@ type Upgrade struct {
 	Settle time.Duration
 	// Free is how many bytes are free on the disk of a folder; nil: as statfs(2) says.
 	Free func(dir string) (int64, error)
+	// NoExec reports whether files in a folder may not be executed; nil: as statfs(2) says.
+	NoExec func(dir string) bool
 	// AtOnce is how many cards are asked at a time; 0: ascend.CardsAtOnce.
 	AtOnce int
 	// Hooks are run around what is done.
@@ -106,9 +108,13 @@ func (u Upgrade) Execute(ctx context.Context, host executors.Host, spec executor
 	if r.plan, err = executors.Memo(ctx, host, "plan", r.makePlan); err != nil {
 		return executors.Result{}, err
 	}
-	switch {
-	case r.plan.blocked():
+	if r.plan.blocked() {
 		return executors.Result{}, r.plan.blockedError()
+	}
+	if err := r.checkArchives(ctx); err != nil {
+		return executors.Result{}, err
+	}
+	switch {
 	case o.dryRun:
 		host.Progress(100, "planned")
 		return executors.Result{Message: r.plan.summary(), Unchanged: true}, nil
@@ -135,6 +141,9 @@ func (u Upgrade) withDefaults() Upgrade {
 	orElse(&u.Settle, 2*time.Minute)
 	if u.Free == nil {
 		u.Free = freeAt
+	}
+	if u.NoExec == nil {
+		u.NoExec = noExecAt
 	}
 	if u.Arch == "" {
 		u.Arch = machine()

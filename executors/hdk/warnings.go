@@ -14,14 +14,11 @@ import (
 // installWarnings are what often makes an installer fail, and does not always.
 func installWarnings(files fs.FS) []finding {
 	var found []finding
-	release := ascend.Kernel(files)
-	var missing []string
-	for _, tool := range []string{"dkms", "gcc", "make", "lspci", "ifconfig"} {
-		if !hasTool(files, tool) {
-			missing = append(missing, tool)
-		}
+	if missing := missingTools(files, "tar", "gzip"); len(missing) > 0 {
+		found = append(found, warning("the packages are archives that cannot be unpacked without what is not here: %s. Install it before", strings.Join(missing, ", ")))
 	}
-	if release != "" && !exists(files, path.Join("lib/modules", release, "build")) {
+	missing := missingTools(files, "dkms", "gcc", "make", "lspci", "ifconfig")
+	if release := ascend.Kernel(files); release != "" && !exists(files, path.Join("lib/modules", release, "build")) {
 		missing = append(missing, "kernel headers of "+release)
 	}
 	if len(missing) > 0 {
@@ -48,6 +45,15 @@ func restartWarnings(files fs.FS) []finding {
 		found = append(found, warning("devserver-agent.service is not enabled: after a restart nobody verifies and reports"))
 	}
 	return found
+}
+
+func missingTools(files fs.FS, names ...string) (missing []string) {
+	for _, name := range names {
+		if !hasTool(files, name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
 }
 
 func hasTool(files fs.FS, name string) bool {
@@ -113,6 +119,13 @@ func freeAt(dir string) (int64, error) {
 		return 0, err
 	}
 	return free(stat), nil
+}
+
+// noExecAt reports whether the file system of a folder of the agent's own is mounted so
+// that no file of it can be executed.
+func noExecAt(dir string) bool {
+	var stat unix.Statfs_t
+	return unix.Statfs(dir, &stat) == nil && stat.Flags&unix.ST_NOEXEC != 0
 }
 
 func free(stat unix.Statfs_t) int64 { return int64(stat.Bavail) * stat.Bsize }

@@ -17,6 +17,8 @@ func complete() fstest.MapFS {
 		"proc/sys/kernel/osrelease":                     file("5.10.0-60.18.0.50.oe2203.aarch64\n"),
 		"boot/vmlinuz-5.10.0-60.18.0.50.oe2203.aarch64": file(""),
 		"usr/sbin/dkms":                                 file(""),
+		"usr/bin/tar":                                   file(""),
+		"bin/gzip":                                      file(""),
 		"usr/bin/gcc":                                   file(""),
 		"usr/bin/make":                                  file(""),
 		"usr/sbin/lspci":                                file(""),
@@ -46,6 +48,7 @@ func TestWarningsNameWhatOftenGoesWrong(t *testing.T) {
 	}{
 		"a host that has all": {without(), ""},
 		"no tools":            {without("usr/sbin/dkms", "sbin/ifconfig"), "the installer may need what is not here: dkms, ifconfig"},
+		"no tar":              {without("usr/bin/tar"), "archives that cannot be unpacked without what is not here: tar"},
 		"no kernel headers":   {without("lib/modules/5.10.0-60.18.0.50.oe2203.aarch64/build/Makefile"), "not here: kernel headers of 5.10.0-60.18.0.50.oe2203.aarch64"},
 		"another kernel is next": {func(f fstest.MapFS) {
 			f["boot/grub2/grubenv"] = file("saved_entry=openEuler (5.10.0-216.0.0) 22.03\n")

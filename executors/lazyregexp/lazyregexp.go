@@ -69,3 +69,8 @@ func (r *Regexp) ReplaceAllString(s, with string) string {
 
 // ReplaceAll is that of regexp.Regexp.
 func (r *Regexp) ReplaceAll(src, with []byte) []byte { return r.compile().ReplaceAll(src, with) }
+
+// ExpandString is that of regexp.Regexp.
+func (r *Regexp) ExpandString(dst []byte, template, src string, match []int) []byte {
+	return r.compile().ExpandString(dst, template, src, match)
+}

@@ -172,7 +172,8 @@ func writeNoise(path string, size int64) error {
 }
 
 // ascendHeader is makeself's own header, altered as the vendor's packages show it: a
-// flag that the header does not know goes to the installer, and so does --quiet. Two more
+// flag that the header does not know goes to the installer, and so do --quiet and --check,
+// after the sums were checked. Two more
 // changes are for speed only, and save half the time of an archive: its sum is taken by
 // sha256sum, not by the Perl script shasum, and the shell counts without expr, which is a
 // process for each number.
@@ -186,10 +187,11 @@ var ascendHeader = sync.OnceValues(func() ([]byte, error) {
 		}
 		text := unknownFlag.ReplaceAllString(string(raw), "$1-*) break ;;\n$1--never)\n$2")
 		altered := strings.Replace(text, "-q | --quiet)", "-q)", 1)
-		if text == string(raw) || altered == text {
+		checked := strings.Replace(altered, "MS_Check \"\\$0\" y\n\texit 0", "MS_Check \"\\$0\" y\n\tbreak", 1)
+		if text == string(raw) || altered == text || checked == altered {
 			return nil, fmt.Errorf("fakehost: %s/makeself-header.sh is of a version this package does not know", dir)
 		}
-		altered = strings.Replace(altered, "which shasum || command -v shasum || type shasum", "which sha256sum || command -v sha256sum || type sha256sum", 1)
+		altered = strings.Replace(checked, "which shasum || command -v shasum || type shasum", "which sha256sum || command -v sha256sum || type sha256sum", 1)
 		altered = count.ReplaceAllString(strings.ReplaceAll(altered, ` \+ `, " + "), `\$$(($1))`)
 		return []byte(altered), nil
 	}

@@ -14,6 +14,7 @@ import (
 // The kinds of events.
 const (
 	KindStart  = "start"  // a tool or an installer was started
+	KindCheck  = "check"  // an archive checked itself, and nothing else
 	KindChange = "change" // an installer passed its checks and begins to alter the host
 	KindEnd    = "end"    // it ended; a killed one has no such event
 	KindPower  = "power"  // boot, reboot, poweroff, power-cut

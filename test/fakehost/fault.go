@@ -29,6 +29,11 @@ const (
 	InstallFailsAt        Fault = "install_fails_at"
 	InstallSlow           Fault = "install_slow"
 	InstallStops          Fault = "install_stops"
+	InstallAsks           Fault = "install_asks"
+	InstallRepeats        Fault = "install_repeats"
+	InstallFloods         Fault = "install_floods"
+	InstallExits          Fault = "install_exits"
+	InstallRefuses        Fault = "install_refuses"
 	DiskFull              Fault = "disk_full"
 	PackagesLocked        Fault = "packages_locked"
 	MCUFails              Fault = "mcu_fails"
@@ -111,6 +116,11 @@ func Faults() []FaultHelp {
 		{InstallFailsAt, []string{"percent", "kind"}, by(Upgrade), "an installer (kind: driver or firmware only) fails when it has reached percent (50)"},
 		{InstallSlow, []string{"factor", "kind"}, by(Upgrade), "an installer takes factor (10) times its time"},
 		{InstallStops, []string{"kind"}, by(Upgrade), "an installer says \"installation Stoped!\" and exits 0 with nothing installed, even with --quiet"},
+		{InstallAsks, []string{"kind", "percent", "question"}, by(Upgrade), "an installer asks, although it was given --quiet, until it is answered: for the kernel's path (question=license, =path: as makeself and the check of the folder ask), when it has reached percent (10; 0: before it changes anything)"},
+		{InstallRepeats, []string{"kind", "percent", "line"}, by(Upgrade), "an installer prints \"Waiting for device startup...\" (line) without end when it has reached percent (40)"},
+		{InstallFloods, []string{"kind", "percent"}, by(Upgrade), "an installer prints ever other lines without end when it has reached percent (40)"},
+		{InstallExits, []string{"kind", "percent", "code", "says"}, by(Upgrade), "an installer prints says (nothing; | ends a line) and exits with code (1) when it has reached percent (0: before it changes anything)"},
+		{InstallRefuses, []string{"step"}, by(Upgrade), "the driver's installer fails at a step of Huawei's scripts: headers, copy, signature, revoked, rename, path, module, services, load, owner, mode, bundle, recovery (step)"},
 		{DiskFull, []string{"kind"}, by(Upgrade), "an installer says there is no space"},
 		{PackagesLocked, nil, by(Upgrade), "rpm and dpkg say that another of their kind runs"},
 		{MCUFails, []string{"card", "says"}, by(Upgrade), "npu-smi upgrade -t mcu says \"Failed to upgrade the MCU firmware.\" (says) for a card"},

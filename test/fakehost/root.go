@@ -23,6 +23,9 @@ var toolPaths = map[string][]string{
 	"ascend-dmi":   {"/usr/local/Ascend/toolbox/latest/Ascend-DMI/bin/ascend-dmi"},
 }
 
+// Unpackers are the programs of the machine itself that a package is unpacked with.
+var Unpackers = []string{"tar", "gzip"}
+
 // writeFixed writes what New alone writes: afterwards a test may change it.
 func (h *Host) writeFixed(s State, binary string) error {
 	files := map[string]string{
@@ -55,6 +58,9 @@ func (h *Host) writeFixed(s State, binary string) error {
 		os.MkdirAll(h.Path("/dev"), 0o755),
 		os.MkdirAll(h.Path("/lib/modules/"+Kernel+"/build"), 0o755),
 		os.Symlink(binary, h.binaryPath()))
+	for _, tool := range Unpackers {
+		errs = append(errs, replaceFile(h.Path("/usr/bin/"+tool), []byte("#!/bin/sh\nexec /bin/"+tool+" \"$@\"\n"), 0o755))
+	}
 	for path, words := range scripts {
 		errs = append(errs, h.writeScript(path, words))
 	}

@@ -17,15 +17,25 @@ func (r *run) driver() (int, error) {
 	if v != pass {
 		return v.status(), nil
 	}
+	if status, ends, err := r.trouble(0); ends || err != nil {
+		return status, err
+	}
 	if err := r.begin(); err != nil {
 		return failed, err
 	}
+	// --upgrade, and --full over another, remove the former driver first.
+	if err := r.host.Update(r.removeDriver); err != nil {
+		return failed, err
+	}
 	r.info("driver install type: DKMS")
-	failedText := "Failed to install driver package, please retry after uninstall and reboot!"
 	stages := []struct {
 		percent int
 		then    func(*fakehost.State) error
-	}{{10, r.removeDriver}, {30, nil}, {40, nil}, {90, r.placeDriver}, {100, nil}}
+		fails   string // with which sentence, where it does
+	}{
+		{10, nil, "Drv_dkms_env_check failed"}, {30, nil, "Drv_file_copy failed"}, {40, nil, "Device_images_crl_check failed"},
+		{90, r.placeDriver, "Driver_ko_install failed"}, {100, nil, "Driver_ko_install_manually failed"},
+	}
 	from := 0
 	for _, stage := range stages {
 		ok, err := r.step(from, stage.percent, "upgradePercentage:%d%%")
@@ -33,9 +43,10 @@ func (r *run) driver() (int, error) {
 			return failed, err
 		}
 		if !ok {
-			r.fail(failedText)
-			r.fail("Driver " + r.verb() + " failed, details in /var/log/ascend_seclog/ascend_install.log")
-			return failed, nil
+			return r.failAt(stage.fails), nil
+		}
+		if status, ends, err := r.trouble(stage.percent); ends || err != nil {
+			return status, err
 		}
 		if stage.then != nil {
 			if err := r.host.Update(stage.then); err != nil {
@@ -99,6 +110,9 @@ func (r *run) firmware() (int, error) {
 	if v != pass {
 		return v.status(), nil
 	}
+	if status, ends, err := r.trouble(0); ends || err != nil {
+		return status, err
+	}
 	if err := r.begin(); err != nil {
 		return failed, err
 	}
@@ -111,6 +125,9 @@ func (r *run) firmware() (int, error) {
 		if !ok {
 			r.fail("Firmware package " + r.verb() + " failed, details in /var/log/ascend_seclog/ascend_install.log")
 			return failed, nil
+		}
+		if status, ends, err := r.trouble(percent); ends || err != nil {
+			return status, err
 		}
 		from = percent
 	}

@@ -20,6 +20,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,8 +76,12 @@ func Uninstall(h *fakehost.Host, kind string, args []string, in io.Reader, out i
 
 func play(h *fakehost.Host, pkg content, args []string, in io.Reader, out io.Writer) int {
 	s, err := h.State()
+	kind := fakehost.KindStart
+	if slices.Contains(args, "--check") {
+		kind = fakehost.KindCheck
+	}
 	if err == nil {
-		err = h.Record(fakehost.Event{Kind: fakehost.KindStart, Name: pkg.installer(), Argv: args, Boot: s.Boots, Note: pkg.version})
+		err = h.Record(fakehost.Event{Kind: kind, Name: pkg.installer(), Argv: args, Boot: s.Boots, Note: pkg.version})
 	}
 	if err != nil {
 		fmt.Fprintln(out, err)
@@ -85,6 +90,9 @@ func play(h *fakehost.Host, pkg content, args []string, in io.Reader, out io.Wri
 	r := &run{host: h, state: s, pkg: pkg, args: args, in: bufio.NewReader(in), out: out, release: func() {}}
 	status := r.main()
 	r.release()
+	if kind == fakehost.KindCheck {
+		return status
+	}
 	if err := h.Record(fakehost.Event{Kind: fakehost.KindEnd, Name: pkg.installer(), Boot: s.Boots, Note: pkg.version, Exit: &status}); err != nil {
 		fmt.Fprintln(out, err)
 	}
@@ -103,13 +111,14 @@ func (r *run) main() int {
 	case "version":
 		fmt.Fprintln(r.out, r.pkg.version)
 		return done
-	case "check":
-		r.info("integrity check success")
-		return done
 	}
 	r.info("Start time: " + now())
 	r.info("LogFile: /var/log/ascend_seclog/ascend_install.log")
 	r.info("OperationLogFile: /var/log/ascend_seclog/operation.log")
+	if r.options.mode == "check" { // as a capture of a 910B's packages shows
+		r.info("End time: " + now())
+		return done
+	}
 	status, err := r.act()
 	if err != nil {
 		r.fail(err.Error())

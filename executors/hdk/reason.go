@@ -1,0 +1,137 @@
+package hdk
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"devserver-agent/executors/lazyregexp"
+)
+
+// said are the installer's words for a message: what it calls an error, or else what it
+// says failed, or else its last lines; and what the log that it names has beside them.
+func (t *transcript) said() string {
+	said := t.complaints()
+	text := strings.Join(said[:min(len(said), 3)], " / ")
+	if more := len(said) - 3; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	if text == "" {
+		text = "it said nothing"
+	} else if len(t.errors) == 0 && t.failure == "" {
+		text = "it gave no reason; its last words: " + text
+	}
+	text = strings.TrimRight(text, ".! ")
+	if len(t.logged) > 0 {
+		text += fmt.Sprintf("; that log says: %s", strings.TrimRight(strings.Join(t.logged, " / "), ".! "))
+	}
+	return text
+}
+
+func (t *transcript) complaints() []string {
+	switch {
+	case len(t.errors) > 0:
+		return t.errors
+	case t.failure != "":
+		return []string{t.failure}
+	}
+	return t.last
+}
+
+// whatToDo is the remedy for how it ended, "" if none is known.
+func (t *transcript) whatToDo(code int) string {
+	if t.why() != "" {
+		if known := remedyIn(t.question); known != "" {
+			return known
+		}
+		return "Run the package by hand to see what it wants, remove the cause" + againThen
+	}
+	if t.remedy != "" {
+		return t.remedy
+	}
+	for _, line := range append(t.complaints(), t.logged...) {
+		if known := remedyIn(line); known != "" {
+			return known
+		}
+	}
+	return byExitCode[code]
+}
+
+// byExitCode is what to do about those that shells and makeself end with, where no word
+// says more.
+var byExitCode = map[int]string{
+	15:  notUnpacked,
+	126: noExec,
+	127: "A program that the package needs is not on the host; the task's output may name it: install it" + againThen,
+}
+
+// started is the line with which a run of an installer begins in its log.
+var started = lazyregexp.New(`\bStart ?[Tt]ime\b`)
+
+const (
+	maxLogTail = 32 << 10 // bytes of a log's end that are read
+	maxLogged  = 3        // lines of it that are quoted
+)
+
+// readLog takes in what the log that the installer names says of this run and the
+// installer did not print: the last of its errors and warnings, or else its last lines.
+func (t *transcript) readLog(files fs.FS) {
+	if t.log == "" {
+		return
+	}
+	var lines, grave []string
+	for line := range strings.Lines(tail(files, t.log)) {
+		weight, text := parts([]byte(line))
+		text = printable(text)
+		switch {
+		case started.MatchString(text):
+			lines, grave = nil, nil // of runs before
+		case text == "" || t.known[text] || progress.MatchString(text) || routine.MatchString(text):
+		default:
+			lines = append(lines, text)
+			if weight == "ERROR" || weight == "WARNING" || hasFailed.MatchString(text) {
+				grave = append(grave, text)
+			}
+		}
+	}
+	if len(grave) > 0 {
+		lines = grave
+	}
+	t.logged = lines[max(0, len(lines)-maxLogged):]
+}
+
+// tail is the end of a file of the host, from the beginning of a line on; "" if it cannot
+// be read or is no regular file.
+func tail(files fs.FS, name string) string {
+	if info, err := fs.Stat(files, name); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	file, err := files.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	cut := false
+	if seeker, ok := file.(io.Seeker); ok {
+		at, err := seeker.Seek(0, io.SeekEnd)
+		if err == nil && at > maxLogTail {
+			cut = true
+			_, err = seeker.Seek(-maxLogTail, io.SeekEnd)
+		} else if err == nil {
+			_, err = seeker.Seek(0, io.SeekStart)
+		}
+		if err != nil {
+			return ""
+		}
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, maxLogTail))
+	if err != nil {
+		return ""
+	}
+	text := string(raw)
+	if cut {
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	return text
+}

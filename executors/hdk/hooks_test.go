@@ -2,6 +2,7 @@ package hdk_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"devserver-agent/executors/hdk"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
+	"devserver-agent/test/hosttest"
 )
 
 // hooked gives an A2 the hooks cordon and stop before, and start and uncordon after.
@@ -131,6 +133,23 @@ func TestHooksAroundAnUpgrade(t *testing.T) {
 				t.Errorf("installers: %v", got)
 			}
 		})
+	}
+}
+
+// A task that is cancelled before the first hook runs none: nothing was taken away.
+func TestNoHookRunsOfATaskThatIsCancelledBefore(t *testing.T) {
+	r := hooked(t, nil)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r.host.OnProgress = func(p hosttest.Progress) {
+		if strings.HasPrefix(p.What, "checking the archive of driver") {
+			cancel(executors.ErrCancelled)
+		}
+	}
+	if _, err := r.run(ctx); !errors.Is(err, executors.ErrCancelled) {
+		t.Errorf("got %v", err)
+	}
+	if got := r.ran(); got != "" || r.started() != nil {
+		t.Errorf("hooks that ran: %s, installers %v", got, r.started())
 	}
 }
 

@@ -1,6 +1,7 @@
 package hdk
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +71,7 @@ var (
 func (t *transcript) write(piece []byte) {
 	t.printed += len(piece)
 	for len(piece) > 0 {
-		end := strings.IndexAny(string(piece), "\r\n")
+		end := bytes.IndexAny(piece, "\r\n")
 		if end < 0 {
 			t.keep(piece)
 			break
@@ -105,6 +106,9 @@ func parts(raw []byte) (weight, text string) {
 
 // end takes the line in.
 func (t *transcript) end() {
+	if len(t.line) == 0 {
+		return
+	}
 	weight, line := parts(t.line)
 	t.line, t.waiting = t.line[:0], false
 	if line == "" {

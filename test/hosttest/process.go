@@ -139,7 +139,7 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 		return cmd
 	})
 	if err != nil {
-		return fmt.Errorf("step %s: %w", a.Step, err)
+		return fmt.Errorf("step %s: %w", a.Step, cmp.Or(context.Cause(ctx), err))
 	}
 	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began), Code: code, Signal: signal}
 	a.output = printed.kept.Bytes()

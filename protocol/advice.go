@@ -1,0 +1,76 @@
+package protocol
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// adviceWords are the words that a sentence begins with which says what to do.
+// Remedies of codes and messages that carry advice of their own keep to them;
+// test/support/plainwords sees to it.
+var adviceWords = strings.Fields(`Add Allow Ask Check Choose Collect Compare Correct Count Create Do Find Follow Free Give Have
+	Install Look Make Measure Move Name Open Plan Plug Power Put Query Read Reload Remove Repair Repeat Replace Report
+	Restart Run See Set Sign Split Start Stop Switch Take Try Undo Upgrade Use Wait Write`)
+
+// Advises reports whether a sentence says what to do.
+func Advises(sentence string) bool {
+	word, _, _ := strings.Cut(sentence, " ")
+	return slices.Contains(adviceWords, strings.TrimRight(word, ",.:;"))
+}
+
+// Advice is what to do about a code that came with a message: what the message
+// itself says to do, else the code's remedy; "" for a code of another version whose
+// message says nothing.
+func Advice(code Code, message string) string {
+	remedy := Explain(code).Remedy
+	if remedy != "" && strings.Contains(message, remedy) {
+		return remedy
+	}
+	if own := ownAdvice(message); len(own) > 0 {
+		return strings.Join(own, " ")
+	}
+	return remedy
+}
+
+// Beside is what of a remedy to print beside a message: nothing where the message
+// says what to do already, so that a person reads one advice, once.
+func Beside(message, remedy string) string {
+	if strings.Contains(message, remedy) || len(ownAdvice(message)) > 0 {
+		return ""
+	}
+	return remedy
+}
+
+// ownAdvice has the sentences of a message that say what to do.
+func ownAdvice(message string) []string {
+	return slices.DeleteFunc(Sentences(message), func(s string) bool { return !Advises(s) })
+}
+
+// Sentences splits a text at the ends of its lines, and behind a full stop that an
+// upper-case letter follows.
+func Sentences(text string) []string {
+	var all []string
+	add := func(s string) {
+		if s = strings.TrimSpace(s); s != "" {
+			all = append(all, s)
+		}
+	}
+	for line := range strings.Lines(text) {
+		for at := 0; ; {
+			end := strings.Index(line[at:], ". ")
+			if end < 0 {
+				add(line)
+				break
+			}
+			at += end + len(". ")
+			next := strings.TrimLeft(line[at:], " ")
+			if first, _ := utf8.DecodeRuneInString(next); unicode.IsUpper(first) {
+				add(line[:at])
+				line, at = next, 0
+			}
+		}
+	}
+	return all
+}

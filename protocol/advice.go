@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -43,9 +44,22 @@ func Beside(message, remedy string) string {
 	return remedy
 }
 
-// ownAdvice has the sentences of a message that say what to do.
+// adviceClause is how a sentence goes on that says first what happened. These are our
+// own phrases: words as "check" or "open" stand behind a colon in errors of tools, too.
+var adviceClause = regexp.MustCompile(`[:;] (?:restart it|restart the host|create (?:the|a) job|see) `)
+
+// ownAdvice has what a message says to do: sentences, or the ends of some.
 func ownAdvice(message string) []string {
-	return slices.DeleteFunc(Sentences(message), func(s string) bool { return !Advises(s) })
+	var advice []string
+	for _, s := range Sentences(message) {
+		if Advises(s) {
+			advice = append(advice, s)
+		} else if at := adviceClause.FindStringIndex(s); at != nil {
+			s = s[at[0]+len(": "):]
+			advice = append(advice, strings.ToUpper(s[:1])+s[1:])
+		}
+	}
+	return advice
 }
 
 // Sentences splits a text at the ends of its lines, and behind a full stop that an

@@ -22,6 +22,7 @@ const (
 	StepFailed        Code = "STEP_FAILED"
 	ExecutorFailed    Code = "EXECUTOR_FAILED"
 	RebootUnavailable Code = "REBOOT_UNAVAILABLE"
+	RebootNotAllowed  Code = "REBOOT_NOT_ALLOWED"
 	RebootRequired    Code = "REBOOT_REQUIRED"
 	RebootLimit       Code = "REBOOT_LIMIT"
 	RebootFailed      Code = "REBOOT_FAILED"
@@ -91,8 +92,8 @@ var codes = []CodeInfo{
 	{SpecInvalid, "A parameter of an item is missing, unknown or does not fit its pattern. Nothing was started.", "Correct spec and create the job again."},
 	{TypeUnknown, "The host's agent has no executor for an item's type. Nothing was started.", "Upgrade the agent, allow the executor in its configuration, or take this server out of the job."},
 	{TaskExpired, "The task was not accepted, or its first action not begun, before expires_at. Nothing was started.", "See why the host was silent or busy, then create the job again."},
-	{TaskCancelled, "The job was deleted, cancelled or stopped, or an operator gave the host up before it had accepted the task. The message says what had been done before.", "Nothing, or undo what the message names."},
-	{TaskWithheld, "As many tasks of the job had failed as may fail, so this one was never handed out. Nothing was started.", "See why the others failed, then create a job for the servers that are left."},
+	{TaskCancelled, "The job was deleted, cancelled or stopped, or an operator gave the host up before it had accepted the task. The message says what had been done before.", "Undo what the message says was done, if it is not wanted."},
+	{TaskWithheld, "The task was never handed out: as many tasks of the job had failed as may fail, or the job was cancelled or deleted before the task's turn. Nothing was started.", "Read the message for why, then create a job for the servers that are left."},
 	{HostLost, "The host accepted the task and then was silent for too long.", "Look at the host: power, network, agent. When it returns it does nothing more for this task; query it before the next job."},
 	{HostReplaced, "The task had been accepted by another installation of the agent on this server, whose state is gone. Nothing was started here.", "Read the message for what runs now, then create the job again if it is still wanted."},
 	{JournalDamaged, "The agent's record of this task cannot be read, so it cannot tell what was done.", "Check the host's disk, query the host, then decide on a new job."},
@@ -102,7 +103,8 @@ var codes = []CodeInfo{
 	{StepInterrupted, "An action was cut in the middle, by a crash or a restart of the host, and was not safe to repeat.", "Query the host, then create the job again."},
 	{StepFailed, "A program of the executor ended with an error.", "Read the message and the task's output."},
 	{ExecutorFailed, "The executor could not do its work; the message says why.", "Read the message and the task's output."},
-	{RebootUnavailable, "The task asks for a restart, which this agent cannot do. Nothing was started.", "Create the job without is_reboot, or upgrade the agent."},
+	{RebootUnavailable, "The task asks for a restart, which this agent cannot do. Nothing was started.", "Create the job without is_reboot, set host.reboot_command in the agent's configuration, or upgrade the agent."},
+	{RebootNotAllowed, "The work needs a restart of the host, which the task does not allow. What was done before it stands.", "Create the job with is_reboot when the work of the host allows a restart."},
 	{RebootRequired, "What was installed becomes active after a restart of the host.", "Restart the host when its work allows, or create the job with is_reboot."},
 	{RebootLimit, "The host was restarted as often as one task may and is still not as it should be.", "Look at the host's console and the task's output."},
 	{RebootFailed, "The host was asked to restart and did not, or could not be asked.", "Look at the host's console; restart it by hand when its work allows, then query it."},

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"devserver-agent/protocol"
@@ -71,7 +72,7 @@ func (v *View) overdue(t *task, now time.Time, rules Rules) (Overdue, bool) {
 	}
 	if now.After(expires.Add(protocol.ExpiryGrace)) {
 		return t.overdue(protocol.Failed, protocol.TaskExpired, fmt.Sprintf(
-			"the host did not accept the task before it expired at %s; nothing was started; %s",
+			"The host did not accept the task before it expired at %s. Nothing was started. %s",
 			stamp(t.job.record.ExpiresAt), v.whyNot(t, now))), true
 	}
 	return Overdue{}, false
@@ -82,11 +83,13 @@ func (v *View) overdue(t *task, now time.Time, rules Rules) (Overdue, bool) {
 // does not tell whether it had the task before: the host is heard first.
 func (t *task) revoked(now time.Time, grace time.Duration) (Overdue, bool) {
 	at, why := t.job.record.Revoked()
+	why = capital(why)
 	switch {
 	case at == 0:
 		return Overdue{}, false
 	case !t.turn:
-		return t.overdue(protocol.Deleted, protocol.TaskWithheld, why+" before the task's turn came; it was never handed out and nothing was started"), true
+		return t.overdue(protocol.Deleted, protocol.TaskWithheld, why+" before the task's turn came: it was never handed out and nothing was started. "+
+			"Create a job for this server if the work is still wanted."), true
 	}
 	return t.unheard(why), now.Sub(time.UnixMilli(at)) > grace
 }
@@ -104,7 +107,7 @@ func (t *task) halted(now time.Time, grace time.Duration) (Overdue, bool) {
 		return t.unheard(failed + " of the job had failed (max_failures)"), true
 	}
 	o := t.overdue(protocol.Deleted, protocol.TaskWithheld, fmt.Sprintf(
-		"never handed out, because %s of the job had failed (max_failures); nothing was started", failed))
+		"%s of the job had failed (max_failures), so this one was never handed out and nothing was started. See why, then create a job for the servers that are left.", failed))
 	o.Unlisted = t.place < halt.Window
 	return o, !o.Unlisted || age > HaltSettle
 }
@@ -112,28 +115,29 @@ func (t *task) halted(now time.Time, grace time.Duration) (Overdue, bool) {
 // unheard ends a task that its host may have had and did not speak of in time.
 func (t *task) unheard(why string) Overdue {
 	return t.overdue(protocol.Deleted, protocol.TaskCancelled, why+
-		" before the host accepted the task; if the host has taken it all the same, it stops before its next action and what it says is shown as late")
+		" before the host accepted the task. If the host has taken it all the same, it stops before its next action and what it says is shown as late.")
 }
 
-// whyNot says what kept a task from being accepted.
+// whyNot says what kept a task from being accepted, and what to do where that is not
+// what TASK_EXPIRED says. It is a sentence or several.
 func (v *View) whyNot(t *task, now time.Time) string {
 	if why := v.held(t.job); why != "" {
-		return why
+		return capital(strings.TrimRight(why, ".")) + ". Create the job again when its work is to go on."
 	}
 	if !t.turn {
-		return "it waited for a slot: " + t.job.slots()
+		return "It waited for a slot: " + t.job.slots() + ". Create a job for the servers that are left."
 	}
 	return v.whySilent(t.server, now)
 }
 
 func (v *View) whySilent(s *server, now time.Time) string {
 	if !s.known() {
-		return "the server has never been seen: check its id and that its agent runs"
+		return "The server has never been seen. Check its id and that its agent runs, then create the job again."
 	}
 	if since := v.silentSince(s, now); !since.IsZero() {
-		return "nothing was heard of the host since " + since.UTC().Format(time.RFC3339)
+		return "Nothing was heard of the host since " + since.UTC().Format(time.RFC3339) + "."
 	}
-	return "the host is connected: see its notices for what it refused"
+	return "The host is connected. See its notices for what it refused, then create the job again."
 }
 
 func (v *View) lost(t *task, why string) Overdue {
@@ -142,10 +146,18 @@ func (v *View) lost(t *task, why string) Overdue {
 		phase = protocol.Accepted
 	}
 	o := t.overdue(protocol.Failed, protocol.HostLost, fmt.Sprintf(
-		"nothing was heard of the host since %s (%s), it was in phase %s; its state is not known; when it returns it does nothing more for this task; query it before the next job",
+		"Nothing was heard of the host since %s (%s), it was in phase %s. Its state is not known.",
 		v.lastHeard(t.server).UTC().Format(time.RFC3339), why, phase))
 	o.accepted = true
 	return o
+}
+
+// capital is a reason as the beginning of a sentence.
+func capital(why string) string {
+	if why == "" {
+		return ""
+	}
+	return strings.ToUpper(why[:1]) + why[1:]
 }
 
 func (t *task) overdue(status protocol.State, code protocol.Code, message string) Overdue {
@@ -172,7 +184,7 @@ func (v *View) LostTasks(project, id string) (all []Overdue) {
 			all = append(all, v.lost(t, "an operator gave it up"))
 		case t.turn && t.job.record.Waits():
 			all = append(all, t.overdue(protocol.Deleted, protocol.TaskCancelled,
-				"an operator gave the host up before it accepted the task; nothing was started, and its slot is free"))
+				"An operator gave the host up before it accepted the task. Nothing was started, and its slot is free."))
 		}
 	}
 	return all

@@ -78,7 +78,7 @@ func (SetSysctl) Execute(ctx context.Context, host executors.Host, spec executor
 	}
 	if exit.Code != 0 {
 		return executors.Result{}, executors.Fail(protocol.StepFailed,
-			"sysctl ended with exit code %d; %s was %s before. Read the task's output for the reason.", exit.Code, name, before)
+			"Program sysctl ended with exit code %d; %s was %s before. Read the task's output for the reason.", exit.Code, name, before)
 	}
 	return done, nil
 }

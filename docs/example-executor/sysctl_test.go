@@ -93,7 +93,7 @@ func TestItSaysWhyItFailed(t *testing.T) {
 	host := swappy(t, "echo 'permission denied' >&2; exit 255")
 	_, err := example.SetSysctl{}.Execute(context.Background(), host, ten)
 	var failure *executors.Failure
-	want := "sysctl ended with exit code 255; vm.swappiness was 60 before. Read the task's output for the reason."
+	want := "Program sysctl ended with exit code 255; vm.swappiness was 60 before. Read the task's output for the reason."
 	if !errors.As(err, &failure) || failure.Code != protocol.StepFailed || failure.Message != want {
 		t.Errorf("got %v", err)
 	}

@@ -124,7 +124,7 @@ func readOrder(spec executors.Spec) (order, error) {
 	hours, err := strconv.Atoi(cmp.Or(spec["hours"], "24"))
 	mb, mbErr := strconv.Atoi(cmp.Or(spec["max_mb"], "512"))
 	if err := errors.Join(err, mbErr); err != nil {
-		return order{}, executors.Fail(protocol.SpecInvalid, "hours or max_mb is no number: %w", err)
+		return order{}, executors.Fail(protocol.SpecInvalid, "Hours or max_mb is not a number: %w. Nothing was started.", err)
 	}
 	return order{url: spec["url"], hours: hours, limit: int64(mb) << 20}, nil
 }

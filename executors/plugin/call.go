@@ -72,7 +72,7 @@ func (c call) make(ctx context.Context, host executors.Host, spec executors.Spec
 	case exit.Code == exitRestart, exit.Code == exitLater:
 		return exit.Code, result, nil // a result is for the last call
 	case err != nil:
-		return 0, result, executors.Fail(protocol.ExecutorFailed, "%s ended with exit code %d and its result cannot be read: %w", c.plugin.is.Type, exit.Code, err)
+		return 0, result, executors.Fail(protocol.ExecutorFailed, "%s ended with exit code %d and its result cannot be read: %w.", c.plugin.is.Type, exit.Code, err)
 	case exit.Code != 0:
 		return 0, result, c.failure(exit, reached)
 	}
@@ -91,7 +91,7 @@ func (c call) failure(exit executors.Exit, reached outcome) error {
 	if reached.Message == "" {
 		return executors.Fail(code, "%s failed (%s). See the task's output.", c.plugin.is.Type, how)
 	}
-	return executors.Fail(code, "%s (%s, %s)", reached.Message, c.plugin.is.Type, how)
+	return executors.Fail(code, "%s (%s, %s).", strings.TrimRight(reached.Message, ". \n"), c.plugin.is.Type, how)
 }
 
 // complete is a spec with the defaults of what is not given.

@@ -51,7 +51,7 @@ func (p Plugin) Describe() protocol.ItemType { return p.is.ItemType }
 
 // Execute calls the plug-in until it is done. It fails with EXECUTOR_FAILED or the
 // code that the plug-in gives, with STEP_INTERRUPTED when a call was cut that may not
-// be made again, and with REBOOT_UNAVAILABLE when a restart is wanted that the task
+// be made again, and with REBOOT_NOT_ALLOWED when a restart is wanted that the task
 // does not allow.
 func (p Plugin) Execute(ctx context.Context, host executors.Host, spec executors.Spec) (executors.Result, error) {
 	restarts := 0
@@ -82,7 +82,7 @@ func (p Plugin) Execute(ctx context.Context, host executors.Host, spec executors
 func restart(ctx context.Context, host executors.Host, number int) error {
 	err := host.Restart(ctx, fmt.Sprintf("restart-%d", number))
 	if errors.Is(err, executors.ErrNoRestart) {
-		return executors.Fail(protocol.RebootUnavailable, "The plug-in wants the host restarted, which the task does not allow. Create the job with is_reboot.")
+		return executors.Fail(protocol.RebootNotAllowed, "The plug-in wants the host restarted, which the task does not allow. Create the job with is_reboot.")
 	}
 	return err
 }

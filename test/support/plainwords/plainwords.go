@@ -28,7 +28,8 @@ func Problems(code protocol.Code, printed string) []string {
 	beside := protocol.Beside(printed, info.Remedy)
 	problems := emptySlots(printed)
 	problems = append(problems, repeated(printed+"\n"+beside)...)
-	problems = append(problems, contradictions(printed+"\n"+beside)...)
+	// Also where it is not printed: the page of codes has it.
+	problems = append(problems, contradictions(printed+"\n"+info.Remedy)...)
 	return append(problems, denied(info.Meaning, printed)...)
 }
 

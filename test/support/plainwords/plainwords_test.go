@@ -44,3 +44,25 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryCodeIsExplainedInPlainWords(t *testing.T) {
+	for _, info := range protocol.Codes() {
+		// What an operator reads when the message has no advice.
+		Check(t, info.Code, "It failed.")
+		Check(t, info.Code, info.Meaning)
+		for _, problem := range append(emptySlots(info.Meaning+" "+info.Remedy), repeated(info.Meaning+" "+info.Remedy)...) {
+			t.Errorf("%s: %s", info.Code, problem)
+		}
+		for what, text := range map[string]string{"meaning": info.Meaning, "remedy": info.Remedy} {
+			if first := text[:1]; first != strings.ToUpper(first) || !strings.HasSuffix(text, ".") {
+				t.Errorf("%s: its %s is not a sentence: %q", info.Code, what, text)
+			}
+		}
+		if !protocol.Advises(info.Remedy) {
+			t.Errorf("%s: its remedy does not begin with what to do, or with a word that is not in adviceWords of package protocol: %q", info.Code, info.Remedy)
+		}
+		if protocol.Beside(info.Meaning, info.Remedy) != info.Remedy {
+			t.Errorf("%s: its meaning says what to do: %q", info.Code, info.Meaning)
+		}
+	}
+}

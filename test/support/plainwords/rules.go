@@ -12,7 +12,8 @@ var slots = []struct {
 	{"a value is missing between two spaces", regexp.MustCompile(`\S {2,}\S`)},
 	{"an empty quotation", regexp.MustCompile("(?:^|[\\s(:=])(?:\"\"|''|``)(?:[\\s).,;:]|$)")},
 	{"empty brackets", regexp.MustCompile(`(?:^|\s)(?:\(\s*\)|\[\s*\])|\(\s|\(, |, \)`)},
-	{"a colon and nothing behind it", regexp.MustCompile(`:\s*(?:[.,;]|$)`)},
+	// A number in front of the colon is lspci's: -d 19e5:.
+	{"a colon and nothing behind it", regexp.MustCompile(`[^\d:]:\s*(?:[.,;]|$)`)},
 	{"two full stops", regexp.MustCompile(`(?:^|[^.])\.\.(?:\s|$)|\.[,;:]\s`)},
 	{"two commas", regexp.MustCompile(`[,;]\s*[,;]`)},
 	{"a format that does not fit its values", regexp.MustCompile(`%!|%[svdqw]\b`)},

@@ -22,9 +22,12 @@ func Advises(sentence string) bool {
 }
 
 // Advice is what to do about a code that came with a message: what the message
-// itself says to do, else the code's remedy; "" for a code of another version whose
-// message says nothing.
+// itself says to do, else the code's remedy. It is "" without a code, and for a code of
+// another version whose message says nothing.
 func Advice(code Code, message string) string {
+	if code == "" {
+		return ""
+	}
 	remedy := Explain(code).Remedy
 	if remedy != "" && strings.Contains(message, remedy) {
 		return remedy

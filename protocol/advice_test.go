@@ -30,8 +30,13 @@ func TestARemedyIsPrintedOnceAndNeverBesideOtherAdvice(t *testing.T) {
 			t.Errorf("%s: the advice is %q, want %q", name, got, c.advice)
 		}
 	}
-	if got := Advice("OF_ANOTHER_VERSION", "It failed."); got != "" {
-		t.Errorf("for a code that is not known the advice is %q", got)
+	for code, message := range map[Code]string{"OF_ANOTHER_VERSION": "It failed.", "": "It is done. See the output."} {
+		if got := Advice(code, message); got != "" {
+			t.Errorf("for code %q the advice is %q", code, got)
+		}
+	}
+	if got := Advice("SITE_LUCK", "No luck. Try again tomorrow."); got != "Try again tomorrow." {
+		t.Errorf("of a plug-in's own code the advice is %q", got)
 	}
 }
 

@@ -135,7 +135,7 @@ func (a *api) taskAnswer(t view.Task) taskAnswer {
 		CreateAt: a.millis(t.CreatedAt), UpdateAt: a.millis(t.UpdatedAt), ID: t.ID,
 		ServerID: t.ServerID, ServerName: t.ServerName, CloudServer: cloudServer(t.CloudServer),
 		Status: t.Status, Message: t.Message,
-		Phase: t.Phase, Step: t.Step, Percent: t.Percent, Code: t.Code, Remedy: protocol.Explain(t.Code).Remedy,
+		Phase: t.Phase, Step: t.Step, Percent: t.Percent, Code: t.Code, Remedy: protocol.Advice(t.Code, t.Message),
 		AcceptedBy: t.AcceptedBy, RebootRequired: t.RebootRequired, Attempts: t.Attempts, Output: t.Items,
 	}
 	if t.SilentSince != 0 {

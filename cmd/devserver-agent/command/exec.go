@@ -95,7 +95,7 @@ func (c *cli) verdict(cfg config.Config, id string) error {
 	case s.Status == protocol.Success:
 		_, err = fmt.Fprintln(c.Stdout, s.Message)
 	case s.Status.Terminal():
-		_, err = fmt.Fprintf(c.Stdout, "%s %s: %s\n%s\n", s.Status, s.Code, s.Message, protocol.Explain(s.Code).Remedy)
+		_, err = fmt.Fprintln(c.Stdout, ended(s))
 	default:
 		_, err = fmt.Fprintf(c.Stdout, "Task %s goes on (%s); see devserver-agent tasks.\n", id, s.Phase)
 	}
@@ -103,6 +103,15 @@ func (c *cli) verdict(cfg config.Config, id string) error {
 		err = exitCode(1)
 	}
 	return err
+}
+
+// ended is a verdict that is no success, for a person.
+func ended(s protocol.Status) string {
+	text := fmt.Sprintf("%s %s: %s", s.Status, s.Code, s.Message)
+	if remedy := protocol.Beside(s.Message, protocol.Explain(s.Code).Remedy); remedy != "" {
+		text += "\n" + remedy
+	}
+	return text
 }
 
 // switchCommand makes a command that turns something on, or off with --off.

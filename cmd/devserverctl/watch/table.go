@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"devserver-agent/cmd/devserverctl/client"
+	"devserver-agent/protocol"
 )
 
-// WriteTable writes a line per task with its verdict, for one that failed what
-// to do, and a summary of the job.
+// WriteTable writes a line per task with its verdict, for one that failed what to do
+// unless its message says it already, and a summary of the job.
 func WriteTable(out io.Writer, job client.Job, style Style) {
 	wide := max(nameWidth(job.Tasks), len("SERVER"))
 	fmt.Fprintf(out, "%s  %-10s  %6s  MESSAGE\n", pad("SERVER", wide), "STATUS", "TOOK")
@@ -21,8 +22,8 @@ func WriteTable(out io.Writer, job client.Job, style Style) {
 		if t.Code != "" {
 			text = strings.TrimSuffix(string(t.Code)+": "+text, ": ")
 		}
-		if t.Remedy != "" && t.Status.Terminal() {
-			text += "\n-> " + t.Remedy
+		if remedy := protocol.Beside(t.Message, t.Remedy); remedy != "" && t.Status.Terminal() {
+			text += "\n-> " + remedy
 		}
 		for i, line := range strings.Split(text, "\n") {
 			if i > 0 {

@@ -181,3 +181,30 @@ func TestRunGivesUpAtTheFirstSilence(t *testing.T) {
 		t.Errorf("error %v, output %q", err, out.String())
 	}
 }
+
+func TestATableGivesOneAdviceForATask(t *testing.T) {
+	remedy := protocol.Explain(protocol.HDKDiskSpace).Remedy
+	for name, c := range map[string]struct {
+		message string
+		advice  string // on a line of its own; "": none
+	}{
+		"without advice":         {"There is no room on /.", remedy},
+		"with the code's remedy": {"There is no room on /. " + remedy, ""},
+		"with its own":           {"There is no room on /. Remove old logs.", ""},
+	} {
+		var out bytes.Buffer
+		WriteTable(&out, client.Job{Tasks: []client.Task{{
+			ServerID: "a2-1", Status: protocol.Failed, Code: protocol.HDKDiskSpace, Message: c.message, Remedy: remedy,
+		}}}, Plain)
+		want := 0
+		if c.advice != "" {
+			want = 1
+		}
+		if got := strings.Count(out.String(), "-> "+c.advice); got != want {
+			t.Errorf("%s: it is given %d times, want %d:\n%s", name, got, want, out.String())
+		}
+		if got := strings.Count(out.String(), "Make room"); got > 1 {
+			t.Errorf("%s: the remedy is there %d times", name, got)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func (a *api) admit(r *http.Request, need access.Role) (*http.Request, error) {
 	}
 	user, err := a.Guard.Admit(r, r.PathValue("project_id"), need)
 	if err != nil {
-		return r, refusal(user, need, err)
+		return r, refusal(user, r.PathValue("project_id"), need, err)
 	}
 	return r.WithContext(access.With(r.Context(), user)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -43,7 +44,13 @@ func fail(status int, code, format string, args ...any) *failure {
 }
 
 // refusal is the answer to somebody who was not admitted.
-func refusal(user access.User, need access.Role, err error) error {
+func refusal(user access.User, project string, need access.Role, err error) error {
+	switch {
+	case errors.Is(err, access.ErrProject):
+		return fail(http.StatusForbidden, codeProject, "%s may not use project %s, %s", user.Name, project, projects(user))
+	case errors.Is(err, access.ErrRole):
+		return fail(http.StatusForbidden, codeNotPermitted, "%s has the role %s, and this takes the role %s", user.Name, user.Role, need)
+	}
 	for _, known := range []struct {
 		err    error
 		status int
@@ -54,7 +61,6 @@ func refusal(user access.User, need access.Role, err error) error {
 		{access.ErrToken, http.StatusUnauthorized, codeToken},
 		{access.ErrSignature, http.StatusForbidden, codeFormat},
 		{access.ErrDate, http.StatusForbidden, codeFormat},
-		{access.ErrProject, http.StatusForbidden, codeProject},
 		{access.ErrTooMany, http.StatusTooManyRequests, codeThrottled},
 		{access.ErrTooLarge, http.StatusRequestEntityTooLarge, codeParameter},
 	} {
@@ -62,10 +68,20 @@ func refusal(user access.User, need access.Role, err error) error {
 			return fail(known.status, known.code, "%v", err)
 		}
 	}
-	if errors.Is(err, access.ErrRole) {
-		return fail(http.StatusForbidden, codeNotPermitted, "%s is a %s, and this takes the role %s", user.Name, user.Role, need)
-	}
 	return err
+}
+
+// maxProjects is how many projects of a user an answer names.
+const maxProjects = 20
+
+func projects(user access.User) string {
+	switch n := len(user.Projects); {
+	case n == 0:
+		return "nor any other"
+	case n > maxProjects:
+		return fmt.Sprintf("only %s and %d more", strings.Join(user.Projects[:maxProjects], ", "), n-maxProjects)
+	}
+	return "only " + strings.Join(user.Projects, ", ")
 }
 
 func (a *api) logFailure(r *http.Request, err error) {

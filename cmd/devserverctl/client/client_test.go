@@ -29,9 +29,9 @@ func TestErrorsAreSentences(t *testing.T) {
 		"a conflict": {409, `{"error_code":"ModelArts.5044","error_msg":"a2-1 is full"}`,
 			"a2-1 is full (ModelArts.5044). Nothing was changed [request r-1]"},
 		"something else's page": {403, `<html>`,
-			"the control plane answered 403 Forbidden. Check your credentials and --project [request r-1]"},
+			"the control plane answered 403 Forbidden. Check --token-file and --project [request r-1]"},
 		"a fault": {503, `{"error_code":"ModelArts.0010","error_msg":"it reads its streams"}`,
-			"cannot reach the control plane at URL: it reads its streams (ModelArts.0010) [request r-1]. Check --api and that devserver-controlplane runs there"},
+			"no good answer from the control plane at URL: it reads its streams (ModelArts.0010) [request r-1]. Try again; if it stays so, see the log of devserver-controlplane"},
 		"an answer that is not the API's": {200, `<html>`,
 			"cannot reach the control plane at URL: its answer to GET /jobs/x is not the job API's: invalid character '<' looking for beginning of value. Check --api and that devserver-controlplane runs there"},
 	} {

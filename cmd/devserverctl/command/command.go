@@ -86,7 +86,8 @@ plane did not answer.`,
 		"file with the token that devserver-controlplane user add gave; also DEVSERVERCTL_TOKEN_FILE")
 	flags.StringVar(&s.caFile, "ca-file", getenv("DEVSERVERCTL_CA_FILE"),
 		"PEM file of who vouches for the control plane's certificate; also DEVSERVERCTL_CA_FILE")
-	flags.StringVar(&s.client.Project, "project", "default", "project id")
+	flags.StringVar(&s.client.Project, "project", orElse(getenv("DEVSERVERCTL_PROJECT"), "default"),
+		"project id; also DEVSERVERCTL_PROJECT")
 	flags.BoolVar(&s.json, "json", false, "print JSON, for programs")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return usage(s.identify()) }
 	root.AddCommand(s.jobCommand(), s.taskCommand(), s.serverCommand(), s.fleetCommand(), s.hdkCommand(), s.bundleCommand())

@@ -12,6 +12,7 @@ import (
 
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
+	"devserver-agent/test/support/plainwords"
 	"devserver-agent/test/support/wait"
 )
 
@@ -51,6 +52,7 @@ func TestAContainerRunsToItsEnd(t *testing.T) {
 				} else if err != nil {
 					message = err.Error()
 				}
+				plainwords.Check(t, c.code, message)
 				if !strings.Contains(message, c.says) || c.code != "" && (failure == nil || failure.Code != c.code) {
 					t.Errorf("it ends with %q, %v, want [%s] ...%s...\n%s", message, err, c.code, c.says, r.host.Output())
 				}

@@ -46,6 +46,7 @@ func TestWhatRealToolsPrint(t *testing.T) {
 				s.want = strings.Split(want, "\n")
 			}
 			s.check(t, report)
+			plain(t, report)
 			for _, o := range report.Checks {
 				if o.Examined == "" {
 					t.Errorf("%s does not say what it examined", o.Check)

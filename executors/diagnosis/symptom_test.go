@@ -22,6 +22,7 @@ import (
 	"devserver-agent/test/fakehost/tool"
 	"devserver-agent/test/hosttest"
 	"devserver-agent/test/support/golden"
+	"devserver-agent/test/support/plainwords"
 )
 
 func TestMain(m *testing.M) { os.Exit(fakehost.Main(m)) }
@@ -96,6 +97,7 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 						}
 					}
 				}
+				plain(t, report)
 				mu.Lock()
 				defer mu.Unlock()
 				told[s.name] = report
@@ -104,6 +106,25 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 	})
 	if !t.Failed() && len(told) == len(symptoms) {
 		golden.Compare(t, filepath.Join("..", "..", "docs", "diagnosis-troubleshooting.md"), troubleshooting(told))
+	}
+}
+
+// plain checks what an operator reads of a report: each finding with its advice, and
+// the task's message, which says what to do in place of its code.
+func plain(t *testing.T, report diagnosis.Report) {
+	t.Helper()
+	for _, o := range report.Checks {
+		for _, f := range o.Findings {
+			plainwords.Check(t, "", strings.TrimSpace(strings.TrimSuffix(f.What, ".")+". "+f.Do))
+		}
+	}
+	if report.Grade != diagnosis.Fail {
+		return
+	}
+	message := report.Message()
+	plainwords.Check(t, protocol.DiagnosisFailed, message)
+	if remedy := protocol.Explain(protocol.DiagnosisFailed).Remedy; protocol.Beside(message, remedy) != "" {
+		t.Errorf("it does not say what to do: %s", message)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
 	"devserver-agent/test/hosttest"
+	"devserver-agent/test/support/plainwords"
 )
 
 // rig is a host with a folder of plug-ins.
@@ -134,6 +135,8 @@ func TestWhatAPluginMayEndWith(t *testing.T) {
 					t.Errorf("it ends with %+v, %v, want %+v", result, err, c.want)
 				case c.code != "" && (!errors.As(err, &failure) || failure.Code != c.code || !strings.Contains(failure.Message, c.says)):
 					t.Errorf("it fails with %v, want [%s] ...%s...", err, c.code, c.says)
+				case c.code != "":
+					plainwords.Check(t, c.code, failure.Message)
 				}
 			}
 			if n := r.host.Starts("execute-1"); n != c.starts {

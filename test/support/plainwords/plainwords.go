@@ -33,8 +33,18 @@ func Problems(code protocol.Code, printed string) []string {
 	return append(problems, denied(info.Meaning, printed)...)
 }
 
+// foreign is what tools and the kernel wrote: text in quotation marks, and the time and
+// the padding of a line of the kernel's log.
+var foreign = regexp.MustCompile(`"[^"\n]*"|\[ *\d+\.\d+\]|\]: {2}`)
+
 // emptySlots finds places of a sentence that were to be filled.
 func emptySlots(text string) (problems []string) {
+	text = foreign.ReplaceAllStringFunc(text, func(found string) string {
+		if found == `""` {
+			return found
+		}
+		return "X"
+	})
 	for _, slot := range slots {
 		for line := range strings.Lines(text) {
 			if found := slot.pattern.FindString(strings.TrimRight(line, "\n")); found != "" {

@@ -20,6 +20,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"a slot in between": {"", "The package of  is damaged.", "a value is missing between"},
 		"quotation marks":   {"", `There is no server "".`, "an empty quotation"},
 		"a name in front":   {"", "(): it failed.", "empty brackets"},
+		"a tool's words":    {"", `It is not a list (it is "Count :  ( / %s"), but [  101.000009] {4}[Hardware Error]:  Error 1.`, ""},
 		"no reason":         {"", "It failed (). See the output.", "empty brackets"},
 		"a reason's colon":  {"", "The installer failed: .", "a colon and nothing"},
 		"an end's colon":    {"", "The installer failed:", "a colon and nothing"},

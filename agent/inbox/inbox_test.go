@@ -243,6 +243,10 @@ func TestACancelBeatsItsTaskWheneverThatComes(t *testing.T) {
 			t.Errorf("the tombstone of %s says %+v", id, s)
 		}
 	}
+	b.receive(protocol.Cancel{TaskID: "t4", ServerID: server, ExpiresAt: protocol.Millis(time.Now().Add(time.Hour))})
+	if s := b.latest("t4"); !strings.Contains(s.Message, "(no reason was given)") {
+		t.Errorf("a cancel without a reason says %q", s.Message)
+	}
 	t3 := task("t3")
 	b.receive(t3)
 	b.receive(cancel("t3"))

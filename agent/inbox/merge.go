@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -183,7 +184,7 @@ func (m *merge) cancel(o opened) error {
 			ID: c.TaskID, Envelope: &o.envelope,
 			Accept: journal.AcceptRecord{Digest: o.statement.Digest, KeyID: o.statement.KeyID, ExpiresAt: c.ExpiresAt},
 			First: protocol.Status{Status: protocol.Deleted, Phase: protocol.Done, Percent: 100, Code: protocol.TaskCancelled,
-				Message: fmt.Sprintf("Cancelled (%s) before this host had accepted the task; nothing was started.", c.Reason)},
+				Message: fmt.Sprintf("Cancelled (%s) before this host had accepted the task; nothing was started.", cmp.Or(c.Reason, "no reason was given"))},
 		})
 	}
 	t := m.opts.Store.Open(c.TaskID)

@@ -143,7 +143,11 @@ func (v *View) message(t *task, snapshot Task) string {
 	case t.acceptedBy == "" && snapshot.SilentSince != 0:
 		return fmt.Sprintf("not accepted yet: nothing was heard of the host since %s; the task waits for it until %s", since, until)
 	case snapshot.SilentSince != 0 && t.last.Phase != "":
-		return fmt.Sprintf("nothing was heard of the host since %s, it was in phase %s: %s", since, t.last.Phase, t.last.Message)
+		text := fmt.Sprintf("nothing was heard of the host since %s, it was in phase %s", since, t.last.Phase)
+		if t.last.Message != "" {
+			text += ": " + t.last.Message
+		}
+		return text
 	case snapshot.SilentSince != 0:
 		return fmt.Sprintf("nothing was heard of the host since %s, it had accepted the task", since)
 	}

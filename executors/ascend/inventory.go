@@ -1,6 +1,7 @@
 package ascend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,7 +189,7 @@ func (inv Inventory) Family() Chip {
 func (inv Inventory) IDs() string {
 	for _, c := range inv.Cards {
 		if vendor, device := c.Board.IDs(); c.Err == nil && device != "" {
-			return fmt.Sprintf("vendor %s, device %s", clip(vendor, maxSaid), clip(device, maxSaid))
+			return fmt.Sprintf("vendor %s, device %s", cmp.Or(clip(vendor, maxSaid), "unknown"), clip(device, maxSaid))
 		}
 	}
 	if len(inv.Devices) > 0 {

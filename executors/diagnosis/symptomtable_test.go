@@ -125,6 +125,8 @@ var symptoms = []symptom{
 	{name: "A card warns of what may be ignored", faults: one(fakehost.CardAlarm, "health=Warning", "codes=80E01805"), want: []string{"WARN health card 7: Warning: 80E01805 (node type=SoC, sensor type=Chip, event state=fault), class NotHandle"}},
 	{name: "A card reports a fault of no known class", faults: one(fakehost.CardAlarm, "health=Warning", "codes=12345678"), want: []string{"WARN health card 7: 12345678 (node type=SoC, sensor type=Chip, event state=fault), a code that this version does not know"}},
 	{name: "Cards run different versions", faults: one(fakehost.CardsDisagree), want: []string{"FAIL versions card 7: runs driver 23.0.3 and firmware 7.1.0.5.220, most run 24.1.0 and 7.5.0.2.220"}},
+	{name: "A card does not name its firmware", edit: replacing("info -t board -i 7", `(?m)^\s*Firmware Version.*$`, ""), want: []string{
+		"FAIL versions card 7: runs driver 24.1.0 and firmware unknown, most run 24.1.0 and 7.5.0.2.220"}},
 	{name: "Another version is installed than runs", prepare: func(t *testing.T, fake *fakehost.Host) {
 		change(t, fake, func(s *fakehost.State) {
 			s.Installed.Driver, s.Pending.Driver = "24.1.0.3", "24.1.0.3"

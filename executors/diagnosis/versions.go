@@ -1,6 +1,7 @@
 package diagnosis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ const (
 	restartToUse = "Restart the host when its work allows."
 )
 
+// named is a version in a sentence; npu-smi does not report each to everybody.
+func named(v ascend.Version) ascend.Version { return cmp.Or(v, "unknown") }
+
 func (versions) run(_ context.Context, p *probe) (string, []Finding) {
 	var g grouped
 	common, known := p.inventory.Running()
@@ -30,7 +34,7 @@ func (versions) run(_ context.Context, p *probe) (string, []Finding) {
 			g.add(card.ID, unanswered(card.Err))
 			continue
 		case card.Runs() != common:
-			g.add(card.ID, Finding{Fail, fmt.Sprintf("runs driver %s and firmware %s, most run %s and %s", b.Driver(), b.Firmware(), common.Driver, common.Firmware), alignCards})
+			g.add(card.ID, Finding{Fail, fmt.Sprintf("runs driver %s and firmware %s, most run %s and %s", named(b.Driver()), named(b.Firmware()), named(common.Driver), named(common.Firmware)), alignCards})
 		}
 		if b.Compatibility() == ascend.CompatibilityNOK {
 			g.add(card.ID, Finding{Fail, "the driver judges that driver and firmware do not suit each other (Compatibility NOK)", alignCards})

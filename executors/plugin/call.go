@@ -88,10 +88,11 @@ func (c call) failure(exit executors.Exit, reached outcome) error {
 	if exit.Signal != "" {
 		how = "signal: " + exit.Signal
 	}
-	if reached.Message == "" {
+	message := strings.TrimRight(reached.Message, ". \n")
+	if message == "" {
 		return executors.Fail(code, "%s failed (%s). See the task's output.", c.plugin.is.Type, how)
 	}
-	return executors.Fail(code, "%s (%s, %s).", strings.TrimRight(reached.Message, ". \n"), c.plugin.is.Type, how)
+	return executors.Fail(code, "%s (%s, %s).", message, c.plugin.is.Type, how)
 }
 
 // complete is a spec with the defaults of what is not given.

@@ -90,8 +90,11 @@ func (s *session) fleetOrder(name, short string, ask func(context.Context) (clie
 }
 
 func stoppedText(o client.Order) string {
-	return fmt.Sprintf("the fleet is STOPPED since %s by %s: %s; nothing new is handed out until devserverctl fleet resume",
-		o.Since.Time().Format(time.RFC3339), watch.Clean(o.By), watch.Clean(o.Reason))
+	text := fmt.Sprintf("the fleet is STOPPED since %s by %s", o.Since.Time().Format(time.RFC3339), watch.Clean(o.By))
+	if reason := watch.Clean(o.Reason); reason != "" { // which is not needed at the API
+		text += ": " + reason
+	}
+	return text + "; nothing new is handed out until devserverctl fleet resume"
 }
 
 // warnStopped says beside a list that the fleet is stopped.

@@ -84,6 +84,10 @@ func printTrail(out io.Writer, trail client.Trail) error {
 			return err
 		}
 	}
+	if trail.First == 0 && trail.Broken == "" {
+		_, err := fmt.Fprintf(out, "%s: the broker has no line of its audit log; check the id with devserverctl server list\n", trail.ServerID)
+		return err
+	}
 	state := "the chain holds"
 	if trail.Broken != "" {
 		state = "THE CHAIN DOES NOT HOLD: " + trail.Broken

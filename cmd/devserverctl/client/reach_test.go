@@ -4,14 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"devserver-agent/test/support/plainwords"
 )
@@ -34,7 +34,7 @@ func TestWhatIsWrongWithTheConnectionIsSaidWithWhatToDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())
-			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 			if c.server != nil {
 				c.server(server)
 			}

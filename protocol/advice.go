@@ -49,7 +49,7 @@ func Beside(message, remedy string) string {
 
 // adviceClause is how a sentence goes on that says first what happened. These are our
 // own phrases: words as "check" or "open" stand behind a colon in errors of tools, too.
-var adviceClause = regexp.MustCompile(`[:;] (?:restart it |restart the host |create (?:the|a) job |see |add /)`)
+var adviceClause = regexp.MustCompile(`[:;] (?:restart it |restart the host |create (?:the|a) job |wait for |see |add /)`)
 
 // ownAdvice has what a message says to do: sentences, or the ends of some.
 func ownAdvice(message string) []string {

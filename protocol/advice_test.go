@@ -21,6 +21,7 @@ func TestARemedyIsPrintedOnceAndNeverBesideOtherAdvice(t *testing.T) {
 		"a word in the middle of a sentence": {"The installer said: Check failed", remedy, remedy},
 		"a version before the advice":        {"It is 24.1.0. Remove it.", "", "Remove it."},
 		"advice behind what happened":        {"It is installed: restart it when you can.", "", "Restart it when you can."},
+		"waiting behind what happened":       {"Another one runs: wait for it to end.", "", "Wait for it to end."},
 		"another word that begins so":        {"1 of 3 checks failed. Checks with warnings: 1.", remedy, remedy},
 	} {
 		if got := Beside(c.message, remedy); got != c.beside {

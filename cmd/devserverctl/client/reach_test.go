@@ -19,14 +19,14 @@ import (
 // Whoever cannot speak TLS with a control plane reads which flag is wrong.
 func TestWhatIsWrongWithTheConnectionIsSaidWithWhatToDo(t *testing.T) {
 	for name, c := range map[string]struct {
-		plain   bool                              // the server speaks http
-		server  func(*httptest.Server)            // before it starts
-		address func(string) string               // of its URL, nil: as it is
-		client  func(*tls.Config, *x509.CertPool) // nil: it does not know the server's CA
+		plain   bool                               // the server speaks http
+		server  func(*testing.T, *httptest.Server) // before it starts
+		address func(string) string                // of its URL, nil: as it is
+		client  func(*tls.Config, *x509.CertPool)  // nil: it does not know the server's CA
 		want    string
 	}{
 		"a CA that is not known":          {want: "--ca-file or DEVSERVERCTL_CA_FILE"},
-		"another name":                    {address: localhost, client: trust, want: "Name it in --api as its certificate does"},
+		"another name":                    {server: elsewhere, client: trust, want: "Name it in --api as its certificate does"},
 		"a certificate that has expired":  {client: later, want: "Check the clock of this machine"},
 		"https to a server that has http": {plain: true, address: scheme("https"), want: "Give --api as http://"},
 		"http to a server that has https": {address: scheme("http"), want: "give it as https://"},
@@ -36,7 +36,7 @@ func TestWhatIsWrongWithTheConnectionIsSaidWithWhatToDo(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.NotFoundHandler())
 			server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 			if c.server != nil {
-				c.server(server)
+				c.server(t, server)
 			}
 			if c.plain {
 				server.Start()
@@ -71,11 +71,21 @@ func later(config *tls.Config, pool *x509.CertPool) {
 	config.Time = func() time.Time { return time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC) }
 }
 
-func wantCertificate(server *httptest.Server) {
+func wantCertificate(_ *testing.T, server *httptest.Server) {
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
 }
 
-func localhost(address string) string { return strings.Replace(address, "127.0.0.1", "localhost", 1) }
+// elsewhere is on an address that the certificate of httptest does not name.
+func elsewhere(t *testing.T, server *httptest.Server) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server.Listener = listener
+}
 
 func scheme(name string) func(string) string {
 	return func(address string) string {

@@ -15,6 +15,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 	}{
 		"a good one":        {protocol.HDKInUse, "NPUs are in use: process 4711 (python) holds card 3. Nothing was changed.", ""},
 		"a cut text":        {"", "The tool said: Error, see ... for more", ""},
+		"two cuts":          {"", "Its SHA-256 is ..., not ....", ""},
 		"a version":         {"", "Driver 24.1.0 runs /usr/bin/x at 10:30, see https://a/b.", ""},
 		"a range":           {"", "driver 99.9 requires [6.4.0,6.4.99],[7.0.0,7.6.99] of the other, which is .", "a value is missing before"},
 		"a slot in between": {"", "The package of  is damaged.", "a value is missing between"},

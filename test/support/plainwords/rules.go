@@ -14,7 +14,7 @@ var slots = []struct {
 	{"empty brackets", regexp.MustCompile(`(?:^|\s)(?:\(\s*\)|\[\s*\])|\(\s|\(, |, \)`)},
 	// A number in front of the colon is lspci's: -d 19e5:.
 	{"a colon and nothing behind it", regexp.MustCompile(`[^\d:]:\s*(?:[.,;]|$)`)},
-	{"two full stops", regexp.MustCompile(`(?:^|[^.])\.\.(?:\s|$)|\.[,;:]\s`)},
+	{"two full stops", regexp.MustCompile(`(?:^|[^.])\.\.(?:\s|$)|[^.]\.[,;:]\s`)},
 	{"two commas", regexp.MustCompile(`[,;]\s*[,;]`)},
 	{"a format that does not fit its values", regexp.MustCompile(`%!|%[svdqw]\b`)},
 	{"a value that is not there", regexp.MustCompile(`<nil>|\bmap\[`)},

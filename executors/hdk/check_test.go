@@ -107,10 +107,12 @@ func TestACheckThatComesToNoEnd(t *testing.T) {
 	}{
 		"it hangs": {func(r *rig) {
 			r.write("usr/bin/tar", "#!/bin/sh\ntouch \"$HOST_ROOT/unpacking\"\nsleep 60\n")
-			r.host.Hang("check-firmware", func() bool {
-				_, err := os.Stat(r.fake.Path("unpacking"))
-				return err == nil
-			})
+			for _, step := range []string{"check-firmware", "check-driver"} {
+				r.host.Hang(step, func() bool {
+					_, err := os.Stat(r.fake.Path("unpacking"))
+					return err == nil
+				})
+			}
 		}, protocol.ToolTimeout, "the archive of firmware 7.5.0.5.220 did not check itself within 10m0s"},
 		"it is cut twice": {func(r *rig) { r.host.Cut("check-driver"); r.host.Cut("check-driver") }, protocol.StepInterrupted, "the check of the archive of driver 24.1.0.3 was cut in the middle twice"},
 	} {

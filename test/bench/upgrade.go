@@ -83,7 +83,7 @@ func (b bench) archives() (built []fakehost.Built, err error) {
 			return nil, err
 		}
 	}
-	index, _, err := repository.Scan(os.DirFS(dir))
+	index, _, err := repository.Scan(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -66,14 +66,19 @@ func (p Package) buildAny(dir string, header []byte) (Built, error) {
 		return p.buildImage(dir)
 	}
 	b, err := p.build(dir, header)
-	if magic := Magic[p.Format]; err == nil && magic != "" {
-		var archive []byte
-		if archive, err = os.ReadFile(b.Path); err == nil {
-			err = replaceFile(b.Path, append([]byte(magic), archive...), 0o644)
-		}
-		if err == nil {
-			b.Size, b.SHA256, err = measure(b.Path)
-		}
+	wrap := map[string]func(Package, []byte) ([]byte, error){RPM: wrapRPM, Deb: wrapDeb}[p.Format]
+	if err != nil || wrap == nil {
+		return b, err
+	}
+	archive, err := os.ReadFile(b.Path)
+	if err == nil {
+		archive, err = wrap(b.Package, archive)
+	}
+	if err == nil {
+		err = replaceFile(b.Path, archive, 0o644)
+	}
+	if err == nil {
+		b.Size, b.SHA256, err = measure(b.Path)
 	}
 	return b, err
 }
@@ -141,13 +146,22 @@ func (p Package) build(dir string, header []byte) (Built, error) {
 	return b, err
 }
 
+// deviceIDs are the PCI devices that a chip's driver is for.
+var deviceIDs = map[string]string{"310": "d100", "310b": "d107", "310p": "d500", "910": "d801", "910b": "d802", "910_93": "d803", "950": "d806"}
+
 // Unpack writes to dir what the package's archive holds, without its padding.
 func (p Package) Unpack(dir string) error {
 	scene := fmt.Sprintf("os=linux\narch=%s\nchip=%s\nkind=%s\n", p.arch(), p.Chip, p.Kind)
-	return errors.Join(
+	err := errors.Join(
 		replaceFile(filepath.Join(dir, "install.sh"), []byte(startScript), 0o755),
 		replaceFile(filepath.Join(dir, "version.info"), []byte(versionInfo(p.Kind, p.Version, p.Requires)), 0o444),
 		replaceFile(filepath.Join(dir, "scene.info"), []byte(scene), 0o444))
+	if id := deviceIDs[p.Chip]; p.Kind == Driver && id != "" {
+		// The vendor's installer compares this with the host's devices.
+		specific := "#!/bin/bash\ndevice_bdf=\"0x19e5:0x" + id + "\"\n"
+		err = errors.Join(err, replaceFile(filepath.Join(dir, "driver", "script", "specific_func.inc"), []byte(specific), 0o440))
+	}
+	return err
 }
 
 func measure(path string) (int64, string, error) {

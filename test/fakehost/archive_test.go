@@ -18,7 +18,9 @@ func TestPackagesAreNamedAsHuaweiNamesThem(t *testing.T) {
 	}{
 		{fakehost.Package{Kind: fakehost.Driver, Chip: "910b", Arch: "aarch64", Version: "24.1.0.3"}, "Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run"},
 		{fakehost.Package{Kind: fakehost.Driver, Chip: "310p", Arch: "x86_64", Version: "24.1.1.1"}, "Ascend-hdk-310p-npu-driver_24.1.1.1_linux-x86-64.run"},
-		{fakehost.Package{Kind: fakehost.Driver, Chip: "910_93", Arch: "aarch64", Version: "24.1.rc3.10"}, "Ascend-hdk-A3-npu-driver_24.1.rc3.10_linux-aarch64.run"},
+		{fakehost.Package{Kind: fakehost.Driver, Chip: "910_93", Arch: "aarch64", Version: "24.1.rc3.10"}, "Atlas-A3-hdk-npu-driver_24.1.rc3.10_linux-aarch64.run"},
+		{fakehost.Package{Kind: fakehost.Firmware, Chip: "910_93", Version: "7.5.0.109.220"}, "Atlas-A3-hdk-npu-firmware_7.5.0.109.220.run"},
+		{fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910_93", Arch: "aarch64", Version: "26.0.rc1"}, "Atlas-A3-hdk-npu-driver-26.0.rc1-1.aarch64.rpm"},
 		{fakehost.Package{Kind: fakehost.Firmware, Chip: "910b", Version: "7.5.0.5.220"}, "Ascend-hdk-910b-npu-firmware_7.5.0.5.220.run"},
 	}
 	for _, tt := range tests {

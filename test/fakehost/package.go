@@ -13,9 +13,9 @@ const (
 	MCU      = "mcu"
 )
 
-// The formats of packages. An rpm or deb of a fake host is the archive of a run
-// package behind the first bytes of its own format: the host's rpm and dpkg
-// run it as the scripts that a real one brings, which are the same installer.
+// The formats of packages. An rpm or deb of a fake host is real in its metadata, and
+// its payload is the archive of the run package: the host's rpm and dpkg run it as the
+// scripts that a real one brings, which are the same installer.
 const (
 	Run = "run"
 	RPM = "rpm"
@@ -25,7 +25,7 @@ const (
 )
 
 // Magic is how a file of a format begins; "" for those that begin as they like.
-var Magic = map[string]string{RPM: "\xed\xab\xee\xdb\n", Deb: "!<arch>\n", HPM: "ASCEND-MCU "}
+var Magic = map[string]string{RPM: "\xed\xab\xee\xdb", Deb: "!<arch>\n", HPM: "ASCEND-MCU "}
 
 // Package describes an HDK package to build.
 type Package struct {
@@ -58,21 +58,46 @@ func (r Release) Packages(m Model) ([]Package, error) {
 	}, nil
 }
 
-// FileName is the package's name as Huawei names it.
+// FileName is the package's name as Huawei names it: after the chip, and from A3 on
+// after the product.
 func (p Package) FileName() string {
-	chip := p.Chip
-	if chip == "910_93" {
-		chip = "A3"
-	}
-	switch {
+	switch arch := strings.ReplaceAll(p.arch(), "_", "-"); {
 	case p.Kind == MCU:
-		return fmt.Sprintf("Ascend-hdk-%s-mcu_%s.%s", chip, p.Version, p.format())
+		return fmt.Sprintf("Ascend-hdk-%s-mcu_%s.%s", p.product(), p.Version, p.format())
 	case p.Format == RPM:
-		return fmt.Sprintf("Ascend-hdk-%s-npu-%s-%s-1.%s.rpm", chip, p.Kind, p.Version, strings.ReplaceAll(p.arch(), "_", "-"))
+		return fmt.Sprintf("%s-%s-%s-1.%s.rpm", p.family(), p.Kind, p.Version, arch)
 	case p.Kind == Firmware:
-		return fmt.Sprintf("Ascend-hdk-%s-npu-firmware_%s.%s", chip, p.Version, p.format())
+		return fmt.Sprintf("%s-firmware_%s.%s", p.family(), p.Version, p.format())
+	default:
+		return fmt.Sprintf("%s-driver_%s_linux-%s.%s", p.family(), p.Version, arch, p.format())
 	}
-	return fmt.Sprintf("Ascend-hdk-%s-npu-driver_%s_linux-%s.%s", chip, p.Version, strings.ReplaceAll(p.arch(), "_", "-"), p.format())
+}
+
+// product is the chip, or the product that it is only sold in.
+func (p Package) product() string {
+	switch p.Chip {
+	case "910_93":
+		return "A3"
+	case "950":
+		return "A5"
+	}
+	return p.Chip
+}
+
+// family is how the names of the driver and the firmware begin.
+func (p Package) family() string {
+	if product := p.product(); product != p.Chip {
+		return "Atlas-" + product + "-hdk-npu"
+	}
+	return "Ascend-hdk-" + p.Chip + "-npu"
+}
+
+// MetadataName is what an rpm calls itself, and in lower case a deb.
+func (p Package) MetadataName() string {
+	if p.product() != p.Chip {
+		return p.family() + "-" + p.Kind
+	}
+	return "Ascend" + strings.ToUpper(p.Chip) + "-" + p.Kind
 }
 
 func (p Package) format() string {

@@ -51,7 +51,7 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 			if !info.IsDir() {
 				return usage(fmt.Errorf("%s is no folder", given[0]))
 			}
-			index, notes, err := repository.Scan(os.DirFS(given[0]))
+			index, notes, err := repository.Scan(given[0])
 			if err != nil {
 				return err
 			}

@@ -39,7 +39,8 @@ type Cache struct {
 	mu sync.Mutex
 }
 
-// ErrDamaged says that a package is not what the index declares.
+// ErrDamaged says that a package is not what the index declares, or (Inspect) not as
+// it was made: cut off, longer, altered.
 var ErrDamaged = errors.New("not what the index declares")
 
 const defaultLimit = 8 << 30

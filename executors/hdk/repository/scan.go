@@ -7,246 +7,203 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"strings"
-
-	"devserver-agent/executors/ascend"
-	"devserver-agent/executors/lazyregexp"
+	"syscall"
 )
 
-// Names of packages as Huawei gives them, such as
-// Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run,
-// Ascend-hdk-910b-npu-driver-25.5.2-1.aarch64.rpm,
-// Atlas-A5-hdk-npu-firmware_7.8.0.7.220.run and
-// Ascend-hdk-910b-mcu_25.50.10.hpm, which is also given as a zip.
-var (
-	packageName = lazyregexp.New(`(?i)^(?:Ascend-hdk-([a-z0-9_]+)-npu|Atlas-(A5)-hdk-npu)-(driver|firmware)(?:-soc)?[_-]([0-9][0-9a-z.]*?)(?:-[0-9]+)?(?:[._](?:linux-)?(aarch64|arm64|x86-64|x86_64|amd64|noarch|all))?\.(?:run|rpm|deb)$`)
-	mcuName     = lazyregexp.New(`(?i)^Ascend-hdk-([a-z0-9_]+)-mcu_([0-9][0-9.]*)\.(?:hpm|zip)$`)
-)
-
-// archNames are the names of architectures that are not those of uname -m.
-var archNames = map[string]string{"": NoArch, "all": NoArch, "arm64": "aarch64", "x86-64": "x86_64", "amd64": "x86_64"}
-
-// ParseName reads what a package's file name tells: kind, chip, arch, version.
-func ParseName(name string) (Package, error) {
-	kind, chip, version, arch := "", "", "", ""
-	if match := packageName.FindStringSubmatch(name); match != nil {
-		kind, chip, version, arch = match[3], cmp.Or(match[1], match[2]), match[4], strings.ToLower(match[5])
-	} else if match := mcuName.FindStringSubmatch(name); match != nil {
-		kind, chip, version = string(MCU), match[1], match[2]
-	} else {
-		return Package{}, fmt.Errorf("%.120q is not named as an HDK package", name)
-	}
-	parsed, err := ascend.ParseVersion(version)
+// Scan makes the index of a folder from its packages: what they are by what is in them,
+// sizes, digests, and the ranges declared in the archives. A name is compared with the
+// content, and is what an image is known by. Packages in one subfolder belong together.
+// Elsewhere a release is a driver with the firmware that it was published with, or,
+// where that is not known or not there, with every firmware that may run with it by the
+// ranges that the two declare; and an MCU's image is listed with every driver of its
+// chip, as nothing tells with which it belongs.
+//
+// notes, in order, say which files were left out and why, and what could not be read of
+// others; see LeftOut. No file ends the scan: only a folder that cannot be read at all,
+// or one with more in it than an index can have, is an error. Nothing is followed out
+// of the folder, and no file that is not a regular one is opened.
+func Scan(dir string) (index Index, notes []string, err error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return Package{}, err
+		return Index{}, nil, err
 	}
-	p := Package{Kind: Kind(strings.ToLower(kind)), Version: parsed, Arch: arch}
-	if name, other := archNames[arch]; other {
-		p.Arch = name
+	defer root.Close()
+	w := walk{root: root}
+	if err := w.folder("."); err != nil {
+		return Index{}, nil, err
 	}
-	switch chip := strings.ToLower(chip); chip {
-	case "a2":
-		p.Chip = ascend.Chip910B
-	case "a3":
-		p.Chip = ascend.Chip910_93
-	case "a5":
-		p.Chip = ascend.Chip950
-	default:
-		p.Chip = ascend.Chip(chip)
-	}
-	if p.Kind == Driver && p.Arch == NoArch {
-		return Package{}, fmt.Errorf("%.120q names no architecture", name)
-	}
-	return p, nil
-}
-
-// Scan makes the index of a folder from its packages: what the names say, sizes,
-// digests, and the ranges declared in the archives. Packages in one subfolder
-// belong together. Elsewhere a release is a driver with the firmware that it was
-// published with, or, where that is not known or not there, with every firmware
-// that may run with it by the ranges that the two declare; and an MCU's image is
-// listed with every driver of its chip, as nothing tells with which it belongs. notes say what was left out
-// and what could not be read.
-func Scan(files fs.FS) (index Index, notes []string, err error) {
 	byFolder := map[string][]Package{}
-	err = fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() || (Package{File: name}).Format() == "" {
-			return nil
-		}
-		p, note, err := describe(files, name)
+	packages := 0
+	for _, file := range w.files {
+		p, note := describe(root, file)
 		if note != "" {
-			notes = append(notes, note)
+			w.notes = append(w.notes, note)
 		}
-		if err == nil && p.File != "" {
-			byFolder[path.Dir(name)] = append(byFolder[path.Dir(name)], p)
+		if p.File != "" {
+			byFolder[path.Dir(p.File)] = append(byFolder[path.Dir(p.File)], p)
+			packages++
 		}
-		return err
-	})
-	if err != nil {
-		return Index{}, notes, err
+	}
+	if packages > maxPackages {
+		return Index{}, nil, fmt.Errorf("%s has %d packages, and an index no more than %d; make several repositories of it", dir, packages, maxPackages)
 	}
 	for folder, packages := range byFolder {
 		releases, alone := group(packages, folder != ".")
 		index.Releases = append(index.Releases, releases...)
 		for _, p := range alone {
-			notes = append(notes, p.File+": no driver here goes with it; it is left out")
+			w.notes = append(w.notes, p.File+": left out: no driver here goes with it; put the driver of its release beside it")
 		}
 	}
 	slices.SortFunc(index.Releases, func(a, b Release) int {
 		return cmp.Or(cmp.Compare(a.Version, b.Version), cmp.Compare(a.Packages[0].File, b.Packages[0].File))
 	})
-	slices.Sort(notes)
-	return index, notes, nil
+	slices.Sort(w.notes)
+	return index, w.notes, nil
 }
 
-// describe reads one package. A file that is none has no File and a note.
-func describe(files fs.FS, name string) (p Package, note string, err error) {
-	p, err = ParseName(path.Base(name))
-	if err != nil {
-		return Package{}, fmt.Sprintf("%s: left out: %v", name, err), nil
+const leftOut = ": left out: "
+
+// LeftOut is how many of a scan's notes are of a file or folder that was left out.
+func LeftOut(notes []string) (n int) {
+	for _, note := range notes {
+		if strings.Contains(note, leftOut) {
+			n++
+		}
 	}
-	if !filePattern.MatchString(name) {
-		return Package{}, name + ": left out: its name or folder has letters that are not used in an index", nil
-	}
-	file, err := files.Open(name)
-	if err != nil {
-		return Package{}, "", err
-	}
-	defer file.Close()
-	sum := sha256.New()
-	if p.Size, err = io.Copy(sum, file); err != nil {
-		return Package{}, "", fmt.Errorf("read %s: %w", name, err)
-	}
-	p.File, p.SHA256 = name, hex.EncodeToString(sum.Sum(nil))
-	switch {
-	case p.Kind == MCU:
-		return p, "", nil
-	case p.Format() != Run:
-		return p, name + ": an rpm or deb is not looked into; it is listed without ranges", nil
-	}
-	again, err := files.Open(name)
-	if err != nil {
-		return Package{}, "", err
-	}
-	defer again.Close()
-	info, err := VersionInfo(again)
+	return n
+}
+
+// describe reads one package. A file that is none has no File; the note says why.
+func describe(root *os.Root, file walked) (Package, string) {
+	p, note, err := read(root, file)
 	switch {
 	case err != nil:
-		return p, fmt.Sprintf("%s: %v; it is listed without ranges", name, err), nil
-	case info.Version != p.Version:
-		return Package{}, fmt.Sprintf("%s: left out: its version.info says %s", name, info.Version), nil
+		return Package{}, file.name + leftOut + err.Error()
+	case note != "":
+		return p, file.name + ": " + note
 	}
-	p.Requires = info.Values["compatible_version_fw"]
-	if p.Kind == Firmware {
-		p.Requires = info.Values["compatible_version_drv"]
-	}
-	if err := p.check(); err != nil {
-		return Package{}, fmt.Sprintf("%s: left out: %v", name, err), nil
-	}
-	return p, "", nil
+	return p, ""
 }
 
-// group makes releases of the packages of one folder. Those that belong
-// together are not asked for their ranges.
-func group(packages []Package, together bool) (releases []Release, alone []Package) {
-	used := map[string]bool{}
-	byVersion := map[ascend.Version]*Release{}
-	var order []ascend.Version
-	for _, p := range packages {
-		if p.Kind != Driver {
-			continue
-		}
-		if byVersion[p.Version] == nil {
-			byVersion[p.Version] = &Release{Version: p.Version}
-			order = append(order, p.Version)
-		}
-		r := byVersion[p.Version]
-		r.Packages = append(r.Packages, p)
-		for _, fw := range packages {
-			listed := slices.ContainsFunc(r.Packages, func(q Package) bool { return q.File == fw.File })
-			goes := fw.Kind == MCU || fw.Kind == Firmware && (together || p.goesWith(fw, packages))
-			if goes && fw.Chip == p.Chip && !listed {
-				r.Packages = append(r.Packages, fw)
-				used[fw.File] = true
-			}
-		}
+// read is describe with what is noted of a package that is listed.
+func read(root *os.Root, file walked) (p Package, note string, err error) {
+	format := Package{File: file.name}.Format()
+	p, err = parseName(path.Base(file.name))
+	named := err == nil
+	if !named && (format == Image || !errors.Is(err, errUnknownName)) {
+		return p, "", err
 	}
-	for _, v := range order {
-		releases = append(releases, *byVersion[v])
-	}
-	for _, p := range packages {
-		if p.Kind != Driver && !used[p.File] {
-			alone = append(alone, p)
-		}
-	}
-	return releases, alone
-}
-
-// goesWith reports whether a driver is released with a firmware of its folder.
-func (p Package) goesWith(fw Package, folder []Package) bool {
-	pair, known := published[p.Version]
-	there := slices.ContainsFunc(folder, func(q Package) bool {
-		return q.Kind == Firmware && q.Chip == p.Chip && q.Version == pair
-	})
-	if known && there {
-		return fw.Version == pair
-	}
-	return p.suits(fw)
-}
-
-// suits reports whether neither package declares that it does not go with the
-// other.
-func (p Package) suits(other Package) bool {
-	return p.Admits(other.Version) != No && other.Admits(p.Version) != No
-}
-
-// Answer is what a package's ranges say of a version.
-type Answer int
-
-// The answers; Silent is that of a package that declares nothing.
-const (
-	Silent Answer = iota
-	Yes
-	No
-)
-
-// Admits says whether a version of the other kind is in one of the package's
-// ranges.
-func (p Package) Admits(other ascend.Version) Answer {
-	ranges, err := ascend.ParseRanges(p.Requires)
-	if err != nil || len(ranges) == 0 {
-		return Silent // an index with ranges that are none was refused
-	}
-	for _, r := range ranges {
-		if r.Contains(other) {
-			return Yes
-		}
-	}
-	return No
-}
-
-// WriteIndex puts an index.json into a folder, whole or not at all.
-func WriteIndex(dir string, data []byte) error { return writeFile(dir, IndexFile, data) }
-
-// WriteSignedIndex puts a signed index into a folder, whole or not at all.
-func WriteSignedIndex(dir string, data []byte) error { return writeFile(dir, SignedIndexFile, data) }
-
-func writeFile(dir, name string, data []byte) error {
-	temp, err := os.CreateTemp(dir, ".index-*")
+	unnamed := err
+	opened, err := open(root, file)
 	if err != nil {
-		return err
+		return p, "", err
 	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return err
+	defer opened.Close()
+	if p.Kind == MCU && file.info.Size() > maxFile {
+		return p, "", fmt.Errorf("%w: it has %d bytes", errTooLarge, file.info.Size())
 	}
-	return os.Rename(temp.Name(), path.Join(dir, name))
+	if p.Kind != MCU {
+		found, err := inspect(opened, file.info.Size(), format)
+		switch {
+		case errors.Is(err, ErrNoVersionInfo) && named:
+			note = ErrNoVersionInfo.Error() + "; it is listed without ranges"
+		case errors.Is(err, ErrNoVersionInfo):
+			return p, "", fmt.Errorf("%w, and %w; give it its name back, or download it again", unnamed, ErrNoVersionInfo)
+		case err != nil && !named:
+			return p, "", fmt.Errorf("%w, and %w", unnamed, err)
+		case err != nil:
+			return p, "", err
+		case format != Run:
+			note = "an rpm or deb declares no ranges that can be read; it is listed without ranges"
+		}
+		if p, err = agreed(p, found); err != nil {
+			return p, "", err
+		}
+	}
+	p.Arch = defaultArch(p)
+	p.File = file.name
+	sum := sha256.New()
+	if p.Size, err = io.Copy(sum, io.NewSectionReader(opened, 0, maxFile+1)); err != nil {
+		return p, "", fmt.Errorf("cannot be read: %w", err)
+	}
+	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if now, err := opened.Stat(); err != nil || now.Size() != file.info.Size() || p.Size != now.Size() || !now.ModTime().Equal(file.info.ModTime()) {
+		return p, "", errors.New("it was changed while it was read; write the index again when nobody writes there")
+	}
+	return p, note, p.check()
+}
+
+// agreed is what name and content say together. Where both speak they must say the same.
+func agreed(p Package, found findings) (Package, error) {
+	if len(found.chips) > 0 && (p.Chip == "" && len(found.chips) == 1 || slices.Contains(found.chips, p.Chip)) {
+		found.Chip = cmp.Or(p.Chip, found.chips[0])
+	} else if len(found.chips) > 0 {
+		if p.Chip == "" {
+			return p, fmt.Errorf("its content is for the chips %s, and its name does not say for which; give it its name back", chipNames(found.chips))
+		}
+		return p, disagreement("chip", string(p.Chip), chipNames(found.chips))
+	}
+	if p.Arch == NoArch && p.Kind == Driver {
+		p.Arch = ""
+	}
+	for _, fact := range []struct{ what, named, found string }{
+		{"kind", string(p.Kind), string(found.Kind)},
+		{"architecture", p.Arch, found.Arch},
+		{"version", string(p.Version), string(found.Version)},
+	} {
+		if fact.named != "" && fact.found != "" && fact.named != fact.found {
+			return p, disagreement(fact.what, fact.named, fact.found)
+		}
+	}
+	p.Kind = cmp.Or(p.Kind, found.Kind)
+	p.Chip = cmp.Or(p.Chip, found.Chip)
+	p.Arch = cmp.Or(p.Arch, found.Arch)
+	p.Version = cmp.Or(p.Version, found.Version)
+	p.Requires = found.Requires
+	missing := ""
+	switch {
+	case p.Kind == "":
+		missing = "whether it is a driver or a firmware"
+	case p.Chip == "":
+		missing = "which chip it is for"
+	case defaultArch(p) == "":
+		missing = "which architecture it is for"
+	}
+	if missing != "" {
+		return p, fmt.Errorf("neither its name nor its content says %s; give it the name that Huawei gave it", missing)
+	}
+	return p, nil
+}
+
+func disagreement(what, named, found string) error {
+	return fmt.Errorf("its name says %s %s, its content %s; give it its name back, or download it again", what, named, found)
+}
+
+// open opens a file that was walked, and nothing else that may stand in its place by now.
+func open(root *os.Root, file walked) (*os.File, error) {
+	opened, err := root.OpenFile(file.name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", cause(err))
+	}
+	info, err := opened.Stat()
+	if err == nil && (!info.Mode().IsRegular() || !os.SameFile(info, file.info)) {
+		err = errors.New("another file took its place while the folder was read; write the index again")
+	}
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return opened, nil
+}
+
+// cause is an error without the path, which the note has.
+func cause(err error) error {
+	var where *os.PathError
+	if errors.As(err, &where) {
+		return where.Err
+	}
+	return err
 }

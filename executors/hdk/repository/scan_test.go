@@ -79,7 +79,7 @@ func TestScanMakesAnIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	index, notes, err := repository.Scan(os.DirFS(dir))
+	index, notes, err := repository.Scan(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestAPackageThatIsNotWhatItsNameSaysIsLeftOut(t *testing.T) {
 	if err := os.Rename(built[0].Path, other); err != nil {
 		t.Fatal(err)
 	}
-	index, notes, err := repository.Scan(os.DirFS(dir))
+	index, notes, err := repository.Scan(dir)
 	if err != nil || len(index.Releases) > 0 || len(notes) != 1 || !strings.Contains(notes[0], "its version.info says 24.1.0") {
 		t.Errorf("%+v, %q, %v", index, notes, err)
 	}

@@ -2,7 +2,6 @@ package tool
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -26,8 +25,8 @@ func rpm(c *call, args []string) int {
 		c.printf("rpm: %s: unknown option\n", strings.Join(args, " "))
 		return 1
 	}
-	archive, ok := c.unwrap(fakehost.RPM, args[3])
-	if !ok {
+	archive, err := fakehost.OpenRPM(args[3])
+	if err != nil {
 		c.printf("error: %s: not an rpm package (or package manifest)\n", args[3])
 		return 1
 	}
@@ -55,26 +54,17 @@ func dpkg(c *call, args []string) int {
 		c.printf("dpkg: error: unknown option %s\n", strings.Join(args, " "))
 		return 2
 	}
-	archive, ok := c.unwrap(fakehost.Deb, args[1])
-	if !ok {
+	name, archive, err := fakehost.OpenDeb(args[1])
+	if err != nil {
 		c.printf("dpkg-deb: error: '%s' is not a Debian format archive\n", args[1])
 		return 1
 	}
-	c.printf("Preparing to unpack %s ...\nUnpacking ascend910b-driver ...\nSetting up ascend910b-driver ...\n", filepath.Base(args[1]))
+	c.printf("Preparing to unpack %s ...\nUnpacking %[2]s ...\nSetting up %[2]s ...\n", filepath.Base(args[1]), name)
 	if c.script(filepath.Base(args[1]), archive) == 1 {
-		c.printf("dpkg: error processing package ascend910b-driver (--install):\n installed ascend910b-driver package post-installation script subprocess returned error exit status 1\n")
+		c.printf("dpkg: error processing package %[1]s (--install):\n installed %[1]s package post-installation script subprocess returned error exit status 1\n", name)
 		return 1
 	}
 	return 0
-}
-
-// unwrap takes the archive out of a package.
-func (c *call) unwrap(format, path string) (archive []byte, ok bool) {
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		return nil, false
-	}
-	return bytes.CutPrefix(whole, []byte(fakehost.Magic[format]))
 }
 
 // script runs the installer that a package brings, as its scripts do, and

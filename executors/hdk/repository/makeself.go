@@ -1,0 +1,168 @@
+package repository
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strconv"
+	"strings"
+
+	"devserver-agent/executors/lazyregexp"
+)
+
+const (
+	maxHeader = 1 << 20 // bytes of a makeself archive's shell script, which has some 20 KB
+	maxParts  = 16      // archives in one file; there is always one
+)
+
+// What a makeself header assigns, and where it takes the payload from: headers of 2.4
+// have a variable, older ones a number in the script. See makeself-header.sh of the
+// versions at https://github.com/megastep/makeself.
+var (
+	assignment = lazyregexp.New(`(?m)^(label|CRCsum|MD5|SHA|filesizes|totalsize|skip)="([^"\n]{0,4096})"\r?$`)
+	oldOffset  = lazyregexp.New("(?m)^\\s*offset=`head -n ([0-9]{1,6}) \"\\$[01]\" *\\| *wc -c")
+	lookAlike  = lazyregexp.New(`(?m)^# This script was generated using Makeself|^(?:CRCsum|MD5|filesizes)="`)
+)
+
+// makeself is the header of a makeself archive.
+type makeself struct {
+	label  string
+	offset int64  // where the payload begins
+	parts  []part // of the payload, which is all there is behind the header
+}
+
+// part is an archive in the payload, with the checksums that the header has of it in
+// lower-case hex (a cksum in decimal), "" for those that it does not have.
+type part struct {
+	size        int64
+	sha256, md5 string
+	cksum       string
+	offset      int64 // in the file
+}
+
+// errNotMakeself says that a shell script is not one that is known.
+var errNotMakeself = errors.New("is not a makeself archive")
+
+// readMakeself reads the header of a file of size bytes that begins with head, which is
+// as much of the file as a header can have.
+func readMakeself(head []byte, size int64) (makeself, error) {
+	script := string(head)
+	skip, known := linesSkipped(script)
+	if !known {
+		if lookAlike.MatchString(script) {
+			return makeself{}, damaged("its header does not say where the payload begins")
+		}
+		return makeself{}, errNotMakeself
+	}
+	offset := 0
+	for range skip {
+		end := bytes.IndexByte(head[offset:], '\n')
+		if end < 0 {
+			return makeself{}, damaged("it ends within its header")
+		}
+		offset += end + 1
+	}
+	m := makeself{offset: int64(offset)}
+	values := assignments(script[:offset])
+	m.label = values["label"]
+	return m, m.readParts(values, size)
+}
+
+// linesSkipped is the number of lines before the payload.
+func linesSkipped(head string) (lines int, known bool) {
+	number, known := assignments(head)["skip"]
+	if !known {
+		match := oldOffset.FindStringSubmatch(head)
+		if match == nil {
+			return 0, false
+		}
+		number = match[1]
+	}
+	lines, err := strconv.Atoi(number)
+	return lines, err == nil && lines > 0
+}
+
+// assignments are the first value that each variable is given.
+func assignments(script string) map[string]string {
+	values := map[string]string{}
+	for _, match := range assignment.FindAllStringSubmatch(script, 64) {
+		if _, given := values[match[1]]; !given {
+			values[match[1]] = match[2]
+		}
+	}
+	return values
+}
+
+func (m *makeself) readParts(values map[string]string, size int64) error {
+	sizes := strings.Fields(values["filesizes"])
+	if len(sizes) == 0 || len(sizes) > maxParts {
+		return damaged("its header has no sizes of the payload")
+	}
+	at := func(name string, i int) string {
+		sums := strings.Fields(values[name])
+		if i >= len(sums) || strings.Trim(sums[i], "0") == "" {
+			return "" // zeros are what makeself writes for a checksum that it did not make
+		}
+		return strings.ToLower(sums[i])
+	}
+	next := m.offset
+	for i, text := range sizes {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n <= 0 || n > maxFile {
+			return damaged("its header has no sizes of the payload")
+		}
+		m.parts = append(m.parts, part{size: n, sha256: at("SHA", i), md5: at("MD5", i), cksum: at("CRCsum", i), offset: next})
+		next += n
+	}
+	switch total, err := strconv.ParseInt(values["totalsize"], 10, 64); {
+	case size < next:
+		return damaged("%d bytes are missing at its end", next-size)
+	case size > next:
+		return damaged("it has %d bytes too many at its end", size-next)
+	case values["totalsize"] != "" && (err != nil || total != next-m.offset):
+		return damaged("its header has two sizes of the payload, %.20s and %d", values["totalsize"], next-m.offset)
+	}
+	return nil
+}
+
+// verify compares the part with its checksums. checked is false if it has none.
+func (p part) verify(file io.ReaderAt) (checked bool, err error) {
+	var sums []hash.Hash
+	var names, want []string
+	add := func(name, sum string, h hash.Hash) {
+		if sum != "" {
+			names, want, sums = append(names, name), append(want, sum), append(sums, h)
+		}
+	}
+	add("SHA-256", p.sha256, sha256.New())
+	add("MD5", p.md5, md5.New()) // against accidents, as the archive's own check
+	if len(sums) == 0 {
+		add("checksum", p.cksum, newCksum())
+	}
+	writers := make([]io.Writer, len(sums))
+	for i, h := range sums {
+		writers[i] = h
+	}
+	if _, err := io.Copy(io.MultiWriter(writers...), io.NewSectionReader(file, p.offset, p.size)); err != nil {
+		return false, fmt.Errorf("read: %w", err)
+	}
+	for i, h := range sums {
+		if got := sumText(h); got != want[i] {
+			return false, damaged("the %s of its payload is %s, and its header says %.64q", names[i], got, want[i])
+		}
+	}
+	return len(sums) > 0, nil
+}
+
+// sumText is a checksum as makeself writes it.
+func sumText(h hash.Hash) string {
+	if c, ok := h.(*cksum); ok {
+		return strconv.FormatUint(uint64(c.Sum32()), 10)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,26 @@
+package repository
+
+import (
+	"errors"
+	"os"
+	"path"
+)
+
+// WriteIndex puts an index.json into a folder, whole or not at all.
+func WriteIndex(dir string, data []byte) error { return writeFile(dir, IndexFile, data) }
+
+// WriteSignedIndex puts a signed index into a folder, whole or not at all.
+func WriteSignedIndex(dir string, data []byte) error { return writeFile(dir, SignedIndexFile, data) }
+
+func writeFile(dir, name string, data []byte) error {
+	temp, err := os.CreateTemp(dir, ".index-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path.Join(dir, name))
+}

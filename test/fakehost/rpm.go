@@ -109,7 +109,8 @@ func packed(content []byte) ([]byte, error) {
 		return nil, err
 	}
 	_, err = w.Write(content)
-	return b.Bytes(), errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
 }
 
 // OpenRPM takes the archive out of an rpm of a fake host.

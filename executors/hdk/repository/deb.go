@@ -100,7 +100,7 @@ func readMember(file io.ReaderAt, members []member, name string, into *contents)
 	return damaged("it has no %s", name)
 }
 
-var controlLine = lazyregexp.New(`(?m)^([A-Za-z][A-Za-z0-9-]{0,63}):[ \t]*([^\n]{0,1024})`)
+var controlLine = lazyregexp.New(`(?m)^([A-Za-z][A-Za-z0-9-]{0,63}):[ \t]*([^\n]*)`)
 
 // controlFields are the fields of a control file that have one line.
 func controlFields(text string) map[string]string {

@@ -24,7 +24,7 @@ const (
 // have a variable, older ones a number in the script. See makeself-header.sh of the
 // versions at https://github.com/megastep/makeself.
 var (
-	assignment = lazyregexp.New(`(?m)^(label|CRCsum|MD5|SHA|filesizes|totalsize|skip)="([^"\n]{0,4096})"\r?$`)
+	assignment = lazyregexp.New(`(?m)^(label|CRCsum|MD5|SHA|filesizes|totalsize|skip)="([^"\n]*)"\r?$`)
 	oldOffset  = lazyregexp.New("(?m)^\\s*offset=`head -n ([0-9]{1,6}) \"\\$[01]\" *\\| *wc -c")
 	lookAlike  = lazyregexp.New(`(?m)^# This script was generated using Makeself|^(?:CRCsum|MD5|filesizes)="`)
 )

@@ -80,7 +80,7 @@ func knownChip(chip ascend.Chip) bool {
 // installer compares them with the host's (checkDriverProduct in the vendor's
 // args_parse.sh).
 var (
-	deviceIDs = lazyregexp.New(`(?m)^[ \t]*(?:export[ \t]+)?device_bdf=["']?([^"'\n#;]{1,1024})`)
+	deviceIDs = lazyregexp.New(`(?m)^[ \t]*(?:export[ \t]+)?device_bdf=["']?([^"'\n#;]+)`)
 	deviceID  = lazyregexp.New(`(?i)(?:0x)?19e5:(?:0x)?([0-9a-f]{4})\b`)
 )
 

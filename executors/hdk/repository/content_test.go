@@ -1,0 +1,192 @@
+package repository_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/test/fakehost"
+)
+
+var anyDriver = fakehost.Package{Kind: fakehost.Driver, Chip: "910_93", Arch: "aarch64", Version: "26.0.rc1", Requires: "[7.0.0,8.9.9]", Pad: 50_000}
+
+func TestWhatAPackageSaysOfItself(t *testing.T) {
+	a3Driver := repository.Content{Kind: repository.Driver, Chip: a3, Arch: "aarch64", Version: "26.0.rc1"}
+	ranged := a3Driver
+	ranged.Requires = "[7.0.0,8.9.9]"
+	for _, c := range []struct {
+		pkg  fakehost.Package
+		want repository.Content
+	}{
+		{anyDriver, ranged},
+		{formatted(anyDriver, fakehost.RPM), a3Driver},
+		{formatted(anyDriver, fakehost.Deb), a3Driver},
+		{fakehost.Package{Kind: fakehost.Firmware, Chip: "310p", Version: "7.5.0.5.220", Requires: "[24.1.0,24.1.9]"},
+			repository.Content{Kind: repository.Firmware, Chip: ascend.Chip310P, Version: "7.5.0.5.220", Requires: "[24.1.0,24.1.9]"}},
+		{fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.RPM, Chip: "910b", Version: "7.5.0.5.220"},
+			repository.Content{Kind: repository.Firmware, Chip: a2, Arch: "noarch", Version: "7.5.0.5.220"}},
+		{fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.Deb, Chip: "910b", Version: "7.5.0.5.220"},
+			repository.Content{Kind: repository.Firmware, Chip: a2, Arch: "noarch", Version: "7.5.0.5.220"}},
+		{fakehost.Package{Kind: fakehost.Driver, Chip: "310b", Arch: "x86_64", Version: "24.1.0"},
+			repository.Content{Kind: repository.Driver, Chip: ascend.Chip310B, Arch: "x86_64", Version: "24.1.0"}},
+	} {
+		format := c.pkg.Format
+		if format == "" {
+			format = fakehost.Run
+		}
+		got, err := inspect(t, format, one(t, c.pkg))
+		if err != nil || got != c.want {
+			t.Errorf("%s: got %+v, %v", c.pkg.FileName(), got, err)
+		}
+	}
+}
+
+func formatted(p fakehost.Package, format string) fakehost.Package {
+	p.Format = format
+	return p
+}
+
+func TestADamagedPackageIsSeen(t *testing.T) {
+	for _, format := range []string{fakehost.Run, fakehost.RPM, fakehost.Deb} {
+		whole := one(t, formatted(anyDriver, format))
+		middle := bytes.Clone(whole)
+		middle[len(middle)/2] ^= 0x10
+		last := bytes.Clone(whole)
+		last[len(last)-30] ^= 0x10
+		for how, content := range map[string][]byte{
+			"in the middle": middle, "at the end": last,
+			"a byte shorter": whole[:len(whole)-2], "half of it": whole[:len(whole)/2], "the first bytes": whole[:70], "nothing": nil,
+			"a byte longer": append(bytes.Clone(whole), 'x'), "twice": append(bytes.Clone(whole), whole...),
+			"another file": []byte("<html>not found</html>"), "zeros": make([]byte, len(whole)),
+		} {
+			_, err := inspect(t, format, content)
+			if !errors.Is(err, repository.ErrDamaged) || !strings.HasSuffix(err.Error(), "; download it again") {
+				t.Errorf("%s, %s: %v", format, how, err)
+			}
+		}
+	}
+}
+
+func TestArchivesAreReadHoweverTheyArePacked(t *testing.T) {
+	raw := tarOf(t, "./install.sh", strings.Repeat("echo\n", 50_000), "./driver/version.info", "Version=1.2.3\n", "./version.info", "Version=25.5.0.B071\nascendhal_version=1\ncompatible_version_fw=[7.0.0,8.9.9]\n",
+		"./scene.info", "os=linux\narch=x86-64\n", "./driver/script/specific_func.inc", "# for\ndevice_bdf=\"0x19e5:0xd802\"\n")
+	want := repository.Content{Kind: repository.Driver, Chip: a2, Arch: "x86_64", Version: "25.5.0.b071", Requires: "[7.0.0,8.9.9]"}
+	for _, way := range []string{"not at all", "gzip", "xz", "xz with SHA-256", "xz without a check", "zstd"} {
+		for _, h := range []header{{}, {old: true}, {label: "ASCEND DRIVER RUN PACKAGE"}, {variables: `CRCsum="0000000000"`}} {
+			whole := archive(h, pack(t, way, raw))
+			if got, err := inspect(t, "run", whole); err != nil || got != want {
+				t.Errorf("%s, %+v: got %+v, %v", way, h, got, err)
+			}
+			if _, err := inspect(t, "run", whole[:len(whole)-1]); !errors.Is(err, repository.ErrDamaged) {
+				t.Errorf("%s, %+v, shorter: %v", way, h, err)
+			}
+		}
+		if way == "not at all" {
+			continue
+		}
+		packed := pack(t, way, raw)
+		for _, cut := range []int{len(packed) / 2, len(packed) - 3} { // with nothing to compare it with
+			if _, err := inspect(t, "run", archive(header{variables: `SHA="00"`}, packed[:cut])); !errors.Is(err, repository.ErrDamaged) {
+				t.Errorf("%s, cut at %d: %v", way, cut, err)
+			}
+		}
+	}
+	got, err := inspect(t, "run", archive(header{}, get(t, "testdata/firmware.tar.bz2")))
+	if want := (repository.Content{Kind: repository.Firmware, Version: "7.5.0.2.220"}); err != nil || got != want {
+		t.Errorf("bzip2: got %+v, %v", got, err)
+	}
+}
+
+func TestChecksumsOfAnArchive(t *testing.T) {
+	payload := tarOf(t, "version.info", "Version=7.5.0.2.220\nfirmware_version=1\n")
+	sum := posixSum(payload)
+	for _, c := range []struct {
+		h    header
+		want string
+	}{
+		{header{variables: `CRCsum="` + sum + `"`}, ""},
+		{header{variables: `CRCsum="` + sum + `1"`}, "the checksum of its payload is " + sum},
+		{header{variables: `MD5="d41d8cd98f00b204e9800998ecf8427e"`}, "the MD5 of its payload is "},
+		{header{variables: `SHA="abc"`}, `and its header says "abc"`},
+		{header{sizes: "10"}, "bytes too many at its end"},
+		{header{sizes: "999999"}, "bytes are missing at its end"},
+		{header{sizes: "-1"}, "no sizes of the payload"},
+		{header{sizes: "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"}, "no sizes of the payload"},
+		{header{sizes: strconv.Itoa(len(payload)) + " 99999999999999999999"}, "no sizes of the payload"},
+	} {
+		_, err := inspect(t, "run", archive(c.h, payload))
+		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, repository.ErrDamaged) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v", c.h, err)
+		}
+	}
+}
+
+// posixSum is what cksum prints, by its definition: bit by bit.
+func posixSum(content []byte) string {
+	for n := len(content); n > 0; n >>= 8 {
+		content = append(bytes.Clone(content), byte(n))
+	}
+	var crc uint32
+	for _, b := range content {
+		for bit := 7; bit >= 0; bit-- {
+			high := crc>>31 ^ uint32(b>>bit)&1
+			if crc <<= 1; high == 1 {
+				crc ^= 0x04c11db7
+			}
+		}
+	}
+	return strconv.FormatUint(uint64(^crc), 10)
+}
+
+func TestInspectOpensRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.rpm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "real.rpm", one(t, formatted(anyDriver, fakehost.RPM)))
+	if err := os.Symlink("real.rpm", filepath.Join(dir, "link.rpm")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder.deb"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"pipe.rpm": "is not a regular file", "link.rpm": "too many levels of symbolic links", "folder.deb": "is not a regular file",
+		"none.rpm": "no such file", "x.hpm": "is not a .run, .rpm or .deb",
+	} {
+		if _, err := repository.Inspect(filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, repository.ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPackagesOfPackageManagersThatAreNotOfHDK(t *testing.T) {
+	whole := one(t, fakehost.Package{Kind: "toolkit", Format: fakehost.RPM, Chip: "910b", Arch: "aarch64", Version: "8.0.0"})
+	if _, err := inspect(t, "rpm", whole); err == nil || !strings.Contains(err.Error(), `is the rpm of a package "Ascend910B-toolkit", which is not a driver or a firmware`) {
+		t.Error(err)
+	}
+}
+
+func TestUnpackingIsBounded(t *testing.T) {
+	zeros := append(tarOf(t, "filler", "")[:512], make([]byte, 300<<20)...)
+	zeros = append(tarOf(t, "version.info", "Version=1.2.3\n")[:1024], zeros...)
+	for _, way := range []string{"gzip", "xz", "zstd"} {
+		_, err := inspect(t, "run", archive(header{}, pack(t, way, zeros)))
+		if err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+	// A block of xz that asks for a dictionary of 4 GiB.
+	large := bytes.Clone(pack(t, "xz", zeros[:4096]))
+	setDictionary(large, 40)
+	if _, err := inspect(t, "run", archive(header{}, large)); err == nil || !strings.Contains(err.Error(), "unpacking takes 4294967296 bytes of memory") {
+		t.Error(err)
+	}
+}

@@ -18,6 +18,7 @@ import (
 
 	"devserver-agent/cmd/devserverctl/client"
 	"devserver-agent/protocol"
+	"devserver-agent/test/fakehost"
 )
 
 func TestMain(m *testing.M) {
@@ -44,6 +45,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":        exits,
+			"packages":     packages,
 			"controlplane": startControlPlane,
 			"host":         hostSays,
 			"await":        await,
@@ -64,6 +66,18 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if code != args[0] {
 		ts.Fatalf("exit code is %s, want %s", code, args[0])
 	}
+}
+
+// packages builds a driver and a firmware: packages DIR FORMAT CHIP ARCH DRIVER FIRMWARE.
+func packages(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 6 {
+		ts.Fatalf("usage: packages DIR FORMAT CHIP ARCH DRIVER FIRMWARE")
+	}
+	_, err := fakehost.BuildPackages(ts.MkAbs(args[0]), []fakehost.Package{
+		{Kind: fakehost.Driver, Format: args[1], Chip: args[2], Arch: args[3], Version: args[4], Requires: "[7.0.0,9.9.9]"},
+		{Kind: fakehost.Firmware, Format: args[1], Chip: args[2], Version: args[5]},
+	})
+	ts.Check(err)
 }
 
 // answers is a control plane that gives the answers in the folder api below

@@ -28,16 +28,25 @@ func (s *session) hdkIndexCommand() *cobra.Command {
 	var keyFile string
 	cmd := &cobra.Command{
 		Use: "index DIR", Short: "Write the index.json of a folder of HDK packages",
-		Long: `Write the index.json of a folder of HDK packages, as Huawei names them, so that
-agents can use the folder as hdk.repository, directly or behind a web server.
+		Long: `Write the index.json of a folder of HDK packages, so that agents can use the
+folder as hdk.repository, directly or behind a web server.
 
-Chip, architecture and versions come from the file names; sizes and SHA-256 are
-computed; the ranges in which driver and firmware go together are read out of the
-run packages, which are not run; an rpm or deb is not looked into. Packages in one
-subfolder belong together. Elsewhere a driver gets the firmware that it was
-published with, or, where that is not known, every firmware that may run with it:
-jobs then say firmware_version. An image for MCUs (hpm, or Huawei's zip) is listed
-with every driver of its chip; jobs name it in mcu_version.
+What a package is comes from what is in it: kind, chip, architecture, version and, of
+a .run, the ranges in which driver and firmware go together. Nothing is run and
+nothing is unpacked to the disk. Each file is compared with the sizes and checksums
+that it carries, and sizes and SHA-256 are computed. A name as Huawei gives it
+(Ascend-hdk-..., Atlas-A3-hdk-...) must agree with the content; another name does not
+matter where the content says enough. An rpm or deb is listed without ranges. An
+image for MCUs (hpm, or Huawei's zip) is known by its name; it is listed with every
+driver of its chip, and jobs name it in mcu_version.
+
+Packages in one subfolder belong together. Elsewhere a driver gets the firmware that
+it was published with, or, where that is not known, every firmware that may run with
+it: jobs then say firmware_version.
+
+A file that is left out - damaged, a bundle to be unpacked, a patch, a link, a file of
+another kind - is noted on standard error with the reason and what to do; the last
+line there counts what is listed and what is not.
 
 With --sign the index is signed too, into index.signed.json, for agents whose
 hdk.index_keys names the key: they take no other index then. The key is Ed25519 in
@@ -71,6 +80,7 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 					return err
 				}
 			}
+			fmt.Fprintln(cmd.ErrOrStderr(), indexCount(index, repository.LeftOut(notes)))
 			if s.json {
 				return printJSON(cmd.OutOrStdout(), raw)
 			}
@@ -79,6 +89,23 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 	}
 	cmd.Flags().StringVar(&keyFile, "sign", "", "file with the private key to sign the index with")
 	return cmd
+}
+
+// indexCount says in one line how much an index lists, and how much it does not.
+func indexCount(index repository.Index, leftOut int) string {
+	files := map[string]bool{}
+	for _, r := range index.Releases {
+		for _, p := range r.Packages {
+			files[p.File] = true
+		}
+	}
+	count := func(n int, one string) string {
+		if n != 1 {
+			one += "s"
+		}
+		return fmt.Sprintf("%d %s", n, one)
+	}
+	return fmt.Sprintf("%s in %s; %s left out", count(len(files), "package"), count(len(index.Releases), "release"), count(leftOut, "file"))
 }
 
 // signIndex writes the signed index and says which key agents have to know.

@@ -45,8 +45,8 @@ func TestPush(t *testing.T) {
 	if _, err := push(); err == nil || !strings.Contains(err.Error(), "hdk index") {
 		t.Errorf("without an index: %v", err)
 	}
-	write(driver, "the driver")
-	write(firmware, "the firmware")
+	write(driver, "#!the driver")
+	write(firmware, "#!the firmware")
 	index, _, err := repository.Scan(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestPush(t *testing.T) {
 		}
 	}
 	store := bucket(t, broker.ClientURL())
-	if got, err := store.GetString(context.Background(), firmware); err != nil || got != "the firmware" {
+	if got, err := store.GetString(context.Background(), firmware); err != nil || got != "#!the firmware" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	write(firmware, "another one")

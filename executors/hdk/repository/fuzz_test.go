@@ -1,0 +1,60 @@
+package repository_test
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/test/fakehost"
+)
+
+// fuzzed looks for a file of a format that breaks Inspect, or of which it says
+// something that cannot be.
+func fuzzed(f *testing.F, format string, seeds ...[]byte) {
+	whole := one(f, fakehost.Package{Kind: fakehost.Driver, Format: format, Chip: "910b", Arch: "aarch64", Version: "24.1.0"})
+	for _, seed := range append(seeds, whole, whole[:len(whole)/2]) {
+		f.Add(seed)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := repository.Inspect(put(t, dir, "x."+format, data))
+		switch {
+		case err == nil && got.Version == "":
+			t.Errorf("a package without a version: %+v", got)
+		case bytes.Equal(data, whole) && (err != nil || got.Version != "24.1.0" || got.Chip != a2):
+			t.Errorf("got %+v, %v", got, err)
+		case len(data) < 8 && !errors.Is(err, repository.ErrDamaged) && !errors.Is(err, repository.ErrNoVersionInfo):
+			t.Error(err)
+		}
+	})
+}
+
+func FuzzRun(f *testing.F) {
+	raw := tarOf(f, "./version.info", "Version=1.2.3\n", "./driver/script/specific_func.inc", "device_bdf=0x19e5:0xd802\n")
+	bare := header{variables: "MD5=\"0\""}
+	fuzzed(f, fakehost.Run, []byte("#!/bin/sh\nexit\nBZh91AY"), archive(header{}, raw), archive(bare, raw), archive(bare, pack(f, "gzip", raw)),
+		archive(header{old: true, variables: "SHA=\"0\""}, pack(f, "zstd", raw)), archive(bare, get(f, filepath.Join("testdata", "firmware.tar.bz2"))))
+}
+
+// FuzzXZ lets the fuzzer write an xz file without its having to keep a size or a
+// checksum right.
+func FuzzXZ(f *testing.F) {
+	raw := tarOf(f, "./version.info", "Version=1.2.3\n", "./noise", string(bytes.Repeat([]byte("0123456789"), 1000)))
+	f.Add(pack(f, "xz", raw))
+	f.Add(pack(f, "xz with SHA-256", raw))
+	f.Add(append(pack(f, "xz without a check", raw), pack(f, "xz", raw)...))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		content := archive(header{variables: "SHA=\"0\""}, data)
+		got, err := repository.Inspect(put(t, dir, "x.run", content))
+		if err == nil && got.Version == "" {
+			t.Errorf("a package without a version: %+v", got)
+		}
+	})
+}
+
+func FuzzRPM(f *testing.F) { fuzzed(f, fakehost.RPM, []byte("\xed\xab\xee\xdb")) }
+
+func FuzzDeb(f *testing.F) { fuzzed(f, fakehost.Deb, []byte("!<arch>\n")) }

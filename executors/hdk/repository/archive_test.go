@@ -143,8 +143,14 @@ func inspect(t testing.TB, ext string, content []byte) (repository.Content, erro
 
 // setDictionary gives the first block of an xz file a dictionary of another size.
 func setDictionary(file []byte, bits byte) {
+	alterBlock(file, func(filter []byte) { filter[2] = bits })
+}
+
+// otherFilter gives it another filter.
+func otherFilter(file []byte) { alterBlock(file, func(filter []byte) { filter[0] = 0x04 }) }
+
+func alterBlock(file []byte, alter func(filter []byte)) {
 	block := file[12 : 12+(int(file[12])+1)*4]
-	at := bytes.Index(block, []byte{0x21, 1})
-	block[at+2] = bits
+	alter(block[bytes.Index(block, []byte{0x21, 1}):])
 	binary.LittleEndian.PutUint32(block[len(block)-4:], crc32.ChecksumIEEE(block[:len(block)-4]))
 }

@@ -44,6 +44,14 @@ func damaged(how string, args ...any) error { return damage(fmt.Sprintf(how, arg
 // Error implements error.
 func (d damage) Error() string { return "is damaged: " + string(d) + "; download it again" }
 
+// bytesAre begins a sentence about a number of bytes.
+func bytesAre(n int64) string {
+	if n == 1 {
+		return "1 byte is"
+	}
+	return fmt.Sprintf("%d bytes are", n)
+}
+
 // Unwrap makes it an ErrDamaged.
 func (d damage) Unwrap() error { return ErrDamaged }
 

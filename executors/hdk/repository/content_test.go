@@ -112,10 +112,10 @@ func TestChecksumsOfAnArchive(t *testing.T) {
 		want string
 	}{
 		{header{variables: `CRCsum="` + sum + `"`}, ""},
-		{header{variables: `CRCsum="` + sum + `1"`}, "the checksum of its payload is " + sum},
-		{header{variables: `MD5="d41d8cd98f00b204e9800998ecf8427e"`}, "the MD5 of its payload is "},
-		{header{variables: `SHA="abc"`}, `and its header says "abc"`},
-		{header{sizes: "10"}, "bytes too many at its end"},
+		{header{variables: `CRCsum="1` + sum[1:] + `"`}, "the payload's checksum is "},
+		{header{variables: `MD5="d41d8cd98f00b204e9800998ecf8427e"`}, "the payload's MD5 is "},
+		{header{variables: `SHA="abc"`}, `and it carries "abc"`},
+		{header{sizes: "10"}, "bytes are too many at its end"},
 		{header{sizes: "999999"}, "bytes are missing at its end"},
 		{header{sizes: "-1"}, "no sizes of the payload"},
 		{header{sizes: "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"}, "no sizes of the payload"},
@@ -175,18 +175,38 @@ func TestPackagesOfPackageManagersThatAreNotOfHDK(t *testing.T) {
 }
 
 func TestUnpackingIsBounded(t *testing.T) {
-	zeros := append(tarOf(t, "filler", "")[:512], make([]byte, 300<<20)...)
-	zeros = append(tarOf(t, "version.info", "Version=1.2.3\n")[:1024], zeros...)
-	for _, way := range []string{"gzip", "xz", "zstd"} {
-		_, err := inspect(t, "run", archive(header{}, pack(t, way, zeros)))
+	begin, zeros := tarOf(t, "version.info", "Version=1.2.3\n"), make([]byte, 1<<20)
+	for _, way := range []string{"gzip", "xz", "zstd"} { // each may be several behind one another
+		bomb := append(pack(t, way, begin), bytes.Repeat(pack(t, way, zeros), 120)...)
+		_, err := inspect(t, "run", archive(header{}, bomb))
 		if err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
 			t.Errorf("%s: %v", way, err)
 		}
 	}
 	// A block of xz that asks for a dictionary of 4 GiB.
-	large := bytes.Clone(pack(t, "xz", zeros[:4096]))
+	large := pack(t, "xz", zeros[:4096])
 	setDictionary(large, 40)
 	if _, err := inspect(t, "run", archive(header{}, large)); err == nil || !strings.Contains(err.Error(), "unpacking takes 4294967296 bytes of memory") {
 		t.Error(err)
+	}
+}
+
+func TestAnArchiveThatIsPackedInAnotherWayIsKnownByWhatItsHeaderSays(t *testing.T) {
+	label := header{label: "ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE"}
+	filtered := pack(t, "xz", tarOf(t, "version.info", "Version=1.2.3\n"))
+	otherFilter(filtered)
+	for how, payload := range map[string][]byte{"unknown": bytes.Repeat([]byte("secret"), 1000), "an unknown filter of xz": filtered} {
+		whole := archive(label, payload)
+		got, err := inspect(t, "run", whole)
+		if want := (repository.Content{Kind: repository.Firmware, Chip: a2}); !errors.Is(err, repository.ErrNoVersionInfo) || got != want {
+			t.Errorf("%s: got %+v, %v", how, got, err)
+		}
+		dir := t.TempDir()
+		put(t, dir, "x/Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run", []byte("#!/bin/sh\n"))
+		put(t, dir, "x/Ascend-hdk-910b-npu-firmware_7.5.0.2.220.run", whole)
+		put(t, dir, "x/Atlas-A3-hdk-npu-firmware_7.5.0.2.220.run", whole)
+		if files, notes := scan(t, dir); len(files) != 2 || len(notes) != 3 || !strings.Contains(notes[2], "its name says chip 910_93, its content 910b") {
+			t.Errorf("%s: got %q, %q", how, files, notes)
+		}
 	}
 }

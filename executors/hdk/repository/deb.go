@@ -59,7 +59,7 @@ func readAr(file io.ReaderAt, size int64) ([]member, error) {
 	for at := int64(len(arMagic)); at < size; {
 		var header [arHeader]byte
 		if size-at < arHeader {
-			return nil, damaged("there are %d bytes too many at its end, or it ends within its headers", size-at)
+			return nil, damaged("%s too many at its end, or it ends within its headers", bytesAre(size-at))
 		}
 		if _, err := file.ReadAt(header[:], at); err != nil {
 			return nil, fmt.Errorf("read: %w", err)
@@ -70,7 +70,7 @@ func readAr(file io.ReaderAt, size int64) ([]member, error) {
 			return nil, damaged("the header of its file %d cannot be read", len(members)+1)
 		}
 		if m.size = n; n > size-m.offset {
-			return nil, damaged("%d bytes are missing at its end", n-(size-m.offset))
+			return nil, damaged("%s missing at its end", bytesAre(n-(size-m.offset)))
 		}
 		members = append(members, m)
 		at = m.offset + n + n%2
@@ -93,7 +93,7 @@ func readMember(file io.ReaderAt, members []member, name string, into *contents)
 		}
 		err := into.read(io.NewSectionReader(file, m.offset, m.size), m.size, func(contents) bool { return false })
 		if errors.Is(err, errPacking) {
-			return fmt.Errorf("its %s %w", m.name, errPacking)
+			return fmt.Errorf("its %s %w; put the .run of this release here", m.name, errPacking)
 		}
 		return err
 	}

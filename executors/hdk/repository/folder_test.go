@@ -56,7 +56,7 @@ func TestANameThatLiesIsLeftOutWithBoth(t *testing.T) {
 		"Ascend-hdk-910b-npu_24.1.0_linux-aarch64.zip":                  {a2Driver, "it is a bundle of a driver and a firmware; unpack it"},
 		"Ascend-hdk-910b-npu-driver_24.1.0_sph001_linux.run":            {a2Driver, "it is a patch of a driver"},
 		"A300-3010-npu-driver_20.2.2_centos7.6-x86_64.run":              {a2Driver, "it is named after an old product"},
-		"Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run":           {a2Driver[:len(a2Driver)-1], "is damaged: 1 bytes are missing at its end; download it again"},
+		"Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run":           {a2Driver[:len(a2Driver)-1], "is damaged: 1 byte is missing at its end; download it again"},
 		"setup.run": {[]byte("#!/bin/sh\nexit 1\n"), `"setup.run" is not named as an HDK package, and has no version.info that can be read;`},
 	} {
 		dir := t.TempDir()
@@ -150,7 +150,7 @@ func TestAFolderThatSomebodyFilledWithOtherThings(t *testing.T) {
 		"out.run: left out: it is a link, and links are not followed; put the file itself here",
 		"out: left out: it is a link, and links are not followed; put the file itself here",
 		"socket.run: left out: it is a socket and not a regular file",
-		fmt.Sprintf(`tail.run: left out: "tail.run" is not named as an HDK package, and is damaged: it has %d bytes too many at its end; download it again`, 1<<32-len(whole)),
+		fmt.Sprintf(`tail.run: left out: "tail.run" is not named as an HDK package, and is damaged: %d bytes are too many at its end; download it again`, 1<<32-len(whole)),
 	}
 	if diff := cmp.Diff(want, notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strconv"
 	"strings"
@@ -121,9 +119,9 @@ func (m *makeself) readParts(values map[string]string, size int64) error {
 	}
 	switch total, err := strconv.ParseInt(values["totalsize"], 10, 64); {
 	case size < next:
-		return damaged("%d bytes are missing at its end", next-size)
+		return damaged("%s missing at its end", bytesAre(next-size))
 	case size > next:
-		return damaged("it has %d bytes too many at its end", size-next)
+		return damaged("%s too many at its end", bytesAre(size-next))
 	case values["totalsize"] != "" && (err != nil || total != next-m.offset):
 		return damaged("its header has two sizes of the payload, %.20s and %d", values["totalsize"], next-m.offset)
 	}
@@ -132,37 +130,18 @@ func (m *makeself) readParts(values map[string]string, size int64) error {
 
 // verify compares the part with its checksums. checked is false if it has none.
 func (p part) verify(file io.ReaderAt) (checked bool, err error) {
-	var sums []hash.Hash
-	var names, want []string
-	add := func(name, sum string, h hash.Hash) {
-		if sum != "" {
-			names, want, sums = append(names, name), append(want, sum), append(sums, h)
+	var digests []digest
+	if p.sha256 != "" {
+		digests = append(digests, digest{"payload's SHA-256", p.sha256, sha256.New()})
+	}
+	if p.md5 != "" { // against accidents, as in the archive's own check
+		digests = append(digests, digest{"payload's MD5", p.md5, md5.New()})
+	}
+	if n, err := strconv.ParseUint(p.cksum, 10, 32); len(digests) == 0 && p.cksum != "" {
+		if err != nil {
+			return false, damaged("its header has a checksum %.20q", p.cksum)
 		}
+		digests = append(digests, digest{"payload's checksum", fmt.Sprintf("%08x", n), newCksum()})
 	}
-	add("SHA-256", p.sha256, sha256.New())
-	add("MD5", p.md5, md5.New()) // against accidents, as the archive's own check
-	if len(sums) == 0 {
-		add("checksum", p.cksum, newCksum())
-	}
-	writers := make([]io.Writer, len(sums))
-	for i, h := range sums {
-		writers[i] = h
-	}
-	if _, err := io.Copy(io.MultiWriter(writers...), io.NewSectionReader(file, p.offset, p.size)); err != nil {
-		return false, fmt.Errorf("read: %w", err)
-	}
-	for i, h := range sums {
-		if got := sumText(h); got != want[i] {
-			return false, damaged("the %s of its payload is %s, and its header says %.64q", names[i], got, want[i])
-		}
-	}
-	return len(sums) > 0, nil
-}
-
-// sumText is a checksum as makeself writes it.
-func sumText(h hash.Hash) string {
-	if c, ok := h.(*cksum); ok {
-		return strconv.FormatUint(uint64(c.Sum32()), 10)
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	return len(digests) > 0, compareAll(digests, io.NewSectionReader(file, p.offset, p.size))
 }

@@ -25,7 +25,7 @@ func fromMetadata(format, name, version, arch string) (f findings, err error) {
 	}
 	f.Kind = Kind(strings.ToLower(kind[1]))
 	if chip := metadataChip.FindStringSubmatch(name); chip != nil {
-		f.addChip(chipNamed(strings.Replace(strings.ToLower(chip[1]), "910-93", "910_93", 1)))
+		f.addChip(chipNamed(chip[1]))
 	}
 	if f.Version, err = ascend.ParseVersion(release.ReplaceAllString(version, "")); err != nil {
 		return f, fmt.Errorf("the %s's metadata: the version %w", format, err)

@@ -66,7 +66,7 @@ func inspectRPM(file io.ReaderAt, size int64) (findings, error) {
 		return findings{}, err
 	}
 	if header.number(tagSource) != 0 || binary.BigEndian.Uint16(lead[6:]) == 1 {
-		return findings{}, fmt.Errorf("is an rpm with sources, which installs nothing; put the rpm for the hosts' architecture here")
+		return findings{}, errors.New("is an rpm with sources, which installs nothing; put the rpm for the hosts' architecture here")
 	}
 	return fromMetadata("rpm", header.text(tagName), header.text(tagVersion), header.text(tagArch))
 }
@@ -138,49 +138,69 @@ func (h rpmHeader) digest(tag uint32) string {
 	return hex.EncodeToString(v.data[:v.n])
 }
 
-// verify compares what follows the signature header, of which h is the header that
-// ends where the payload begins, with the sizes and digests that both carry.
-func (sig rpmHeader) verify(file io.ReaderAt, begin int64, h rpmHeader, payload, size int64) error {
-	want := sig.number(sigLongSize)
+// verify compares what follows the signature header with the sizes and digests that
+// both headers carry: header is the second one, which begins at an offset, and the
+// payload goes from another to the end.
+func (h rpmHeader) verify(file io.ReaderAt, begin int64, header rpmHeader, payload, size int64) error {
+	want := h.number(sigLongSize)
 	if want == 0 {
-		want = sig.number(sigSize)
+		want = h.number(sigSize)
 	}
 	if want != 0 && want != uint64(size-begin) {
 		return damaged("it has %d bytes behind its signature, and %d were signed", size-begin, want)
 	}
-	type comparison struct {
-		what, want string
-		sum        hash.Hash
-		whole      bool // of the header and the payload
+	payloadDigest := header.text(tagPayloadDigest)
+	if header.number(tagPayloadAlgorithm) != algorithmSHA256 {
+		payloadDigest = ""
 	}
-	comparisons := []comparison{
-		{"the header's SHA-1", sig.text(sigSHA1), sha1.New(), false},
-		{"the header's SHA-256", sig.text(sigSHA256), sha256.New(), false},
-		{"the MD5", sig.digest(sigMD5), md5.New(), true},
+	var alone, over []digest // of the header, and of what the payload belongs to
+	alone = append(alone, digest{"header's SHA-1", h.text(sigSHA1), sha1.New()}, digest{"header's SHA-256", h.text(sigSHA256), sha256.New()})
+	if want := h.digest(sigMD5); want != "" {
+		d := digest{"MD5", want, md5.New()}
+		d.sum.Write(header.raw)
+		over = append(over, d)
 	}
-	payloadSum := sha256.New()
-	payloadWant := h.text(tagPayloadDigest)
-	if h.number(tagPayloadAlgorithm) != algorithmSHA256 {
-		payloadWant = ""
+	if payloadDigest != "" {
+		over = append(over, digest{"payload's SHA-256", payloadDigest, sha256.New()})
 	}
-	var writers []io.Writer
-	for _, c := range comparisons {
-		c.sum.Write(h.raw)
-		if c.whole && c.want != "" {
-			writers = append(writers, c.sum)
+	for _, d := range alone {
+		d.sum.Write(header.raw)
+		if err := d.compare(); err != nil {
+			return err
 		}
 	}
-	if payloadWant != "" {
-		writers = append(writers, payloadSum)
+	return compareAll(over, io.NewSectionReader(file, payload, size-payload))
+}
+
+// digest is one that a file carries, in lower-case hex; "" if it does not.
+type digest struct {
+	name, want string
+	sum        hash.Hash
+}
+
+// compare says whether the sum is what the file carries.
+func (d digest) compare() error {
+	if got := hex.EncodeToString(d.sum.Sum(nil)); d.want != "" && got != d.want {
+		return damaged("the %s is %s, and it carries %.64q", d.name, got, d.want)
 	}
-	if len(writers) > 0 {
-		if _, err := io.Copy(io.MultiWriter(writers...), io.NewSectionReader(file, payload, size-payload)); err != nil {
-			return fmt.Errorf("read: %w", err)
-		}
+	return nil
+}
+
+// compareAll reads content once and compares it with digests.
+func compareAll(digests []digest, content io.Reader) error {
+	if len(digests) == 0 {
+		return nil
 	}
-	for _, c := range append(comparisons, comparison{"the payload's SHA-256", payloadWant, payloadSum, true}) {
-		if got := hex.EncodeToString(c.sum.Sum(nil)); c.want != "" && got != c.want {
-			return damaged("%s is %s, and it carries %.64q", c.what, got, c.want)
+	writers := make([]io.Writer, len(digests))
+	for i, d := range digests {
+		writers[i] = d.sum
+	}
+	if _, err := io.Copy(io.MultiWriter(writers...), content); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	for _, d := range digests {
+		if err := d.compare(); err != nil {
+			return err
 		}
 	}
 	return nil

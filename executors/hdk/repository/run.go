@@ -38,7 +38,11 @@ func inspectRun(file io.ReaderAt, size int64) (found findings, err error) {
 			return found, err
 		}
 		enough := func(c contents) bool { return checked && c.enough(found.Kind) }
-		if err := files.read(io.NewSectionReader(file, p.offset, p.size), p.size, enough); err != nil {
+		err = files.read(io.NewSectionReader(file, p.offset, p.size), p.size, enough)
+		if errors.Is(err, errPacking) {
+			err = fmt.Errorf("%w: it %w", ErrNoVersionInfo, errPacking)
+		}
+		if err != nil {
 			return found, err
 		}
 	}

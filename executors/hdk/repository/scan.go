@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -33,7 +34,7 @@ func Scan(dir string) (index Index, notes []string, err error) {
 	}
 	defer root.Close()
 	w := walk{root: root}
-	if err := w.folder("."); err != nil {
+	if err := w.folder(".", nil); err != nil {
 		return Index{}, nil, err
 	}
 	byFolder := map[string][]Package{}
@@ -91,96 +92,66 @@ func describe(root *os.Root, file walked) (Package, string) {
 
 // read is describe with what is noted of a package that is listed.
 func read(root *os.Root, file walked) (p Package, note string, err error) {
+	named, unnamed := parseName(path.Base(file.name))
 	format := Package{File: file.name}.Format()
-	p, err = parseName(path.Base(file.name))
-	named := err == nil
-	if !named && (format == Image || !errors.Is(err, errUnknownName)) {
-		return p, "", err
+	if unnamed != nil && (format == Image || !errors.Is(unnamed, errUnknownName)) {
+		return p, "", unnamed
 	}
-	unnamed := err
 	opened, err := open(root, file)
 	if err != nil {
 		return p, "", err
 	}
 	defer opened.Close()
-	if p.Kind == MCU && file.info.Size() > maxFile {
-		return p, "", fmt.Errorf("%w: it has %d bytes", errTooLarge, file.info.Size())
-	}
-	if p.Kind != MCU {
-		found, err := inspect(opened, file.info.Size(), format)
-		switch {
-		case errors.Is(err, ErrNoVersionInfo) && named:
-			note = ErrNoVersionInfo.Error() + "; it is listed without ranges"
-		case errors.Is(err, ErrNoVersionInfo):
-			return p, "", fmt.Errorf("%w, and %w; give it its name back, or download it again", unnamed, ErrNoVersionInfo)
-		case err != nil && !named:
-			return p, "", fmt.Errorf("%w, and %w", unnamed, err)
-		case err != nil:
-			return p, "", err
-		case format != Run:
-			note = "an rpm or deb declares no ranges that can be read; it is listed without ranges"
+	p = named
+	if format == Image { // it says nothing of itself
+		if file.info.Size() > maxFile {
+			return p, "", fmt.Errorf("%w: it has %d bytes", errTooLarge, file.info.Size())
 		}
-		if p, err = agreed(p, found); err != nil {
+	} else {
+		found, err := inspect(opened, file.info.Size(), format)
+		if note, err = listedAllTheSame(format, unnamed, err); err != nil {
+			return p, "", err
+		}
+		if p, err = agreed(named, found); err != nil {
 			return p, "", err
 		}
 	}
 	p.Arch = defaultArch(p)
 	p.File = file.name
-	sum := sha256.New()
-	if p.Size, err = io.Copy(sum, io.NewSectionReader(opened, 0, maxFile+1)); err != nil {
-		return p, "", fmt.Errorf("cannot be read: %w", err)
-	}
-	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	if now, err := opened.Stat(); err != nil || now.Size() != file.info.Size() || p.Size != now.Size() || !now.ModTime().Equal(file.info.ModTime()) {
-		return p, "", errors.New("it was changed while it was read; write the index again when nobody writes there")
+	if err := p.measure(opened, file.info); err != nil {
+		return p, "", err
 	}
 	return p, note, p.check()
 }
 
-// agreed is what name and content say together. Where both speak they must say the same.
-func agreed(p Package, found findings) (Package, error) {
-	if len(found.chips) > 0 && (p.Chip == "" && len(found.chips) == 1 || slices.Contains(found.chips, p.Chip)) {
-		found.Chip = cmp.Or(p.Chip, found.chips[0])
-	} else if len(found.chips) > 0 {
-		if p.Chip == "" {
-			return p, fmt.Errorf("its content is for the chips %s, and its name does not say for which; give it its name back", chipNames(found.chips))
-		}
-		return p, disagreement("chip", string(p.Chip), chipNames(found.chips))
-	}
-	if p.Arch == NoArch && p.Kind == Driver {
-		p.Arch = ""
-	}
-	for _, fact := range []struct{ what, named, found string }{
-		{"kind", string(p.Kind), string(found.Kind)},
-		{"architecture", p.Arch, found.Arch},
-		{"version", string(p.Version), string(found.Version)},
-	} {
-		if fact.named != "" && fact.found != "" && fact.named != fact.found {
-			return p, disagreement(fact.what, fact.named, fact.found)
-		}
-	}
-	p.Kind = cmp.Or(p.Kind, found.Kind)
-	p.Chip = cmp.Or(p.Chip, found.Chip)
-	p.Arch = cmp.Or(p.Arch, found.Arch)
-	p.Version = cmp.Or(p.Version, found.Version)
-	p.Requires = found.Requires
-	missing := ""
+// listedAllTheSame is what is noted of a package that says less than it may, and err of
+// one that is left out; unnamed is what parseName said.
+func listedAllTheSame(format Format, unnamed, err error) (note string, _ error) {
 	switch {
-	case p.Kind == "":
-		missing = "whether it is a driver or a firmware"
-	case p.Chip == "":
-		missing = "which chip it is for"
-	case defaultArch(p) == "":
-		missing = "which architecture it is for"
+	case errors.Is(err, ErrNoVersionInfo) && unnamed == nil:
+		return ErrNoVersionInfo.Error() + "; it is listed without ranges", nil
+	case errors.Is(err, ErrNoVersionInfo):
+		return "", fmt.Errorf("%w, and %w; give it its name back, or download it again", unnamed, ErrNoVersionInfo)
+	case err != nil && unnamed != nil:
+		return "", fmt.Errorf("%w, and %w", unnamed, err)
+	case err == nil && format != Run:
+		return "an rpm or deb declares no ranges that can be read; it is listed without ranges", nil
 	}
-	if missing != "" {
-		return p, fmt.Errorf("neither its name nor its content says %s; give it the name that Huawei gave it", missing)
-	}
-	return p, nil
+	return "", err
 }
 
-func disagreement(what, named, found string) error {
-	return fmt.Errorf("its name says %s %s, its content %s; give it its name back, or download it again", what, named, found)
+// measure notes size and digest of a file that was found with info.
+func (p *Package) measure(file *os.File, info fs.FileInfo) (err error) {
+	sum := sha256.New()
+	if p.Size, err = io.Copy(sum, io.NewSectionReader(file, 0, maxFile+1)); err != nil {
+		return fmt.Errorf("cannot be read: %w", cause(err))
+	}
+	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	now, err := file.Stat()
+	if err != nil || now.Size() != info.Size() || p.Size != now.Size() || !now.ModTime().Equal(info.ModTime()) {
+		return errors.New("it was changed while it was read; write the index again when nobody writes there")
+	}
+	return nil
 }
 
 // open opens a file that was walked, and nothing else that may stand in its place by now.
@@ -191,7 +162,7 @@ func open(root *os.Root, file walked) (*os.File, error) {
 	}
 	info, err := opened.Stat()
 	if err == nil && (!info.Mode().IsRegular() || !os.SameFile(info, file.info)) {
-		err = errors.New("another file took its place while the folder was read; write the index again")
+		err = errReplaced
 	}
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())

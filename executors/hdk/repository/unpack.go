@@ -142,11 +142,9 @@ func wanted(name string) bool {
 
 // read adds the files of a packed tar of size bytes. It reads all of it, so that damage
 // shows, unless enough says that this is not needed.
+// errPacking if it is packed in a way that is not known.
 func (c *contents) read(packed io.Reader, size int64, enough func(contents) bool) error {
 	stream, release, err := unpacked(packed, size)
-	if errors.Is(err, errPacking) {
-		return fmt.Errorf("%w: it %w", ErrNoVersionInfo, err)
-	}
 	if err != nil {
 		return err
 	}

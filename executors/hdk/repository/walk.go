@@ -32,9 +32,10 @@ type walked struct {
 	info fs.FileInfo
 }
 
-// folder goes through one folder. An error ends the walk.
-func (w *walk) folder(dir string) error {
-	names, err := w.list(dir)
+// folder goes through one folder, which was found with info if that is not nil. An error
+// ends the walk.
+func (w *walk) folder(dir string, info fs.FileInfo) error {
+	names, err := w.list(dir, info)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (w *walk) folder(dir string) error {
 			continue
 		}
 		if info.IsDir() {
-			if err := w.subfolder(name); err != nil {
+			if err := w.subfolder(name, info); err != nil {
 				return err
 			}
 			continue
@@ -57,12 +58,15 @@ func (w *walk) folder(dir string) error {
 }
 
 // list reads the names in a folder.
-func (w *walk) list(dir string) ([]string, error) {
+func (w *walk) list(dir string, info fs.FileInfo) ([]string, error) {
 	opened, err := w.root.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer opened.Close()
+	if now, err := opened.Stat(); info != nil && (err != nil || !os.SameFile(now, info)) {
+		return nil, errReplaced
+	}
 	var names []string
 	for {
 		more, err := opened.Readdirnames(1024)
@@ -79,6 +83,9 @@ func (w *walk) list(dir string) ([]string, error) {
 	}
 }
 
+// errReplaced says that what was walked is not there any more.
+var errReplaced = errors.New("another file took its place while the folder was read; write the index again")
+
 // tooMany ends the walk of a folder that is not one of packages.
 type tooMany struct{}
 
@@ -87,7 +94,7 @@ func (tooMany) Error() string {
 	return fmt.Sprintf("the folder has more than %d files; keep packages in a folder of their own", maxWalked)
 }
 
-func (w *walk) subfolder(name string) error {
+func (w *walk) subfolder(name string, info fs.FileInfo) error {
 	switch {
 	case !filePattern.MatchString(path.Base(name)):
 		w.leaveOut(name, "it and what is in it: its name has letters that are not used in an index; give it another")
@@ -96,7 +103,7 @@ func (w *walk) subfolder(name string) error {
 		w.leaveOut(name, fmt.Sprintf("it and what is in it: it is too deep, below more than %d folders; put its packages higher", maxFolders))
 		return nil
 	}
-	err := w.folder(name)
+	err := w.folder(name, info)
 	if err == nil || errors.As(err, new(tooMany)) {
 		return err
 	}

@@ -27,6 +27,7 @@ type header struct {
 	variables string // besides label, filesizes and totalsize; "" are a SHA-256 and an MD5
 	sizes     string // "" is the right ones
 	old       bool   // as makeself 2.3 wrote it: no skip, no totalsize
+	unknown   bool   // where the payload begins is said in a way that is not known
 }
 
 // archive is a makeself archive of a payload, made by hand.
@@ -38,10 +39,13 @@ func archive(h header, payload []byte) []byte {
 		h.sizes = fmt.Sprint(len(payload))
 	}
 	text := "#!/bin/sh\n# This script was generated using Makeself 2.4.0\n" + h.variables + "\nlabel=\"" + h.label + "\"\nfilesizes=\"" + h.sizes + "\"\n"
-	if h.old {
+	switch {
+	case h.unknown:
+		text += "offset=$(another way)\n"
+	case h.old:
 		lines := strings.Count(text, "\n") + 2
 		text += fmt.Sprintf("offset=`head -n %d \"$0\" | wc -c | tr -d \" \"`\nexit 0\n", lines)
-	} else {
+	default:
 		lines := strings.Count(text, "\n") + 3
 		text += fmt.Sprintf("totalsize=\"%d\"\nskip=\"%d\"\nexit 0\n", len(payload), lines)
 	}

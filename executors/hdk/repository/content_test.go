@@ -79,7 +79,7 @@ func TestArchivesAreReadHoweverTheyArePacked(t *testing.T) {
 		"./scene.info", "os=linux\narch=x86-64\n", "./driver/script/specific_func.inc", "# for\ndevice_bdf=\"0x19e5:0xd802\"\n")
 	want := repository.Content{Kind: repository.Driver, Chip: a2, Arch: "x86_64", Version: "25.5.0.b071", Requires: "[7.0.0,8.9.9]"}
 	for _, way := range []string{"not at all", "gzip", "xz", "xz with SHA-256", "xz without a check", "zstd"} {
-		for _, h := range []header{{}, {old: true}, {label: "ASCEND DRIVER RUN PACKAGE"}, {variables: `CRCsum="0000000000"`}} {
+		for _, h := range []header{{}, {old: true}, {unknown: true}, {label: "ASCEND DRIVER RUN PACKAGE"}, {variables: `CRCsum="0000000000"`}} {
 			whole := archive(h, pack(t, way, raw))
 			if got, err := inspect(t, "run", whole); err != nil || got != want {
 				t.Errorf("%s, %+v: got %+v, %v", way, h, got, err)

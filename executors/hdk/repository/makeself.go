@@ -50,25 +50,40 @@ var errNotMakeself = errors.New("is not a makeself archive")
 // as much of the file as a header can have.
 func readMakeself(head []byte, size int64) (makeself, error) {
 	script := string(head)
-	skip, known := linesSkipped(script)
-	if !known {
-		if lookAlike.MatchString(script) {
-			return makeself{}, damaged("its header does not say where the payload begins")
+	offset := int64(0)
+	if skip, known := linesSkipped(script); known {
+		for range skip {
+			end := bytes.IndexByte(head[offset:], '\n')
+			if end < 0 {
+				return makeself{}, damaged("it ends within its header")
+			}
+			offset += int64(end) + 1
 		}
+	} else if !lookAlike.MatchString(script) {
 		return makeself{}, errNotMakeself
+	} else if offset = fromEnd(script, size); offset < 1 || offset > int64(len(head)) || head[offset-1] != '\n' {
+		return makeself{}, damaged("its header does not say where the payload begins")
 	}
-	offset := 0
-	for range skip {
-		end := bytes.IndexByte(head[offset:], '\n')
-		if end < 0 {
-			return makeself{}, damaged("it ends within its header")
-		}
-		offset += end + 1
-	}
-	m := makeself{offset: int64(offset)}
 	values := assignments(script[:offset])
-	m.label = values["label"]
+	m := makeself{label: values["label"], offset: offset}
 	return m, m.readParts(values, size)
+}
+
+// fromEnd is where the payload begins if a header of a kind that is not known is right
+// about its sizes, 0 if it has none. If it is not, no checksum fits.
+func fromEnd(script string, size int64) int64 {
+	offset := size
+	for _, text := range strings.Fields(assignments(script)["filesizes"]) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 || n > offset {
+			return 0
+		}
+		offset -= n
+	}
+	if offset == size {
+		return 0
+	}
+	return offset
 }
 
 // linesSkipped is the number of lines before the payload.

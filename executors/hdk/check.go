@@ -38,6 +38,9 @@ func (r *run) checkArchives(ctx context.Context) error {
 			if f.Blocks {
 				found = append(found, f)
 			}
+			if f.Code != protocol.HDKPackageDamaged && f.Blocks {
+				return plan{Before: r.plan.Before, Findings: found}.blockedError() // the next would find the same
+			}
 		}
 	}
 	if len(found) == 0 {

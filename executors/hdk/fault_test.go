@@ -21,6 +21,7 @@ import (
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/hosttest"
 	"devserver-agent/test/support/golden"
+	"devserver-agent/test/support/plainwords"
 )
 
 // symptom is one thing that goes wrong during an upgrade of an A2 from 24.1.0 to
@@ -182,6 +183,7 @@ func TestEverySymptomIsToldWithWhatToDo(t *testing.T) {
 					t.Errorf("got  [%s] %s\nwant [%s] ...%s..., and %q in the output:\n%s", code, message, s.code, s.says, s.prints, r.host.Output())
 				}
 				r.checkHonest(code, message)
+				plainwords.Check(t, code, message)
 				mu.Lock()
 				defer mu.Unlock()
 				said[s.name] = [2]string{string(code), message}

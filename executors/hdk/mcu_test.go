@@ -82,7 +82,7 @@ func TestMCUs(t *testing.T) {
 			want: "The MCU of card 1 was not brought to 25.50.10: the image was written and the MCU still runs 23.3.13."},
 		"the firmware fails afterwards": {
 			faults: one(fakehost.InstallFailsAt, "kind=firmware"), wrote: allCards, ran: allCards, installers: 1, code: protocol.HDKInstallFailed,
-			want: "The installer of firmware 7.5.0.5.220 failed: Firmware package upgrade failed, details in /var/log/ascend_seclog/ascend_install.log (exit code 1). The MCUs run 25.50.10 and keep it."},
+			want: "The installer of firmware 7.5.0.5.220 failed: Firmware package upgrade failed; details are in /var/log/ascend_seclog/ascend_install.log (exit code 1). The MCUs run 25.50.10 and keep it."},
 		"the driver is down": {
 			faults: one(fakehost.DriverDown), code: protocol.HDKDriverDown,
 			want: "Not begun, nothing was changed: MCUs are reached through a driver that answers, and this one does not: driver not running: dcmi -8005"},
@@ -186,7 +186,7 @@ func TestPackagesOfTheHostsOwnFormat(t *testing.T) {
 			want: "The installer of firmware 7.5.0.5.220 failed: free space only 12M, cannot install firmware package / error: %prein("},
 		"the script after fails, and rpm does not mind": {format: fakehost.RPM, faults: one(fakehost.InstallFailsAt, "kind=driver"),
 			started: []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --upgrade --quiet"}, code: protocol.HDKInstallFailed,
-			want: "The installer of driver 24.1.0.3 failed: Driver_ko_install failed, details in : /var/log/ascend_seclog/ascend_install.log / warning: %post("},
+			want: "The installer of driver 24.1.0.3 failed: Driver_ko_install failed / warning: %post("},
 		"back by deb": {format: fakehost.Deb, prepare: debian, spec: executors.Spec{"rollback": "true"}, faults: one(fakehost.VersionStaysOld),
 			started: []string{"firmware 7.5.0.5.220 --upgrade --quiet", "driver 24.1.0.3 --upgrade --quiet", "firmware 7.5.0.2.220 --upgrade --quiet", "driver 24.1.0 --upgrade --quiet"},
 			code:    protocol.HDKRolledBack, want: "Driver 24.1.0.3, firmware 7.5.0.5.220 was installed and does not run"},

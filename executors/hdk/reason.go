@@ -22,9 +22,12 @@ func (t *transcript) said() string {
 	} else if len(t.errors) == 0 && t.failure == "" {
 		text = "it gave no reason; its last words: " + text
 	}
-	text = strings.TrimRight(text, ".! ")
-	if len(t.logged) > 0 {
-		text += fmt.Sprintf("; that log says: %s", strings.TrimRight(strings.Join(t.logged, " / "), ".! "))
+	text = strings.TrimRight(details.ReplaceAllString(text, ""), ".! ")
+	switch {
+	case len(t.logged) > 0:
+		text += fmt.Sprintf("; /%s says: %s", t.log, strings.TrimRight(strings.Join(t.logged, " / "), ".! "))
+	case t.log != "":
+		text += fmt.Sprintf("; details are in /%s", t.log)
 	}
 	return text
 }

@@ -57,7 +57,7 @@ var (
 	progress    = lazyregexp.New(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
 	errNumber   = lazyregexp.New(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
 	number      = lazyregexp.New(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
-	details     = lazyregexp.New(`(?i)\bdetails? (?:are )?in\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{1,200})`)
+	details     = lazyregexp.New(`(?i),?\s*\bdetails? (?:are )?in\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{1,200})`)
 
 	succeeded = lazyregexp.New(`(?i)package (?:installed|upgraded) successfully!|package install(?:ed)? success!|package (?:installed|upgraded) finished!`)
 	needsBoot = lazyregexp.New(`(?i)reboot needed|reboot now or after|check after reboot`)
@@ -186,8 +186,9 @@ func (t *transcript) complain(line string) {
 // close takes in a last line that was not ended.
 func (t *transcript) close() { t.end() }
 
-// printable makes a line of foreign text fit to be shown.
+// printable makes a line of foreign text fit to be shown: in one line, without padding.
 func printable(line string) string {
+	line = strings.Join(strings.Fields(line), " ")
 	line = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '.'

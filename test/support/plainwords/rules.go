@@ -13,7 +13,7 @@ var slots = []struct {
 	{"an empty quotation", regexp.MustCompile("(?:^|[\\s(:=])(?:\"\"|''|``)(?:[\\s).,;:]|$)")},
 	{"empty brackets", regexp.MustCompile(`(?:^|\s)(?:\(\s*\)|\[\s*\])|\(\s|\(, |, \)`)},
 	// A number in front of the colon is lspci's: -d 19e5:.
-	{"a colon and nothing behind it", regexp.MustCompile(`[^\d:]:\s*(?:[.,;]|$)`)},
+	{"a colon and nothing behind it", regexp.MustCompile(`[^\d:]:\s*(?:[.,;](?:\s|$)|$)`)},
 	{"two full stops", regexp.MustCompile(`(?:^|[^.])\.\.(?:\s|$)|[^.]\.[,;:]\s`)},
 	{"two commas", regexp.MustCompile(`[,;]\s*[,;]`)},
 	{"a format that does not fit its values", regexp.MustCompile(`%!|%[svdqw]\b`)},

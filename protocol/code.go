@@ -113,7 +113,7 @@ var codes = []CodeInfo{
 	{ToolTimeout, "A tool of the host did not answer in time.", "Run the tool by hand; a hanging npu-smi usually needs the driver reloaded or the host restarted."},
 	{HDKRepository, "The repository of HDK packages is not configured, cannot be reached, or its index cannot be read. Nothing was changed.", "Check hdk.repository in the agent's configuration and the repository's index.json, then create the job again."},
 	{HDKPackageNotFound, "The repository has no package of that version for the host's chip and architecture, or several. Nothing was changed.", "Add the package to the repository and write its index again (devserverctl hdk index), or correct version and firmware_version."},
-	{HDKPackageDamaged, "A package does not have the size or SHA-256 that the index declares.", "Put the right file into the repository or write its index again, then create the job again."},
+	{HDKPackageDamaged, "A package is not what the index declares, by its size, its SHA-256 or what is in it, or it is damaged.", "Put the right file into the repository or write its index again, then create the job again."},
 	{HDKChipUnknown, "The host's chips are of no family that is known, or of several. Nothing was changed.", "Check that the NPUs are on their bus (on PCI: lspci -d 19e5:, which does not list cards on UB); where ids are named, upgrade the agent to a version that knows them."},
 	{HDKCardUnhealthy, "A card is not healthy, or worse than before the upgrade.", "See npu-smi info -t health on the host and have the card repaired; force=true upgrades all the same."},
 	{HDKCardLost, "A card that was there before the upgrade is missing after it.", "Power the host off and on; if the card stays away, have it repaired."},

@@ -2,6 +2,7 @@ package hdk_test
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,14 +17,18 @@ import (
 // installerSymptoms are what packages and their installers do on real hosts: published
 // reports of people who ran them, and the scripts themselves.
 var installerSymptoms = []symptom{
-	{name: "The driver's archive is damaged in its middle", prepare: harmed(repository.Driver, fakehost.InTheMiddle), code: protocol.HDKPackageDamaged, says: "the archive of driver 24.1.0.3 fails its own check: Error in SHA256 checksums"},
-	{name: "The driver's archive is damaged, on a bare host", prepare: func(r *rig) { r.bare(); harmed(repository.Driver, fakehost.AtTheEnd)(r) }, code: protocol.HDKPackageDamaged, says: "Not begun, nothing was changed: the archive of driver 24.1.0.3 fails its own check"},
+	{name: "The driver's archive is damaged in its middle", prepare: harmed(repository.Driver, fakehost.InTheMiddle), code: protocol.HDKPackageDamaged, says: "Ascend-hdk-910b-npu-driver_24.1.0.3_linux-"},
+	{name: "The driver's archive is damaged, on a bare host", prepare: func(r *rig) { r.bare(); harmed(repository.Driver, fakehost.AtTheEnd)(r) }, code: protocol.HDKPackageDamaged, says: "is damaged: the payload's SHA-256 is"},
 	{name: "The archives are not whole", prepare: func(r *rig) {
 		harmed(repository.Driver, fakehost.Shorter)(r)
 		harmed(repository.Firmware, fakehost.Shorter)(r)
-	}, code: protocol.HDKPackageDamaged, says: "Unexpected archive size"},
-	{name: "The archive of a former version is damaged, for a rollback", spec: executors.Spec{"rollback": "true"}, prepare: harmedRelease("24.1.0", repository.Driver, fakehost.InTheMiddle), code: protocol.HDKPackageDamaged, says: "the archive of driver 24.1.0 fails its own check"},
-	{name: "A damaged archive, in a dry run", spec: executors.Spec{"dry_run": "true"}, prepare: harmed(repository.Driver, fakehost.InTheMiddle), code: protocol.HDKPackageDamaged, says: "the archive of driver 24.1.0.3 fails its own check"},
+	}, code: protocol.HDKPackageDamaged, says: "is damaged: "},
+	{name: "The archive of a former version is damaged, for a rollback", spec: executors.Spec{"rollback": "true"}, prepare: harmedRelease("24.1.0", repository.Driver, fakehost.InTheMiddle), code: protocol.HDKPackageDamaged, says: "Ascend-hdk-910b-npu-driver_24.1.0_linux-"},
+	{name: "A damaged archive, in a dry run", spec: executors.Spec{"dry_run": "true"}, prepare: harmed(repository.Driver, fakehost.InTheMiddle), code: protocol.HDKPackageDamaged, says: "is damaged: the payload's SHA-256 is"},
+	{name: "A package is for another chip than its index declares", prepare: func(r *rig) {
+		r.reindex(func(p *repository.Package) []repository.Package { return []repository.Package{*p} })
+		r.swap("A2-24.1.0.3/Ascend-hdk-910b-npu-driver_24.1.0.3", "Atlas-A3-hdk-npu-driver_24.1.rc3.10")
+	}, code: protocol.HDKPackageDamaged, says: "is another package than the index declares: the index says chip 910b, its content 910_93"},
 	{name: "The host has no tar", prepare: without("tar"), code: protocol.HDKHostNotReady, says: "Extraction failed", prints: "warning: the packages are archives that cannot be unpacked without what is not here: tar"},
 	{name: "The host has no gzip", prepare: without("gzip"), code: protocol.HDKHostNotReady, says: "Decompression failed", prints: "warning: the packages are archives that cannot be unpacked without what is not here: gzip"},
 	{name: "The folder for temporary files is on a file system with noexec", prepare: func(r *rig) { r.upgrade.NoExec = func(string) bool { return true } }, code: protocol.HDKHostNotReady, says: "may not be executed: its file system is mounted with noexec"},
@@ -82,6 +87,43 @@ func harmed(kind repository.Kind, how fakehost.Harm) func(*rig) {
 	return harmedRelease("24.1.0.3", kind, how)
 }
 
+// swap puts another package in the place of one, and has the index declare its digest.
+func (r *rig) swap(one, other string) {
+	r.Helper()
+	dir := string(r.upgrade.Source.(repository.Folder))
+	found, err := filepath.Glob(filepath.Join(dir, "*", other+"*"))
+	if err != nil || len(found) != 1 {
+		r.Fatal(found, err)
+	}
+	content, err := os.ReadFile(found[0])
+	if err != nil {
+		r.Fatal(err)
+	}
+	index, err := r.upgrade.Cache.Index(r.Context(), repository.Folder(dir))
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, release := range index.Releases {
+		for n, p := range release.Packages {
+			if strings.HasPrefix(p.File, one) {
+				r.replace(filepath.Join(dir, p.File), content)
+				release.Packages[n].Size, release.Packages[n].SHA256 = int64(len(content)), fmt.Sprintf("%x", sha256.Sum256(content))
+			}
+		}
+	}
+	if err := writeIndex(dir, index); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// replace gives a file of a repository other content. The file may be the warehouse's, too.
+func (r *rig) replace(path string, content []byte) {
+	r.Helper()
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, content, 0o644)); err != nil {
+		r.Fatal(err)
+	}
+}
+
 // harmedRelease gives the rig a repository with a damaged archive, of which the index was
 // made afterwards.
 func harmedRelease(version string, kind repository.Kind, how fakehost.Harm) func(*rig) {
@@ -113,12 +155,7 @@ func (r *rig) harm(version string, kind repository.Kind, how fakehost.Harm, inde
 			if err != nil {
 				r.Fatal(err)
 			}
-			if err := os.Remove(path); err != nil { // the file is the warehouse's, too
-				r.Fatal(err)
-			}
-			if err := os.WriteFile(path, content, 0o644); err != nil {
-				r.Fatal(err)
-			}
+			r.replace(path, content)
 			if indexed {
 				release.Packages[n].Size, release.Packages[n].SHA256 = int64(len(content)), fmt.Sprintf("%x", sha256.Sum256(content))
 			}

@@ -114,11 +114,14 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 			share := float64(n) + float64(bytes)/float64(i.Package.Size)
 			r.host.Progress(int(float64(planShare)*share/float64(len(packages))), "fetching "+i.String())
 		}
-		_, err := r.ready(ctx, i.Package, progress)
+		path, err := r.ready(ctx, i.Package, progress)
+		if err == nil {
+			err = repository.Examine(path, i.Package)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, repository.ErrDamaged):
+		case errors.Is(err, repository.ErrDamaged), errors.Is(err, repository.ErrOtherPackage):
 			p.block(protocol.HDKPackageDamaged, "%v", err)
 		case errors.Is(err, fs.ErrNotExist):
 			p.block(protocol.HDKPackageNotFound, "%s is in the index and not in the repository", i.Package.File)

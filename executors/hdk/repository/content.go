@@ -68,23 +68,28 @@ func Inspect(path string) (Content, error) {
 	if format == "" || format == Image {
 		return Content{}, fmt.Errorf("%s: is not a .run, .rpm or .deb", path)
 	}
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return Content{}, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return Content{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return Content{}, fmt.Errorf("%s: is not a regular file", path)
-	}
-	found, err := inspect(file, info.Size(), format)
+	found, err := inspectFile(path, format)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return found.content(), err
+}
+
+// inspectFile inspects a regular file.
+func inspectFile(path string, format Format) (findings, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return findings{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return findings{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return findings{}, errors.New("is not a regular file")
+	}
+	return inspect(file, info.Size(), format)
 }
 
 // findings are a Content of which the chip may be one of several.

@@ -1,0 +1,63 @@
+package repository_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"devserver-agent/executors/ascend"
+	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/test/fakehost"
+)
+
+func TestAFileIsComparedWithItsIndex(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		pkg    fakehost.Package
+		change func(*repository.Package)
+		harm   fakehost.Harm
+		want   error
+	}{
+		"as declared":          {pkg: driver("24.1.0", "")},
+		"a firmware":           {pkg: firmware("7.5.0.2.220", "")},
+		"an rpm":               {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0"}},
+		"a deb":                {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.Deb, Chip: "910b", Version: "24.1.0"}},
+		"another chip":         {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Chip = ascend.Chip910_93 }, want: repository.ErrOtherPackage},
+		"another kind":         {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Kind = repository.Firmware }, want: repository.ErrOtherPackage},
+		"another version":      {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Version = "24.1.0.3" }, want: repository.ErrOtherPackage},
+		"another architecture": {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Arch = "riscv64" }, want: repository.ErrOtherPackage},
+		"another version, rpm": {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0"}, change: func(p *repository.Package) { p.Version = "24.1.0.3" }, want: repository.ErrOtherPackage},
+		"damaged":              {pkg: driver("24.1.0", ""), harm: fakehost.InTheMiddle, want: repository.ErrDamaged},
+		"an MCU's image":       {pkg: fakehost.Package{Kind: fakehost.MCU, Chip: "910b", Version: "25.50.10"}},
+		"for any architecture": {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Arch = repository.NoArch }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			built := build(t, dir, filepath.Base(t.Name()), c.pkg)[0]
+			p := repository.Package{Kind: repository.Kind(c.pkg.Kind), Chip: ascend.Chip(c.pkg.Chip), Arch: built.Arch, Version: ascend.Version(c.pkg.Version), File: filepath.Base(built.Path)}
+			if c.change != nil {
+				c.change(&p)
+			}
+			if c.harm != "" {
+				whole, err := os.ReadFile(built.Path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				content, err := c.harm.Do(whole)
+				if err == nil {
+					err = os.WriteFile(built.Path, content, 0o644)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := repository.Examine(built.Path, p); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+	if err := repository.Examine(filepath.Join(dir, "none.run"), repository.Package{File: "none.run"}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}

@@ -11,9 +11,9 @@ import (
 // adviceWords are the words that a sentence begins with which says what to do.
 // Remedies of codes and messages that carry advice of their own keep to them;
 // test/support/plainwords sees to it.
-var adviceWords = strings.Fields(`Add Allow Ask Check Choose Collect Compare Correct Count Create Do Find Follow Free Give Have
-	Install Look Make Measure Move Name Open Plan Plug Power Put Query Read Reload Remove Repair Repeat Replace Report
-	Restart Run See Set Sign Split Start Stop Switch Take Try Undo Upgrade Use Wait Write`)
+var adviceWords = strings.Fields(`Add Allow Ask Check Choose Collect Compare Correct Count Create Do Download Find Follow Free Get Give Have
+	Install Look Make Measure Mount Move Name Open Plan Plug Power Put Query Read Reload Remove Repair Repeat Replace Report
+	Restart Run See Set Sign Split Start Stop Switch Take Try Undo Uninstall Upgrade Use Wait Write`)
 
 // Advises reports whether a sentence says what to do.
 func Advises(sentence string) bool {

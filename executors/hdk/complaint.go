@@ -18,12 +18,12 @@ type complaint struct {
 
 const (
 	againThen   = ", then create the job again."
-	headers     = "The driver's kernel module cannot be built: install kernel-devel and kernel-headers (linux-headers on Debian and Ubuntu) of the running kernel, uname -r, and dkms, gcc and make" + againThen
-	damaged     = "The archive is damaged: download it from Huawei again, put it into the repository and write its index again (devserverctl hdk index)" + againThen
-	noExec      = "Files in the folder for temporary files may not be executed: it is in the agent's state directory (/tmp where the package is run by hand), whose file system is mounted with noexec: mount it without" + againThen
+	headers     = "The driver's kernel module cannot be built. Install kernel-devel and kernel-headers (linux-headers on Debian and Ubuntu) of the running kernel, uname -r, and dkms, gcc and make" + againThen
+	damaged     = "The archive is damaged. Download it from Huawei again, put it into the repository and write its index again (devserverctl hdk index)" + againThen
+	noExec      = "Files in the folder for temporary files may not be executed: it is in the agent's state directory (/tmp where the package is run by hand), whose file system is mounted with noexec. Mount it without noexec" + againThen
 	notRoot     = "Give the folder of the installation, /usr/local/Ascend unless /etc/ascend_install.info says otherwise, and all folders above it to root with mode 755 (chown root:root, chmod 755)" + againThen
-	notUnpacked = "The archive could not be unpacked: see that the host has tar and gzip (or xz, bzip2 or zstd, where the package is packed so) and room; if all that is there, the archive is damaged: download it again" + againThen
-	lostOld     = "The former version is gone and the new one is not complete: create the job again, with is_reboot; if it fails again, uninstall, restart and install from the start."
+	notUnpacked = "The archive could not be unpacked. See that the host has tar and gzip (or xz, bzip2 or zstd, where the package is packed so) and room; if all that is there, the archive is damaged, and has to be downloaded again" + againThen
+	lostOld     = "The former version is gone and the new one is not complete. Create the job again, with is_reboot; if it fails again, uninstall, restart and install from the start."
 )
 
 var complaints = []complaint{
@@ -32,13 +32,13 @@ var complaints = []complaint{
 	{text(`Not enough space left in (\S+) \((\d+) KB\) to decompress \S+ \((\d+) KB\)`), "", "Make room in $1: $2 KB are free, $3 KB are needed" + againThen},
 	{text(`Not enough space left in (\S+)`), "", "Make room in $1" + againThen},
 	{text(`No space left on device|Disk quota exceeded`), "", "Make room on the host's disk" + againThen},
-	{text(`\bfork: |Cannot fork|Resource temporarily unavailable.*\bfork\b`), "", "The host allows no more processes: see TasksMax of the units (systemctl show devserver-tasks.slice), kernel.pid_max and kernel.threads-max, and what holds so many" + againThen},
-	{text(`Cannot allocate memory|Out of memory`), "", "The host's memory ran out: see what holds it (free, dmesg)" + againThen},
+	{text(`\bfork: |Cannot fork|Resource temporarily unavailable.*\bfork\b`), "", "The host allows no more processes. See TasksMax of the units (systemctl show devserver-tasks.slice), kernel.pid_max and kernel.threads-max, and what holds so many" + againThen},
+	{text(`Cannot allocate memory|Out of memory`), "", "The host's memory ran out. See what holds it (free, dmesg)" + againThen},
 	{text(`\./[\w./-]+: Permission denied|[\w.-]+\.sh: Permission denied`), "", noExec},
 	{text(`([\w.+-]+): (?:command )?not found`), "", "Install $1 on the host" + againThen},
 	{text(`Extraction failed|Decompression failed`), "", notUnpacked},
-	{text(`Read-only file system`), "", "A file system of the host is read-only: see dmesg for why, mount it for writing" + againThen},
-	{text(`Input/output error`), "", "A disk of the host fails: see dmesg; have it repaired" + againThen},
+	{text(`Read-only file system`), "", "A file system of the host is read-only. See dmesg for why, mount it for writing" + againThen},
+	{text(`Input/output error`), "", "A disk of the host fails. See dmesg and have it repaired" + againThen},
 	{text(`Exec format error`), "", "Correct the repository's index: the package is for another architecture."},
 	{text(`[Ss]yntax error`), "", damaged},
 
@@ -55,32 +55,32 @@ var complaints = []complaint{
 	{text(`cannot be installed on a VM`), "", "Install the firmware on the hypervisor's host: leave firmware_version as it is here."},
 	{text(`free space only`), "", "Make room on the host's disk, then create the job again."},
 	{text(`list of missing tools`), "", "Install the tools it names, then create the job again."},
-	{text(`please use (?:version )?\S+ or later`), "", "The hardware needs a newer version: create the job with the one it names."},
+	{text(`please use (?:version )?\S+ or later`), "", "The hardware needs a newer version. Create the job with the one it names."},
 	{text(`Download and install the \S+ driver package`), "", "Upgrade to the version it names first, then to this one."},
 	{text(`version not match`), "", "Choose a driver and a firmware that belong together."},
 	{text(`install path is null|path is not|is not a (?:valid )?path`), "0x0003", "Correct the installation's path in /etc/ascend_install.info" + againThen},
 
 	// Steps of the driver's installation, after the former driver was removed.
 	{text(`dkms_env_check failed|linux headers is currently not installed|kernel devel is currently not installed|kernel absolute path|rebuild ko has something wrong`), "", headers},
-	{text(`file_copy failed`), "", "Its files could not be copied: see that /usr/local/Ascend can be written (df, mount, lsattr)" + againThen},
-	{text(`signature mode`), "", "The package is signed in another way than this host is set to accept, which the message names: take the package that is signed so, or set the host's signature mode to the package's as Huawei's guide of the release says" + againThen},
+	{text(`file_copy failed`), "", "Its files could not be copied. See that /usr/local/Ascend can be written (df, mount, lsattr)" + againThen},
+	{text(`signature mode`), "", "The package is signed in another way than this host is set to accept, which the message names. Take the package that is signed so, or set the host's signature mode to the package's as Huawei's guide of the release says" + againThen},
 	{text(`crl_check failed|signature verification failed`), "", "Get the package from Huawei again; its signature or the host's revocation list does not fit."},
-	{text(`load_file_rename failed|host load file.*is missing`), "", "Files for the chips are not in the package: it is for another product or damaged; get it from Huawei again, then create the job again."},
-	{text(`load_path_set failed`), "", "/lib/davinci.conf cannot be written: see mount and lsattr" + againThen},
-	{text(`ko_install_manually`), "", "The kernel module was built and cannot be loaded: see dmesg (with Secure Boot it must be signed), install the headers of the running kernel, remove /var/lib/dkms/davinci_ascend" + againThen},
-	{text(`Dkms install failed|ko_install|vermagic`), "", "The kernel module could not be built or loaded: install gcc, make, dkms and the headers of the running kernel, remove /var/lib/dkms/davinci_ascend, then create the job again."},
-	{text(`boot-items failed`), "", "The driver's services could not be set up: see systemctl --failed and that /etc can be written" + againThen},
+	{text(`load_file_rename failed|host load file.*is missing`), "", "Files for the chips are not in the package: it is for another product or damaged. Get it from Huawei again, then create the job again."},
+	{text(`load_path_set failed`), "", "/lib/davinci.conf cannot be written. See mount and lsattr" + againThen},
+	{text(`ko_install_manually`), "", "The kernel module was built and cannot be loaded. See dmesg (with Secure Boot it must be signed), install the headers of the running kernel, remove /var/lib/dkms/davinci_ascend" + againThen},
+	{text(`Dkms install failed|ko_install|vermagic`), "", "The kernel module could not be built or loaded. Install gcc, make, dkms and the headers of the running kernel, remove /var/lib/dkms/davinci_ascend, then create the job again."},
+	{text(`boot-items failed`), "", "The driver's services could not be set up. See systemctl --failed and that /etc can be written" + againThen},
 	{text(`recovery failed|reboot is recommended`), "", "Restart the host, then create the job again."},
-	{text(`uninstall driver failed`), "0x0090", "The former driver cannot be removed: restart the host, then create the job again."},
-	{text(`Device startup (?:fail|timeout)`), "", "The chips did not start: restart the host, then create the job again."},
+	{text(`uninstall driver failed`), "0x0090", "The former driver cannot be removed. Restart the host, then create the job again."},
+	{text(`Device startup (?:fail|timeout)`), "", "The chips did not start. Restart the host, then create the job again."},
 	{text(`driver is not running`), "", "Restart the host or install the driver first, then create the job again."},
 	{text(`retry after uninstall and reboot`), "", lostOld},
 
 	// rpm and dpkg.
-	{text(`(?:transaction|frontend) lock`), "", "Another package is being installed on the host: wait for it to end, then create the job again."},
+	{text(`(?:transaction|frontend) lock`), "", "Another package is being installed on the host. Wait for it to end, then create the job again."},
 	{text(`Failed dependencies|dependency problems`), "", "Install what the package depends on (the task's output names it), then create the job again."},
 	{text(`not an rpm package|not a Debian format archive`), "", "Put the right file into the repository and write its index again."},
-	{text(`only support one type|Unrecognized|cannot be used with|can't use with|need used with`), "0x0004", "The package knows other options: report its name and version."},
+	{text(`only support one type|Unrecognized|cannot be used with|can't use with|need used with`), "0x0004", "The package knows other options. Report its name and version."},
 }
 
 // foreign are complaints of other programs than the installer, which mark no errors: of

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"devserver-agent/executors/hdk/repository"
+	"devserver-agent/protocol"
 )
 
 // Lines that ask, and lines that only look so. The sentences are those of Huawei's
@@ -109,6 +110,22 @@ func TestRepetition(t *testing.T) {
 	}
 }
 
+// Each remedy says what to do: a general one is not printed beside it then.
+func TestEveryRemedySaysWhatToDo(t *testing.T) {
+	all := []string{}
+	for _, c := range complaints {
+		all = append(all, c.remedy)
+	}
+	for _, remedy := range byExitCode {
+		all = append(all, remedy)
+	}
+	for _, remedy := range all {
+		if beside := protocol.Beside("It failed. "+remedy, "Read the message."); beside != "" || !strings.HasSuffix(remedy, ".") {
+			t.Errorf("this says nothing to do, or is no sentence: %s", remedy)
+		}
+	}
+}
+
 // The transcripts of reports, with their exit codes.
 func TestReportedTranscripts(t *testing.T) {
 	const driver = "[Driver] [2026-11-28 10:31:02] "
@@ -133,11 +150,11 @@ func TestReportedTranscripts(t *testing.T) {
 		"told as information only": {driver + "[INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n", 1,
 			[]string{"Failed to upgrade driver package"}, []string{"The former version is gone"}},
 		"a sum is wrong": {"Verifying archive integrity...Error in MD5 checksums: 0123 is different from 4567\n", 2,
-			[]string{"Error in MD5 checksums"}, []string{"damaged: download it"}},
+			[]string{"Error in MD5 checksums"}, []string{"The archive is damaged. Download it"}},
 		"a sum is wrong, after percentages": {"Verifying archive integrity...     0% \b\b\b\b\b\b\b   51% \b\b\b\b\b\b\b 100%  Error in checksums: 1 is different from 2\n", 2,
-			[]string{"Error in checksums: 1 is different from 2 (exit code 2)"}, []string{"damaged: download it"}},
+			[]string{"Error in checksums: 1 is different from 2 (exit code 2)"}, []string{"The archive is damaged. Download it"}},
 		"shorter": {"Verifying archive integrity... Unexpected archive size.\n", 2,
-			[]string{"Unexpected archive size"}, []string{"damaged: download it"}},
+			[]string{"Unexpected archive size"}, []string{"The archive is damaged. Download it"}},
 		"a script that ends too early": {"./install.sh: line 12: syntax error: unexpected end of file\n", 2,
 			[]string{"syntax error"}, []string{"damaged"}},
 		"fork": {"./install.sh: fork: retry: Resource temporarily unavailable\n./install.sh: fork: Resource temporarily unavailable\n", 254,

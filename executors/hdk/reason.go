@@ -66,7 +66,7 @@ func (t *transcript) whatToDo(code int) string {
 var byExitCode = map[int]string{
 	15:  notUnpacked,
 	126: noExec,
-	127: "A program that the package needs is not on the host; the task's output may name it: install it" + againThen,
+	127: "A program that the package needs is not on the host. Install it; the task's output may name it" + againThen,
 }
 
 // started is the line with which a run of an installer begins in its log.

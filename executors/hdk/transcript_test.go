@@ -58,7 +58,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"nothing, exit 1":           {"", 1, failed, "it said nothing (exit code 1)", ""},
 		"nothing, exit 15":          {"", 15, failed, "it said nothing (exit code 15)", "tar and gzip"},
 		"nothing, exit 126":         {"", 126, failed, "it said nothing (exit code 126)", "noexec"},
-		"nothing, exit 127":         {"", 127, failed, "it said nothing (exit code 127)", "install it"},
+		"nothing, exit 127":         {"", 127, failed, "it said nothing (exit code 127)", "Install it"},
 		"no error, exit 1":          {"Uncompressing ASCEND DRIVER RUN PACKAGE  100%\none\ntwo\n", 1, failed, "it gave no reason; its last words: Uncompressing ASCEND DRIVER RUN PACKAGE 100% / one / two (exit code 1)", ""},
 		"a text nobody knows":       {failure("The moon is full!"), 1, failed, "The moon is full (exit code 1)", ""},
 		"stopped":                   {driver + "[INFO]installation Stoped!\n", 0, failed, "it stopped without installing anything, with exit code 0", ""},
@@ -84,7 +84,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"too old, other words":      {failure("Version check does not match, please use 23.0.7 or later."), 1, failed, "Version check does not match, please use 23.0.7 or later (exit code 1)", "newer version"},
 		"a step between":            {failure("Download and install the 23.0.RC1 driver package. Then upgrade to the target version."), 1, failed, "Download and install the 23.0.RC1 driver package. Then upgrade to the target version (exit code 1)", "it names first"},
 		"half gone":                 {failure("Failed to install driver package, please retry after uninstall and reboot!"), 1, failed, "Failed to install driver package, please retry after uninstall and reboot (exit code 1)", "is_reboot"},
-		"chips do not start":        {failure("Device startup timeout"), 1, failed, "Device startup timeout (exit code 1)", "restart the host"},
+		"chips do not start":        {failure("Device startup timeout"), 1, failed, "Device startup timeout (exit code 1)", "Restart the host"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := ending(repository.Run, c.code, read(t, c.text)).judge()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"devserver-agent/agent/failpoint"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/support/programs"
@@ -136,4 +137,31 @@ func (h *npuHost) altering(kind string) {
 		}
 		return nil
 	})
+}
+
+// An installer that asks is ended, also by an agent that was killed meanwhile: the task
+// has its verdict long before its time is up, and nothing is left running.
+func TestSystemAnInstallerThatAsksIsEnded(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	h := f.addOld("host-1", goalA2, 10*time.Millisecond)
+	f.must(h.fake.SetFault(fakehost.InstallAsks, "kind=driver"))
+	h.start(failpoint.StepStarted)
+	id := f.upgrade(goalA2, "host-1")
+	h.dies()
+	h.start()
+	task := f.ended(id).Tasks[0]
+	want := `it asks "Do you want to try build driver after input kernel absolute path? [y/n]", which nobody can answer here, and was ended`
+	if task.Status != protocol.Failed || task.Code != protocol.HDKInstallFailed || !strings.Contains(task.Message, want) || !strings.Contains(task.Message, "Driver: missing") {
+		t.Errorf("it ended %s %s %q", task.Status, task.Code, task.Message)
+	}
+	if diff := cmp.Diff(goalA2.inOrder(), h.installs()); diff != "" {
+		t.Errorf("installers (-want +got):\n%s", diff)
+	}
+	events, err := h.fake.Events()
+	f.must(err)
+	if ends := events.Of(fakehost.KindEnd, fakehost.DriverInstaller); len(ends) != 0 {
+		t.Errorf("the installer came to its own end: %v", ends)
+	}
+	h.stop()
 }

@@ -49,7 +49,7 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	for {
 		select {
 		case got := <-ended:
-			end.To = h.run.task.OutputSize(h.item)
+			end.To, watcher.full = h.run.task.OutputSize(h.item), nil
 			if err := watcher.upTo(end.To); err != nil {
 				return end, fmt.Errorf("read its output: %w", err)
 			}

@@ -27,11 +27,12 @@ type eavesdropper struct {
 	own  []byte // the agent's line
 	held []byte // what may be the beginning of it
 	tell func([]byte)
+	full func() bool // that no more is to be heard for now; nil: never
 }
 
 func (h *host) eavesdrop(cmd executors.Command, start journal.StartRecord) *eavesdropper {
 	own := []byte(takenUp(h.run.accept.Task.Items[h.item].Type))
-	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, own: own, tell: cmd.Watch}
+	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, own: own, tell: cmd.Watch, full: cmd.GiveUp}
 }
 
 // upTo reports what lies before an offset of the item's output and was not reported
@@ -56,6 +57,9 @@ func (e *eavesdropper) upTo(end int64) error {
 			e.next += int64(n)
 			e.left -= int64(n)
 			e.pass(buf[:n])
+		}
+		if e.full != nil && e.full() {
+			return nil // it is ended before the rest is heard
 		}
 		if errors.Is(err, io.EOF) || n == 0 && err == nil {
 			return nil

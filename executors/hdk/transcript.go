@@ -21,18 +21,18 @@ type transcript struct {
 	progress func(percent int)
 
 	percent int
-	begun   bool            // it reported how far it is
-	success string          // the sentence that claims success
-	pending bool            // it takes effect after a restart
-	atOnce  bool            // it has taken effect
-	stopped bool            // it gave up and calls that no failure
-	errors  []string        // what it complains of, in order, each once
-	failure string          // what it says failed without calling it an error, the last of it
-	last    []string        // the last lines
-	known   map[string]bool // lines that it printed, the first of them
-	log     string          // the file that has the details
-	logged  []string        // what that file says, once it was read
-	remedy  string          // for the first complaint that is known
+	begun   bool              // it reported how far it is
+	success string            // the sentence that claims success
+	pending bool              // it takes effect after a restart
+	atOnce  bool              // it has taken effect
+	stopped bool              // it gave up and calls that no failure
+	errors  []string          // what it complains of, in order, each once
+	failure string            // what it says failed without calling it an error, the last of it
+	last    []string          // the last lines
+	known   map[string]string // lines that it printed, the first of them, and their level
+	log     string            // the file that has the details
+	logged  []string          // what that file says, once it was read
+	remedy  string            // for the first complaint that is known
 
 	question string // the first that it asked
 	waiting  bool   // it stands behind one that has no end of line
@@ -69,13 +69,14 @@ var (
 
 // write takes in a piece of what is printed.
 func (t *transcript) write(piece []byte) {
-	t.printed += len(piece)
 	for len(piece) > 0 {
 		end := bytes.IndexAny(piece, "\r\n")
 		if end < 0 {
+			t.printed += len(piece)
 			t.keep(piece)
 			break
 		}
+		t.printed += end + 1
 		t.keep(piece[:end])
 		t.end()
 		piece = piece[end+1:]
@@ -115,6 +116,9 @@ func (t *transcript) end() {
 		return
 	}
 	t.repeats.add(line)
+	if former, known := t.known[printable(line)]; known && former == weight || t.printed > flood && !strings.Contains(line, "ackage") {
+		return // it has been taken in; of a flood only the end counts
+	}
 	if match := progress.FindStringSubmatch(line); match != nil {
 		t.advance(match[1])
 		return
@@ -124,7 +128,7 @@ func (t *transcript) end() {
 		t.question = printable(questionIn(line))
 	}
 	if !routine.MatchString(line) {
-		t.remember(printable(line))
+		t.remember(weight, printable(line))
 	}
 	switch {
 	case strings.Contains(line, "installation Stoped!"): // the installer's own spelling
@@ -145,15 +149,15 @@ func (t *transcript) end() {
 	}
 }
 
-func (t *transcript) remember(line string) {
+func (t *transcript) remember(weight, line string) {
 	if t.last = append(t.last, line); len(t.last) > maxLast {
 		t.last = slices.Delete(t.last, 0, 1)
 	}
 	if t.known == nil {
-		t.known = map[string]bool{}
+		t.known = map[string]string{}
 	}
 	if len(t.known) < maxKnown {
-		t.known[line] = true
+		t.known[line] = weight
 	}
 }
 

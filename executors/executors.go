@@ -95,7 +95,8 @@ type Host interface {
 	// host, inside a memo, and call Command with the same step once more: that
 	// is the next attempt, and the verdict names it. A program past its deadline
 	// is ended as cmd.Kill allows and gives ErrTimeout; with KillNever it goes on
-	// and the error is ErrStuck. An exit code other than 0 is not an error.
+	// and the error is ErrStuck. One that cmd.GiveUp gives up is ended, and the error is
+	// ErrGivenUp. An exit code other than 0 is not an error.
 	Command(ctx context.Context, cmd Command) (Exit, error)
 
 	// Restart has the host restarted, once for each name, and returns nil in the
@@ -157,11 +158,12 @@ type Command struct {
 	// the beginning. A piece is the callee's only during the call. nil: nobody
 	// watches.
 	Watch func(piece []byte)
-	// GiveUp is asked whenever Watch was given something: whether the program can come to
-	// no good end any more, such as one that asks when nobody answers. Then it is ended as
-	// with KillTree, whatever Kill says, and Command returns ErrGivenUp. Beside KillNever it
-	// must be sure that nothing is cut which must not be. A recorded end is not asked about.
-	// nil: nothing is given up.
+	// GiveUp is asked again and again while the program runs, after Watch was given what it
+	// printed until then: whether it can come to no good end any more, such as one that
+	// asks when nobody answers. Then it is ended as with KillTree, whatever Kill says, and
+	// Command returns ErrGivenUp; before the last, hard signal GiveUp is asked once more, and
+	// a no lets the program live. Beside KillNever it must be sure that nothing is cut which
+	// must not be. A recorded end is not asked about. nil: nothing is given up.
 	GiveUp func() bool
 	// SHA256 is that of argv[0]'s file, in hex, where the executor has just verified
 	// it; "": the agent reads the file, unless it is large. It is for the audit log.

@@ -46,6 +46,12 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	}
 	look := time.NewTicker(every)
 	defer look.Stop()
+	var touched time.Time
+	hear := func() {
+		if err := watcher.upTo(h.run.task.OutputSize(h.item)); err != nil {
+			h.run.log.Sugar().Warnf("step %s: %v", cmd.Step, err)
+		}
+	}
 	for {
 		select {
 		case got := <-ended:
@@ -55,14 +61,15 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 			}
 			return h.ended(end, stop.reason, got, a)
 		case <-look.C:
-			err := watcher.upTo(h.run.task.OutputSize(h.item))
-			if err != nil {
-				h.run.log.Sugar().Warnf("step %s: %v", cmd.Step, err)
-			}
+			hear()
+			var err error
 			if punched, err = h.run.task.TrimOutput(h.item, punched); err != nil {
 				h.run.log.Sugar().Warn(err)
 			}
-			h.run.engine.opts.Store.Touch(h.run.task)
+			if now := time.Now(); now.Sub(touched) >= h.run.engine.opts.Look {
+				touched = now
+				h.run.engine.opts.Store.Touch(h.run.task)
+			}
 			if cmd.GiveUp == nil || !cmd.GiveUp() || !stop.giveUp() {
 				continue
 			}
@@ -73,6 +80,16 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 			}
 			stop.hasten(context.Cause(ctx))
 		case <-stop.timer.C:
+			if stop.reason == journal.GivenUp {
+				// It may have gone on meanwhile, and do what must not be cut.
+				watcher.full = nil
+				hear()
+				watcher.full = cmd.GiveUp
+				if !cmd.GiveUp() {
+					stop.withdraw(cmd.Kill)
+					continue
+				}
+			}
 			stop.timeUp()
 		}
 		if stop.err != nil {
@@ -183,6 +200,15 @@ func (s *stopper) giveUp() bool {
 	s.cmd.Kill = executors.KillTree
 	s.begin(journal.GivenUp)
 	return true
+}
+
+// withdraw takes giving up back: the program lives and has the time that it had.
+func (s *stopper) withdraw(kill executors.Kill) {
+	s.cmd.Kill, s.reason = kill, ""
+	s.timer.Reset(s.left())
+	if s.ctx.Err() != nil {
+		s.hasten(context.Cause(s.ctx))
+	}
 }
 
 // timeUp does what is due next.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"devserver-agent/agent/journal"
 	"devserver-agent/executors"
@@ -99,5 +101,49 @@ func TestAReplayIsToldThatAProgramWasGivenUp(t *testing.T) {
 	wantVerdict(t, b.verdict("t1"), protocol.Success, "", "given up")
 	if got := len(b.store.Open("t1").Attempts(0, "flash")); got != 1 {
 		t.Errorf("it was started %d times", got)
+	}
+}
+
+// A program that goes on when it is asked politely to end, and then does what must not be
+// cut, is left alone: it ends by itself.
+func TestAProgramThatGoesOnIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	gate := filepath.Join(t.TempDir(), "gate")
+	const grace = 200 * time.Millisecond
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		var heard strings.Builder
+		var begun time.Time
+		exit, err := host.Command(ctx, executors.Command{
+			Step: "flash", Argv: []string{"/bin/sh", "-c", "trap 'echo begun' TERM; echo '[y/n]?'; while [ ! -e '" + gate + "' ]; do sleep 0.01; done; echo ended"},
+			Kill: executors.KillNever, Grace: grace,
+			Watch: func(piece []byte) { heard.Write(piece) },
+			GiveUp: func() bool {
+				switch {
+				case !strings.Contains(heard.String(), "begun"):
+					return strings.Contains(heard.String(), "[y/n]?")
+				case begun.IsZero():
+					begun = time.Now()
+				case time.Since(begun) > 3*grace: // long after it would have been killed
+					if err := os.WriteFile(gate, nil, 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+				return false
+			},
+		})
+		return executors.Result{Message: fmt.Sprintf("code %d, signal %q, %v: %s", exit.Code, exit.Signal, err, heard.String())}, nil
+	}}
+	b.run()
+	task := b.submit("t1", "ONE")
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Success, "")
+	// The shell says of its sleep that it was terminated, or not.
+	want := "code 0, signal \"\", <nil>: [y/n]?\nbegun\nended\n"
+	if got := strings.ReplaceAll(verdict.Message, "Terminated\n", ""); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if end := task.Attempts(0, "flash")[0].End; end == nil || end.Outcome != journal.Exited {
+		t.Errorf("its end is recorded as %+v", end)
 	}
 }

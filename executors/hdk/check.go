@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"devserver-agent/executors"
@@ -55,9 +54,9 @@ func (r *run) checkArchive(ctx context.Context, step string, i install) (finding
 	if i.Package.Format() != repository.Run {
 		return finding{}, nil
 	}
-	path, err := r.ready(ctx, i.Package, nil)
+	path, err := r.archive(ctx, step, i)
 	if err != nil {
-		return finding{}, r.notAsPlanned(ctx, i, err)
+		return finding{}, err
 	}
 	r.host.Progress(planShare, fmt.Sprintf("checking the archive of %s", i))
 	for range 2 {
@@ -75,25 +74,19 @@ func (r *run) checkArchive(ctx context.Context, step string, i install) (finding
 		case err != nil && !errors.Is(err, executors.ErrGivenUp):
 			return finding{}, err
 		}
-		return t.checked(i, exit), nil
+		return t.checked(i, exit, err != nil), nil
 	}
 	return blocking(protocol.StepInterrupted, "the check of the archive of %s was cut in the middle twice", i), nil
 }
 
-// Codes of what a check may find, by a sentence of makeself, tar or the shell.
-var checkCodes = []struct {
-	remedy string
-	code   protocol.Code
-}{
-	{damaged, protocol.HDKPackageDamaged},
-	{"Make room", protocol.HDKDiskSpace},
-}
-
-// checked is what an archive's own check came to.
-func (t *transcript) checked(i install, exit executors.Exit) finding {
+// checked is what an archive's own check came to. One that ends well may have complained
+// of what does not matter to it; only an error of the installer itself does.
+func (t *transcript) checked(i install, exit executors.Exit, givenUp bool) finding {
 	why := t.why()
 	switch {
 	case why != "":
+	case givenUp:
+		why = "it asked or printed without end, and was ended: " + t.said()
 	case exit.Signal != "":
 		why = fmt.Sprintf("it was ended by a signal (%s)", exit.Signal)
 	case exit.Code != 0 || len(t.errors) > 0:
@@ -103,12 +96,23 @@ func (t *transcript) checked(i install, exit executors.Exit) finding {
 	}
 	f := blocking(protocol.HDKHostNotReady, "the archive of %s fails its own check: %s", i, why)
 	f.Remedy = t.whatToDo(exit.Code)
-	for _, c := range checkCodes {
-		if strings.HasPrefix(f.Remedy, c.remedy) {
-			f.Code = c.code
-		}
+	if code := codeIn(t.complaints()); code != "" {
+		f.Code = code
 	}
 	return f
+}
+
+// archive is where the package of a step is, verified. A replay of a step that was begun
+// asks for it as it was begun, whatever has become of the file and of the repository: what
+// the step came to is what counts then. (Where the agent died between this record and the
+// step's, and the file was damaged too, the archive's own sums are left.)
+func (r *run) archive(ctx context.Context, step string, i install) (string, error) {
+	path, missing := r.ready(ctx, i.Package, nil)
+	path, err := executors.Memo(ctx, r.host, "archive-"+step, func(context.Context) (string, error) { return path, missing })
+	if err != nil && missing != nil {
+		return "", r.notAsPlanned(ctx, i, missing)
+	}
+	return path, err
 }
 
 // notAsPlanned is the error of a package that could be fetched when the plan was made.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -40,6 +41,10 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 			restart = false
 		}
 		j, err := r.step(workCtx, "install-", i, first+n, of)
+		var spoilt *executors.Failure
+		if n > 0 && r.order.rollback && errors.As(err, &spoilt) && spoilt.Code == protocol.HDKPackageDamaged {
+			return r.rollBack(ctx, workCtx, spoilt.Message, "")
+		}
 		if err != nil {
 			return executors.Result{}, err
 		}
@@ -56,6 +61,9 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 	}
 	return r.finishInstall(ctx, restart)
 }
+
+// logSlack is how much older a log may be than the start of the run that it is about.
+const logSlack = time.Minute
 
 const allInstalled = "All that was to be installed is. The host was not restarted."
 
@@ -103,7 +111,7 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 	}
 	exit, err := r.host.Command(ctx, command)
 	if errors.Is(err, executors.ErrInterrupted) {
-		if err := r.lookAgain(ctx, command.Step, i); err != nil {
+		if i.Former, err = r.lookAgain(ctx, command.Step, i); err != nil {
 			return judgement{}, err
 		}
 		if err := awaitRoom("room-again-"); err != nil {
@@ -116,8 +124,8 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 		return judgement{}, executors.Fail(protocol.StepInterrupted, "The installer of %s was cut in the middle twice: %w. Now: %s. See why the host or the installer goes down, then create the job again.",
 			i, err, r.now(ctx))
 	}
-	given := errors.Is(err, executors.ErrGivenUp)
-	if err != nil && !given {
+	givenUp := errors.Is(err, executors.ErrGivenUp)
+	if err != nil && !givenUp {
 		return judgement{}, err
 	}
 	t.close()
@@ -128,17 +136,18 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 			installed = node.InstalledFirmware
 		}
 		info, err := installed()
-		t.readLog(r.host.Files())
-		return ended{exit, i.Package.Format(), given, t, info, err, i.Package.Version, i.Former}.judge(), nil
+		t.readLog(r.host.Files(), time.Now().Add(-exit.Took-logSlack))
+		return ended{exit, i.Package.Format(), givenUp, t, info, err, i.Package.Version, i.Former}.judge(), nil
 	})
 }
 
 // command prepares an installer: the package is verified in the item's own
 // folder and run from there.
 func (r *run) command(ctx context.Context, prefix string, i install, n, of int) (executors.Command, *transcript, error) {
-	path, err := r.ready(ctx, i.Package, nil)
+	step := prefix + string(i.Package.Kind)
+	path, err := r.archive(ctx, step, i)
 	if err != nil {
-		return executors.Command{}, nil, r.notAsPlanned(ctx, i, err)
+		return executors.Command{}, nil, err
 	}
 	t := &transcript{flashes: i.Package.Kind == repository.Firmware, progress: func(percent int) {
 		done := (float64(n) + float64(percent)/100) / float64(of)
@@ -157,16 +166,19 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 	// RANDOM (its header, makeself 2.4), and fails if that exists: after a power cut it may.
 	return executors.Command{
 		SHA256: digest,
-		Step:   prefix + string(i.Package.Kind), Argv: argv,
+		Step:   step, Argv: argv,
 		Env: env, Temp: true, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write, GiveUp: t.hopeless,
 	}, t, nil
 }
 
-// lookAgain looks at the host after an installer was cut, before one more
-// attempt at it. The plan stays, and with it the order, whatever the first
-// attempt deleted. A firmware needs a driver that runs.
-func (r *run) lookAgain(ctx context.Context, step string, i install) error {
-	_, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (inventory, error) {
+// lookAgain looks at the host after an installer was cut, before one more attempt at it,
+// and returns what version.info names now. The plan stays, and with it the order, whatever
+// the first attempt deleted. A firmware needs a driver that runs.
+func (r *run) lookAgain(ctx context.Context, step string, i install) (installed *ascend.Version, err error) {
+	if _, err := r.ready(ctx, i.Package, nil); err != nil {
+		return nil, r.notAsPlanned(ctx, i, err)
+	}
+	seen, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (inventory, error) {
 		seen, err := r.takeInventory(ctx)
 		if err == nil {
 			r.host.Printf("\n[the installer of %s was cut in the middle; now: %s; it is started once more]\n", i, seen.Message)
@@ -174,9 +186,9 @@ func (r *run) lookAgain(ctx context.Context, step string, i install) error {
 		return seen, err
 	})
 	if err != nil || i.Package.Kind == repository.Driver {
-		return err
+		return &seen.Driver, err
 	}
-	return r.awaitDriver(ctx, "awaited-"+step)
+	return &seen.Firmware, r.awaitDriver(ctx, "awaited-"+step)
 }
 
 // rebootForDriver has the host restarted, so that the driver that was just installed runs
@@ -191,6 +203,10 @@ func (r *run) rebootForDriver(ctx, workCtx context.Context, next install) error 
 		})
 		if err != nil || answers {
 			return err
+		}
+		if installed, err := ascend.NewNode(r.host).InstalledDriver(); err != nil || installed.Version != r.plan.Target.Driver {
+			return executors.Fail(protocol.HDKInstallFailed, "The installer of driver %s says that it succeeded, and version.info does not name that version. Nothing was restarted, %s was not begun. Now: %s. See the task's output and /var/log/ascend_seclog/ascend_install.log on the host for the cause, remove it"+againThen,
+				r.plan.Target.Driver, next, r.now(workCtx))
 		}
 		return executors.Fail(protocol.RebootRequired, "Driver %s is installed; %s was not, because it needs a driver that runs and the task allows no restart. Now: %s. Restart the host, then create the job again; or create it with is_reboot.",
 			r.plan.Target.Driver, next, r.now(workCtx))

@@ -38,17 +38,28 @@ type judgement struct {
 type ended struct {
 	executors.Exit
 	format  repository.Format
-	given   bool // it was given up
+	givenUp bool
 	said    *transcript
 	info    ascend.VersionInfo // what version.info says since
 	infoErr error
 	target  ascend.Version
-	former  ascend.Version // what version.info said before, "" if nothing
+	former  *ascend.Version // what version.info said before, "" if nothing; nil: not known
 }
 
 // proven reports whether version.info names the target since this run.
 func (e ended) proven() bool {
-	return e.infoErr == nil && e.info.Version == e.target && e.former != e.target
+	return e.infoErr == nil && e.info.Version == e.target && e.former != nil && *e.former != e.target
+}
+
+// unproven says why version.info is no proof.
+func (e ended) unproven() string {
+	switch {
+	case e.infoErr != nil:
+		return "version.info cannot be read"
+	case e.info.Version != e.target:
+		return "version.info says " + string(e.info.Version)
+	}
+	return "version.info names the version that it may have named before"
 }
 
 // judge weighs exit code, text and version.info: some failures exit with 0, and some
@@ -67,22 +78,23 @@ func (e ended) judge() judgement {
 		return j
 	}
 	code := fmt.Sprintf("(exit code %d)", e.Code)
-	wasEnded := e.given || e.Signal != ""
 	switch why := t.why(); {
-	case why != "" && wasEnded && t.success == "":
+	case t.success == "" && why != "" && (e.givenUp || e.Signal != ""):
 		return fail("%s, and was ended", why)
-	case why != "" && t.question != "" && t.success == "" && !e.proven():
+	case t.success == "" && e.givenUp:
+		return fail("it asked or printed without end, and was ended: %s %s", t.said(), code)
+	case t.success == "" && t.question != "" && len(t.errors) == 0 && t.failure == "" && !e.proven():
 		return fail("%s %s", why, code)
-	case e.Signal != "" && !e.given:
+	case e.Signal != "" && !e.givenUp:
 		return fail("it was ended by a signal (%s)", e.Signal)
-	case !e.given && !slices.Contains(codes, e.Code):
+	case !e.givenUp && !slices.Contains(codes, e.Code):
 		return fail("%s %s", t.said(), code)
 	case t.stopped:
 		return fail("it stopped without installing anything, with exit code %d", e.Code)
-	case len(t.errors) > 0 && t.success == "":
+	case t.success == "" && (len(t.errors)+len(t.foreign) > 0 || t.failure != ""):
 		return fail("%s %s", t.said(), code)
 	case t.success == "" && !e.proven():
-		return fail("it does not say that it installed anything, and version.info does not name the new version: %s %s", t.said(), code)
+		return fail("it does not say that it installed anything, and %s: %s %s", e.unproven(), t.said(), code)
 	case e.Code == exitReboot || t.pending || t.success == "" || e.format != repository.Run && !t.atOnce:
 		j.Effect = pending
 	default:

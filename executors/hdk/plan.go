@@ -45,7 +45,9 @@ const (
 type install struct {
 	Package repository.Package `json:"package"`
 	Options []string           `json:"options"`
-	Former  ascend.Version     `json:"former,omitempty"` // what version.info names before, "" for nothing
+	// Former is what version.info names before, "" for nothing; nil is not known, of a plan
+	// that an older agent made.
+	Former *ascend.Version `json:"former,omitempty"`
 }
 
 func (i install) String() string {

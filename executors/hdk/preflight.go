@@ -134,10 +134,11 @@ const mib = 1 << 20
 // content copied beside the former.
 const unpacked = 3
 
-// space finds file systems without room for the largest package and 256 MiB.
+// space finds file systems without room for the largest package, those of a rollback
+// included, and 256 MiB.
 func (r *run) space(p plan) []finding {
 	var largest int64
-	for _, i := range p.Installs {
+	for _, i := range slices.Concat(p.Installs, p.RollbackPackages) { // these check themselves too
 		largest = max(largest, i.Package.Size)
 	}
 	need := unpacked*largest + 256*mib

@@ -1,8 +1,10 @@
 package hdk
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"devserver-agent/executors/lazyregexp"
 )
@@ -12,15 +14,26 @@ import (
 
 var (
 	// choice is a prompt for one of a few letters, such as [y/n], (yes/no) and dpkg's
-	// (Y/I/N/O/D/Z).
-	choice = lazyregexp.New(`(?i)[\[(]y(?:es)?(?:/[a-z]{1,6})*/n(?:o)?(?:/[a-z]{1,6})*[\])]|input error, please input again`)
-	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|^(?:do you want|would you like|are you sure)\b.*\?$|\bpress (?:any key|enter|return)\b|\bpass(?:word|phrase)\b[^:]{0,80}:$`)
+	// (Y/I/N/O/D/Z), at the end of its line but for a default and a mark.
+	choice = lazyregexp.New(`(?i)(?:[\[(]y(?:es)?(?:/[a-z]{1,6})*/n(?:o)?(?:/[a-z]{1,6})*[\])]|[\[(]y(?:es)? or no?[\])]|[\[(（]是/否[\])）]|\byes or no)\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
+	again  = lazyregexp.New(`(?i)input error, please input again|\bpress (?:any key|enter|return)\b|按.{0,4}键继续`)
+	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
+	usage  = lazyregexp.New(`(?i)^\s*(?:usage|help|-)`)
 )
 
-// isQuestion reports whether a line asks for an answer. An error that begins as a prompt
-// does is advice: "Please input the right params and try again."
-func isQuestion(weight, line string) bool {
-	return choice.MatchString(line) || weight != "ERROR" && prompt.MatchString(line)
+// isQuestion reports whether a line asks for an answer; open is that it has no end yet,
+// as a prompt behind which the cursor waits. A line that only begins as a prompt does is
+// advice: "Please input the right params and try again."
+func isQuestion(weight, line string, open bool) bool {
+	switch {
+	case again.MatchString(line):
+		return true
+	case usage.MatchString(line) || weight == "ERROR":
+		return false
+	case choice.MatchString(line):
+		return true
+	}
+	return prompt.MatchString(line) && (open || strings.HasSuffix(line, ":") || strings.HasSuffix(line, "?") || strings.HasSuffix(line, "：") || strings.HasSuffix(line, "？"))
 }
 
 // questionIn is the question of a line that asks, once: a prompt that has no end of line
@@ -28,7 +41,7 @@ func isQuestion(weight, line string) bool {
 func questionIn(line string) string {
 	line = errNumber.ReplaceAllString(line, "")
 	if at := choice.FindStringIndex(line); at != nil {
-		return line[:at[1]]
+		return strings.TrimRight(line[:at[1]], ": ")
 	}
 	if at := strings.IndexAny(line, ":?"); at >= 0 {
 		return line[:at+1]
@@ -37,15 +50,54 @@ func questionIn(line string) string {
 }
 
 const (
+	// begs is how often a question is asked by an installer that waits for an answer. A
+	// complaint of the answer counts twice.
+	begs = 3
+	// An installer may ask once and go on by itself at the end of its input. It does so at
+	// once; after a success it may wait for a restart that others are to do.
+	quiet, quietAfterSuccess = time.Second, 10 * time.Second
 	// endless is how often the same line may come, with few others between: a line a
 	// second for half an hour is still a wait.
 	endless = 2000
 	// flood is how many bytes an installer may print. A whole installation prints some
-	// kilobytes; more than executors.WatchLimit is not heard at all.
+	// kilobytes; executors.WatchLimit is twice as much.
 	flood = 4 << 20
 )
 
-// repetition counts how often lines come that alternate with few others.
+// hopeless reports whether the installer will come to no good end by itself and may be
+// ended: it asks, and neither goes on nor stops asking; or it prints without end. One that
+// writes chips may not, from its first word of that until it says that it is done.
+func (t *transcript) hopeless() bool {
+	switch {
+	case t.flashing:
+		return false
+	case t.repeats.found != "" || t.printed > flood || t.pleas >= begs && t.success == "":
+		return true
+	case t.open == "":
+		return false
+	case strings.Count(printable(string(t.line)), t.open) >= begs && t.success == "":
+		return true
+	case t.success != "":
+		return time.Since(t.heard) >= quietAfterSuccess
+	}
+	return time.Since(t.heard) >= quiet
+}
+
+// why says what may make it hopeless, "" if nothing does.
+func (t *transcript) why() string {
+	switch question := cmp.Or(t.question, t.open); {
+	case question != "":
+		return fmt.Sprintf("it asks %q, which nobody can answer here", question)
+	case t.repeats.found != "":
+		return fmt.Sprintf("it printed %q over and over", t.repeats.found)
+	case t.printed > flood:
+		return fmt.Sprintf("it printed more than %d MiB", flood/mib)
+	}
+	return ""
+}
+
+// repetition counts how often lines come that alternate with few others. Progress is none:
+// a poll repeats it.
 type repetition struct {
 	recent []counted // the latest first
 	found  string    // the line that came too often
@@ -79,27 +131,4 @@ func (r *repetition) add(line string) {
 	if now.times >= endless && r.found == "" {
 		r.found = line
 	}
-}
-
-// hopeless reports whether the installer will come to no good end by itself and may be
-// ended: it asks, or prints without end. One that writes chips may not, from its first
-// word of progress until it says that it is done.
-func (t *transcript) hopeless() bool {
-	if t.flashes && t.begun && t.success == "" {
-		return false
-	}
-	return t.why() != "" || t.waiting && t.success == ""
-}
-
-// why says what makes it hopeless, "" if nothing does.
-func (t *transcript) why() string {
-	switch {
-	case t.question != "":
-		return fmt.Sprintf("it asks %q, which nobody can answer here", t.question)
-	case t.repeats.found != "":
-		return fmt.Sprintf("it printed %q over and over", t.repeats.found)
-	case t.printed > flood:
-		return fmt.Sprintf("it printed more than %d MiB", flood/mib)
-	}
-	return ""
 }

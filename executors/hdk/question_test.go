@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/protocol"
 )
 
 // Lines that ask, and lines that only look so. The sentences are those of Huawei's
-// scripts, of makeself, dpkg, mokutil and ssh.
+// scripts, of makeself, dpkg, mokutil, sudo and ssh.
 func TestQuestions(t *testing.T) {
 	for line, asks := range map[string]bool{
 		"[Driver] [t] [INFO]Do you want to try build driver after input kernel absolute path? [y/n]:":                     true,
@@ -21,12 +23,17 @@ func TestQuestions(t *testing.T) {
 		"Please input your kernel absolute path:":                                                                         true,
 		"Please type y to accept, n otherwise: ":                                                                          true,
 		"*** /etc/hccn.conf (Y/I/N/O/D/Z) [default=N] ? ":                                                                 true,
-		"Is this ok [y/d/N]: ":          true,
-		"Proceed? (yes/no)":             true,
-		"input password: ":              true,
-		"Enter passphrase for key 'x':": true,
-		"Press any key to continue":     true,
-		"Do you want to continue?":      true,
+		"Is this ok [y/d/N]: ":                                          true,
+		"Proceed? (yes/no)":                                             true,
+		"Continue with the installation (Y or N)? ":                     true,
+		"Proceed with it? Type yes or no:":                              true,
+		"是否继续安装？[是/否]":                                                  true,
+		"请输入内核路径：":                                                      true,
+		"input password: ":                                              true,
+		"[sudo] password for root: ":                                    true,
+		"Enter passphrase for key 'x':":                                 true,
+		"Press any key to continue":                                     true,
+		"[Driver] [t] [INFO]Do you want to rebuild the kernel module? ": true,
 
 		"[Driver] [t] [ERROR]Please input the right params and try again.":                                                                            false,
 		"[Driver] [t] [INFO]If you want to install or uninstall the driver forcibly, add the force parameter. For details, see [--help].":             false,
@@ -34,29 +41,78 @@ func TestQuestions(t *testing.T) {
 		"[Driver] [t] [INFO]Waiting for device startup...":                                                                                            false,
 		"[Driver] [t] [INFO]upgradePercentage:10%":                                                                                                    false,
 		"[Driver] [t] [WARNING]Do not power off or restart the system during the installation/upgrade":                                                false,
-		"options: [a/b]": false,
-		"Please make sure that LD_LIBRARY_PATH includes /usr/local/Ascend/driver/lib64": false,
+		"Please make sure that LD_LIBRARY_PATH includes /usr/local/Ascend/driver/lib64":                                                               false,
+		"options: [a/b]":                                   false,
+		"Do you want to continue? default yes":             false,
+		"Do you want to overwrite it? [y/n]: y (--quiet)":  false,
+		"Usage: install.sh [--force (y/n)]":                false,
+		"  --answer=(y/n)":                                 false,
+		"[Driver] [t] [INFO]answered [y/n] with the first": false,
 		"": false,
 	} {
-		for _, end := range []string{"\n", ""} { // a prompt has no end of line
-			heard := &transcript{}
-			heard.write([]byte("Verifying archive integrity...  100%\n" + line + end))
-			if heard.hopeless() != asks {
-				t.Errorf("%q: hopeless is %v before its end", line+end, !asks)
+		for _, end := range []string{"\n", "", "Terminated\n"} { // a prompt has no end of line, and may be ended by a signal
+			if end == "Terminated\n" && (!asks || strings.HasSuffix(line, "]\x1b[0m") || strings.Contains(line, "again!")) {
+				continue
 			}
-			heard.close()
-			if got := heard.question != ""; got != asks {
-				t.Errorf("%q: asks is %v", line+end, got)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				heard := &transcript{}
+				heard.write([]byte("Verifying archive integrity...  100%\n" + line + strings.TrimSuffix(end, "Terminated\n")))
+				time.Sleep(quiet)
+				if heard.hopeless() != asks {
+					t.Errorf("%q: hopeless is %v", line+end, !asks)
+				}
+				heard.write([]byte(strings.TrimPrefix(end, "\n")))
+				heard.close()
+				if got := heard.why() != ""; got != asks {
+					t.Errorf("%q: asks is %v: %s", line+end, got, heard.why())
+				}
+			})
 		}
 	}
 }
 
-// Only what writes no chip is ended: a firmware's installer until its first word of
-// progress, and after its success.
+// An installer may ask and go on by itself; one that does not, or asks again and again, is
+// hopeless.
+func TestAQuestionIsWaitedBehind(t *testing.T) {
+	const ask = "Do you want to continue? [y/n]\n"
+	const success = "[Driver] [t] [INFO]Driver package upgraded successfully! The new version takes effect immediately. \n"
+	for name, c := range map[string]struct {
+		text string
+		wait time.Duration
+		want bool
+	}{
+		"just asked":                     {ask, 0, false},
+		"nothing since":                  {ask, quiet, true},
+		"it went on":                     {ask + "upgradePercentage:40%\n", time.Hour, false},
+		"it went on with other words":    {ask + "copying\n", time.Hour, false},
+		"asked again and again":          {ask + ask + ask, 0, true},
+		"a complaint of the answer":      {ask + "ERR_NO:0x0002;ERR_DES:input error, please input again!\n", 0, true},
+		"a prompt behind itself":         {strings.Repeat("Please type y to accept, n otherwise: ", begs), 0, true},
+		"a prompt, once":                 {"Please type y to accept, n otherwise: ", 0, false},
+		"after the success":              {success + ask, quiet, false},
+		"after the success, for a while": {success + ask, quietAfterSuccess, true},
+		"silence without a question":     {"building\n", time.Hour, false},
+		"a line that begins as a prompt": {"Please enter", 0, false},
+		"progress that is polled":        {strings.Repeat("upgradePercentage:40%\n", 2*endless), time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				heard := &transcript{}
+				heard.write([]byte(c.text))
+				time.Sleep(c.wait)
+				if got := heard.hopeless(); got != c.want {
+					t.Errorf("hopeless is %v", got)
+				}
+			})
+		})
+	}
+}
+
+// Only what writes no chip is ended: a firmware's installer until its first word of that,
+// and after its success, unless it goes on.
 func TestAFlashIsNeverCut(t *testing.T) {
 	const asks = "Do you want to continue? [y/n]\n"
-	const success = "[Firmware] [t] [INFO]Firmware package installed successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n"
+	const success = "[Firmware] [t] [INFO]Firmware package upgraded successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n"
 	const begun = "[Firmware] [t] [INFO]upgradePercentage: 0%\n"
 	loop := strings.Repeat("sleeping\n", endless)
 	for text, want := range map[string]bool{
@@ -65,15 +121,23 @@ func TestAFlashIsNeverCut(t *testing.T) {
 		begun + asks:                         false,
 		begun + loop:                         false,
 		asks + begun:                         false,
-		begun + success + asks:               false, // what is asked after the success can wait
+		begun + success + asks:               true, // after a while
 		begun + success + loop:               true,
+		begun + success + begun + loop:       false,
 		begun + strings.Repeat("x", flood+1): false,
+		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":                   false, // its line has no end yet
+		strings.Repeat("\rWriting flash of chips, please wait", 2*endless):      false,
+		"component 1: 36 %\n" + asks:                                            false,
+		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + asks: true,
 	} {
-		heard := &transcript{flashes: true}
-		heard.write([]byte(text))
-		if got := heard.hopeless(); got != want {
-			t.Errorf("%.80q and so on: hopeless is %v", text, got)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			heard := &transcript{flashes: true}
+			heard.write([]byte(text))
+			time.Sleep(quietAfterSuccess)
+			if got := heard.hopeless(); got != want {
+				t.Errorf("%.80q and so on: hopeless is %v", text, got)
+			}
+		})
 	}
 }
 
@@ -85,16 +149,16 @@ func TestRepetition(t *testing.T) {
 		}
 		return b.String()
 	}
-	pair := strings.Repeat("[Driver] [2026-11-28 10:31:02] [INFO]again\nERR\n", endless)
+	pair := strings.Repeat("[Driver] [2026-11-28 10:31:02] [INFO]once more\nERR\n", endless)
 	for name, c := range map[string]struct {
 		text string
 		why  string // part of it; "": it is not stuck
 	}{
-		"the same line":                       {strings.Repeat("again\n", endless), `"again" over and over`},
-		"two lines in turn, with other times": {pair + strings.Replace(pair, "02]", "03]", 1), `"again" over and over`},
-		"not often enough":                    {strings.Repeat("again\n", endless-1), ""},
+		"the same line":                       {strings.Repeat("once more\n", endless), `"once more" over and over`},
+		"two lines in turn, with other times": {pair + strings.Replace(pair, "02]", "03]", 1), `"once more" over and over`},
+		"not often enough":                    {strings.Repeat("once more\n", endless-1), ""},
 		"other lines":                         {numbered(3 * endless), ""},
-		"the same line now and then":          {strings.Repeat("again\n"+numbered(maxRecent), endless), ""},
+		"the same line now and then":          {strings.Repeat("once more\n"+numbered(maxRecent), endless), ""},
 		"much":                                {strings.Repeat(numbered(1000)+"====\r", flood/16000), "printed more than 4 MiB"},
 		"without an end of line":              {strings.Repeat("x", flood+1), "printed more than 4 MiB"},
 		"blank lines":                         {strings.Repeat("\n", flood+1), "printed more than 4 MiB"},
@@ -157,6 +221,40 @@ func TestReportedTranscripts(t *testing.T) {
 			[]string{"Unexpected archive size"}, []string{"The archive is damaged. Download it"}},
 		"a script that ends too early": {"./install.sh: line 12: syntax error: unexpected end of file\n", 2,
 			[]string{"syntax error"}, []string{"damaged"}},
+		"fork, without end": {strings.Repeat("./install.sh: fork: retry: Resource temporarily unavailable\n", endless), 254,
+			[]string{"fork: retry"}, []string{"TasksMax"}},
+		"Secure Boot": {"modprobe: ERROR: could not insert 'drv_seclib_host': Required key not available\n" + driver + "[ERROR]Driver_ko_install_manually failed" + inLog, 1,
+			[]string{"Driver_ko_install_manually failed"}, []string{"cannot be loaded"}},
+		"a module of another kernel": {"modprobe: ERROR: could not insert 'drv_seclib_host': Exec format error\n", 1,
+			[]string{"could not insert"}, []string{"The kernel module was built and cannot be loaded"}},
+		"a program of another architecture": {"/root/a.run: line 702: ./driver/tools/x: cannot execute binary file: Exec format error\n", 126,
+			[]string{"Exec format error"}, []string{"for another architecture"}},
+		"the shell is missing": {"./a.run: 1: ./install.sh: not found\n", 127,
+			[]string{"./install.sh: not found"}, []string{"Install bash"}},
+		"another bundle, with its number": {driver + "[ERROR]ERR_NO:0x0094;ERR_DES:Operation failed, An all-in-one RUN package is found, which needs to be uninstalled before proceeding.\n", 1,
+			[]string{"all-in-one"}, []string{"Uninstall the all-in-one"}},
+		"another architecture, with a number": {driver + "[ERROR]ERR_NO:0x0001;ERR_DES:Arch mismatch, src package is aarch64, cur os is x86_64\n" + driver + "[ERROR]The list of missing tools: lspci,\n", 1,
+			[]string{"Arch mismatch"}, []string{"another chip or architecture"}},
+		"a compiler's syntax error": {"drv.c:12:3: error: syntax error before 'x'\n" + driver + "[ERROR]Driver_ko_install failed" + inLog, 1,
+			[]string{"Driver_ko_install failed"}, []string{"could not be built or loaded"}},
+		"a program that is missing beside the true error": {"./install.sh: line 3: ifconfig: command not found\n" + driver + "[ERROR]free space only 12M, cannot install driver package\n", 1,
+			[]string{"free space only 12M"}, []string{"Make room"}},
+		"a number without a sentence": {driver + "[ERROR]ERR_NO:0x0091;ERR_DES:\n", 1,
+			[]string{"ERR_NO:0x0091"}, []string{"Add the user"}},
+		"a log and nothing else": {driver + "[ERROR]Details in /var/log/ascend_seclog/ascend_install.log\n", 1,
+			[]string{"it said nothing; details are in /var/log/ascend_seclog/ascend_install.log"}, nil},
+		"the same in other punctuation": {driver + "[ERROR]Driver_ko_install failed\n" + driver + "[ERROR]Driver_ko_install failed.\n" + driver + "[ERROR]Driver_ko_install failed!\n", 1,
+			[]string{"Driver_ko_install failed (exit code 1)"}, nil},
+		"a title of the terminal": {"\x1b]0;installing\x07" + driver + "[ERROR]Something failed\n", 1,
+			[]string{"Something failed (exit code 1)"}, nil},
+		"success, and then an error": {driver + "[INFO]Driver package upgraded successfully! The new version takes effect immediately. \n" + driver + "[ERROR]Driver_ko_install failed\n", 0,
+			[]string{"Driver_ko_install failed (exit code 0)"}, nil},
+		"a sentence of success that is quoted": {"It prints Driver package upgraded successfully! at the end.\n", 0,
+			[]string{"it does not say that it installed anything"}, nil},
+		"a broken archive": {"gzip: stdin: invalid compressed data--crc error\n", 1,
+			[]string{"invalid compressed data"}, []string{"The archive is damaged"}},
+		"its script was cut": {"./a.run: 1: MS_Check: not found\n", 127,
+			[]string{"MS_Check: not found"}, nil},
 		"fork": {"./install.sh: fork: retry: Resource temporarily unavailable\n./install.sh: fork: Resource temporarily unavailable\n", 254,
 			[]string{"fork: retry"}, []string{"TasksMax"}},
 	} {

@@ -1,28 +1,32 @@
 package hdk
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
+	"time"
 
 	"devserver-agent/executors/lazyregexp"
 )
 
-// said are the installer's words for a message: what it calls an error, or else what it
-// says failed, or else its last lines; and what the log that it names has beside them.
+// said are the installer's words for a message: what it and other programs call an error,
+// or else what it says failed, or else its last lines; and what the log that it names has
+// beside them.
 func (t *transcript) said() string {
 	said := t.complaints()
 	text := strings.Join(said[:min(len(said), 3)], " / ")
 	if more := len(said) - 3; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
+	text = strings.TrimRight(details.ReplaceAllString(text, ""), ".! ")
 	if text == "" {
 		text = "it said nothing"
-	} else if len(t.errors) == 0 && t.failure == "" {
+	} else if len(t.errors)+len(t.foreign) == 0 && t.failure == "" {
 		text = "it gave no reason; its last words: " + text
 	}
-	text = strings.TrimRight(details.ReplaceAllString(text, ""), ".! ")
 	switch {
 	case len(t.logged) > 0:
 		text += fmt.Sprintf("; /%s says: %s", t.log, strings.TrimRight(strings.Join(t.logged, " / "), ".! "))
@@ -32,10 +36,15 @@ func (t *transcript) said() string {
 	return text
 }
 
+// complaints are quoted without the numbers of errors.
 func (t *transcript) complaints() []string {
+	var said []string
+	for _, line := range slices.Concat(t.errors, t.foreign) {
+		said = append(said, cmp.Or(sentence(line), line))
+	}
 	switch {
-	case len(t.errors) > 0:
-		return t.errors
+	case len(said) > 0:
+		return said
 	case t.failure != "":
 		return []string{t.failure}
 	}
@@ -44,25 +53,22 @@ func (t *transcript) complaints() []string {
 
 // whatToDo is the remedy for how it ended, "" if none is known.
 func (t *transcript) whatToDo(code int) string {
-	if t.why() != "" {
-		if known := remedyIn(t.question); known != "" {
-			return known
-		}
-		return "Run the package by hand to see what it wants, remove the cause" + againThen
-	}
-	if t.remedy != "" {
-		return t.remedy
-	}
-	for _, line := range append(t.complaints(), t.logged...) {
+	for _, line := range slices.Concat([]string{cmp.Or(t.question, t.open)}, t.errors, t.foreign, []string{t.failure, t.repeats.found}, t.last, t.logged) {
 		if known := remedyIn(line); known != "" {
 			return known
 		}
 	}
+	switch {
+	case t.why() != "":
+		return "Run the package by hand to see what it wants, remove the cause" + againThen
+	case t.spoke:
+		return ""
+	}
 	return byExitCode[code]
 }
 
-// byExitCode is what to do about those that shells and makeself end with, where no word
-// says more.
+// byExitCode is what to do about those that shells and makeself end with before the
+// installer's first word, where no word says more.
 var byExitCode = map[int]string{
 	15:  notUnpacked,
 	126: noExec,
@@ -79,8 +85,11 @@ const (
 
 // readLog takes in what the log that the installer names says of this run and the
 // installer did not print: the last of its errors and warnings, or else its last lines.
-func (t *transcript) readLog(files fs.FS) {
-	if t.log == "" {
+//
+// A log that was not written since then is about another run.
+func (t *transcript) readLog(files fs.FS, since time.Time) {
+	info, err := fs.Lstat(files, t.log)
+	if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(since) {
 		return
 	}
 	var lines, grave []string
@@ -110,11 +119,8 @@ func (t *transcript) printedLine(text string) bool {
 }
 
 // tail is the end of a file of the host, from the beginning of a line on; "" if it cannot
-// be read or is no regular file.
+// be read.
 func tail(files fs.FS, name string) string {
-	if info, err := fs.Stat(files, name); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
 	file, err := files.Open(name)
 	if err != nil {
 		return ""

@@ -125,7 +125,7 @@ func (r *run) planRollback(ctx context.Context) (rollbackPlan, error) {
 		if installed == back.Package.Version {
 			continue
 		}
-		back.Former = installed
+		back.Former = &installed
 		if installed == "" {
 			back.Options = r.options("--full")
 		}

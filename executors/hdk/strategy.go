@@ -46,7 +46,7 @@ func (r *run) part(kind repository.Kind, p *plan, node ascend.Node) []install {
 	if installed == target && !broken {
 		return nil
 	}
-	i := install{Package: repository.Package{Kind: kind, Version: target}, Former: installed}
+	i := install{Package: repository.Package{Kind: kind, Version: target}, Former: &installed}
 	if installed == "" {
 		i.Options = r.options("--full")
 		info, err := node.InstallInfo()

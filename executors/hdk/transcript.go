@@ -5,10 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"devserver-agent/executors/lazyregexp"
+	"time"
 )
 
 // transcript is what an installer prints, understood as it comes: how far it is,
@@ -20,55 +17,40 @@ type transcript struct {
 	flashes  bool // it writes chips, which must not be cut
 	progress func(percent int)
 
-	percent int
-	begun   bool              // it reported how far it is
-	success string            // the sentence that claims success
-	pending bool              // it takes effect after a restart
-	atOnce  bool              // it has taken effect
-	stopped bool              // it gave up and calls that no failure
+	percent  int
+	flashing bool   // it writes chips just now, as far as it says
+	success  string // the sentence that claims success
+	pending  bool   // it takes effect after a restart
+	atOnce   bool   // it has taken effect
+	stopped  bool   // it gave up and calls that no failure
+
 	errors  []string          // what it complains of, in order, each once
+	foreign []string          // what other programs complain of meanwhile
 	failure string            // what it says failed without calling it an error, the last of it
 	last    []string          // the last lines
 	known   map[string]string // lines that it printed, the first of them, and their level
+	spoke   bool              // a line was of the installer itself
 	log     string            // the file that has the details
 	logged  []string          // what that file says, once it was read
-	remedy  string            // for the first complaint that is known
 
-	question string // the first that it asked
-	waiting  bool   // it stands behind one that has no end of line
+	question string    // the first that it asked before a success
+	open     string    // the one that nothing has followed
+	pleas    int       // how often it asked
+	heard    time.Time // when it printed something last
 	repeats  repetition
 	printed  int    // bytes
 	line     []byte // not ended yet
 }
 
 const (
-	maxLine   = 4096 // bytes of one line that are read
 	maxErrors = 8
-	maxError  = 300 // bytes of one complaint
 	maxLast   = 3   // lines
 	maxKnown  = 512 // lines
 )
 
-var (
-	terminal    = lazyregexp.New(`\x1b\[[0-?]*[ -/]*[@-~]`) // ECMA-48 CSI
-	overwritten = lazyregexp.New(`^\s*[0-9]{1,3}%\s*`)
-	stamp       = lazyregexp.New(`^\[(?i:driver|firmware)\]\s*\[[^\]]*\]\s*`)
-	level       = lazyregexp.New(`^\[(INFO|WARNING|ERROR)\]\s*`)
-	progress    = lazyregexp.New(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
-	errNumber   = lazyregexp.New(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
-	number      = lazyregexp.New(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
-	details     = lazyregexp.New(`(?i),?\s*\bdetails? (?:are )?in\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{1,200})`)
-
-	succeeded = lazyregexp.New(`(?i)package (?:installed|upgraded) successfully!|package install(?:ed)? success!|package (?:installed|upgraded) finished!`)
-	needsBoot = lazyregexp.New(`(?i)reboot needed|reboot now or after|check after reboot`)
-	immediate = lazyregexp.New(`(?i)takes effect immediately`)
-	// routine is what every run prints, whatever comes of it.
-	routine   = lazyregexp.New(`^(?:Start time|End time|LogFile|OperationLogFile): `)
-	hasFailed = lazyregexp.New(`(?i)\bfail(?:ed|ure)?\b|\bstop installation\b`)
-)
-
 // write takes in a piece of what is printed.
 func (t *transcript) write(piece []byte) {
+	t.heard = time.Now()
 	for len(piece) > 0 {
 		end := bytes.IndexAny(piece, "\r\n")
 		if end < 0 {
@@ -81,28 +63,23 @@ func (t *transcript) write(piece []byte) {
 		t.end()
 		piece = piece[end+1:]
 	}
-	// A prompt has no end of line: the cursor waits behind it.
-	weight, line := parts(t.line)
-	t.waiting = isQuestion(weight, line)
+	// A prompt has no end of line: the cursor waits behind it. Nor has progress, sometimes.
+	if weight, line := parts(t.line); line != "" {
+		t.openLine(weight, line)
+	}
 }
 
 func (t *transcript) keep(piece []byte) {
 	t.line = append(t.line, piece[:min(len(piece), maxLine-len(t.line))]...)
 }
 
-// parts cuts a line into its level, "" if it has none, and its text.
-func parts(raw []byte) (weight, text string) {
-	text = string(raw)
-	// What is behind backspaces stands over the rest: makeself writes its percentages so.
-	if over := strings.LastIndexByte(text, '\b'); over >= 0 {
-		text = overwritten.ReplaceAllString(text[over+1:], "")
+// openLine takes in a line that has no end yet.
+func (t *transcript) openLine(weight, line string) {
+	t.flashing = t.flashing || t.flashes && writesChips(line)
+	t.open = ""
+	if isQuestion(weight, line, true) {
+		t.open = printable(questionIn(line))
 	}
-	text = strings.TrimSpace(terminal.ReplaceAllString(text, ""))
-	text = stamp.ReplaceAllString(text, "")
-	if match := level.FindStringSubmatch(text); match != nil {
-		weight, text = match[1], strings.TrimSpace(text[len(match[0]):])
-	}
-	return weight, text
 }
 
 // end takes the line in.
@@ -111,30 +88,57 @@ func (t *transcript) end() {
 		return
 	}
 	weight, line := parts(t.line)
-	t.line, t.waiting = t.line[:0], false
+	spoke := stamp.Match(t.line)
+	t.line = t.line[:0]
 	if line == "" {
 		return
 	}
-	t.repeats.add(line)
-	if former, known := t.known[printable(line)]; known && former == weight || t.printed > flood && !strings.Contains(line, "ackage") {
-		return // it has been taken in; of a flood only the end counts
-	}
 	if match := progress.FindStringSubmatch(line); match != nil {
+		t.open, t.spoke = "", true
 		t.advance(match[1])
 		return
 	}
-	// What is asked after the success can wait.
-	if t.question == "" && t.success == "" && isQuestion(weight, line) {
-		t.question = printable(questionIn(line))
+	t.flashing = t.flashing || t.flashes && writesChips(line)
+	t.repeats.add(line)
+	if !t.asks(weight, line) {
+		t.open = ""
 	}
+	if former, known := t.known[printable(line)]; known && former == weight || t.printed > flood && !strings.Contains(line, "ackage") {
+		return // it has been taken in; of a flood only the end counts
+	}
+	t.spoke = t.spoke || spoke
 	if !routine.MatchString(line) {
 		t.remember(weight, printable(line))
 	}
+	t.weigh(weight, line)
+}
+
+// asks takes a line in that asks, and reports whether it does. makeself's trap prints
+// behind a prompt that its script is ended.
+func (t *transcript) asks(weight, line string) bool {
+	prompt, ended := strings.CutSuffix(line, "Terminated")
+	prompt = strings.TrimSpace(prompt)
+	if !isQuestion(weight, prompt, ended) {
+		return line == "Terminated" && t.open != ""
+	}
+	t.open = printable(questionIn(prompt))
+	t.pleas++
+	if again.MatchString(line) {
+		t.pleas++
+	}
+	if t.question == "" && t.success == "" {
+		t.question = t.open
+	}
+	return true
+}
+
+// weigh notices what a line claims.
+func (t *transcript) weigh(weight, line string) {
 	switch {
 	case strings.Contains(line, "installation Stoped!"): // the installer's own spelling
 		t.stopped = true
 	case succeeded.MatchString(line):
-		t.success = printable(line)
+		t.success, t.flashing = printable(line), false
 	}
 	t.pending = t.pending || needsBoot.MatchString(line)
 	t.atOnce = t.atOnce || immediate.MatchString(line)
@@ -142,11 +146,22 @@ func (t *transcript) end() {
 		t.log = match[1]
 	}
 	switch {
-	case weight == "ERROR" || foreign.MatchString(line) || weight == "" && errNumber.MatchString(line):
-		t.complain(line)
-	case weight != "" && hasFailed.MatchString(line):
+	case weight == "ERROR" || weight == "" && errNumber.MatchString(line):
+		t.errors = complain(t.errors, line)
+		t.success = "" // it took it back
+	case foreign.MatchString(line):
+		t.foreign = complain(t.foreign, line)
+	case weight == "INFO" && hasFailed.MatchString(line):
 		t.failure = printable(line)
 	}
+}
+
+func complain(list []string, line string) []string {
+	line = strings.TrimRight(details.ReplaceAllString(printable(line), ""), ".! ")
+	if line == "" || len(list) >= maxErrors || slices.Contains(list, line) {
+		return list
+	}
+	return append(list, line)
 }
 
 func (t *transcript) remember(weight, line string) {
@@ -167,7 +182,7 @@ func (t *transcript) advance(digits string) {
 	if err != nil || percent > 100 {
 		return
 	}
-	t.begun = true
+	t.flashing = t.flashes
 	if percent <= t.percent {
 		return
 	}
@@ -177,31 +192,12 @@ func (t *transcript) advance(digits string) {
 	}
 }
 
-func (t *transcript) complain(line string) {
-	if t.remedy == "" {
-		t.remedy = remedyIn(line)
-	}
-	line = printable(errNumber.ReplaceAllString(line, ""))
-	if len(t.errors) < maxErrors && !slices.Contains(t.errors, line) {
-		t.errors = append(t.errors, line)
-	}
-}
-
 // close takes in a last line that was not ended.
-func (t *transcript) close() { t.end() }
-
-// printable makes a line of foreign text fit to be shown: in one line, without padding.
-func printable(line string) string {
-	line = strings.Join(strings.Fields(line), " ")
-	line = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '.'
-		}
-		return r
-	}, line)
-	for len(line) > maxError {
-		_, size := utf8.DecodeLastRuneInString(line)
-		line = line[:len(line)-size]
+func (t *transcript) close() {
+	if weight, line := parts(t.line); line != "" && t.question == "" && t.success == "" && isQuestion(weight, line, true) {
+		t.question = printable(questionIn(line))
 	}
-	return line
+	open := t.open
+	t.end()
+	t.open = open
 }

@@ -53,8 +53,8 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"driver of 2020":            {"Driver package install success! Reboot needed for installation/upgrade to take effect!\n", 0, pending, "", ""},
 		"firmware":                  {"[Firmware] [t] [INFO]The firmware of [8] chips are successfully upgraded.\n[Firmware] [t] [INFO]Firmware package installed successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n", 0, pending, "", ""},
 		"an error before a success": {failure("rmdir: not empty") + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
-		"nothing, exit 2":           {"", 2, failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 2)", ""},
-		"nothing, exit 0":           {"", 0, failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 0)", ""},
+		"nothing, exit 2":           {"", 2, failed, "it does not say that it installed anything, and version.info cannot be read: it said nothing (exit code 2)", ""},
+		"nothing, exit 0":           {"", 0, failed, "it does not say that it installed anything, and version.info cannot be read: it said nothing (exit code 0)", ""},
 		"nothing, exit 1":           {"", 1, failed, "it said nothing (exit code 1)", ""},
 		"nothing, exit 15":          {"", 15, failed, "it said nothing (exit code 15)", "tar and gzip"},
 		"nothing, exit 126":         {"", 126, failed, "it said nothing (exit code 126)", "noexec"},
@@ -107,7 +107,7 @@ func TestWhatAPackageManagerSays(t *testing.T) {
 	}{
 		"installed, reboot":      {"Preparing...\n" + reboot, 0, pending, "", ""},
 		"installed, reset hot":   {"[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
-		"installed without word": {"", 0, failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 0)", ""},
+		"installed without word": {"", 0, failed, "it does not say that it installed anything, and version.info cannot be read: it said nothing (exit code 0)", ""},
 		"dpkg's own 2":           {"dpkg: error: dpkg frontend lock was locked by another process with pid 4711\n", 2, failed, "dpkg: error: dpkg frontend lock was locked by another process with pid 4711 (exit code 2)", "Another package"},
 		"rpm's lock":             {"error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\n", 1, failed, "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable) (exit code 1)", "Another package"},
 		"dependencies":           {"error: Failed dependencies:\n\tdkms is needed by Ascend910B-driver-25.5.2-1.aarch64\n", 1, failed, "error: Failed dependencies: (exit code 1)", "depends"},
@@ -157,19 +157,20 @@ func TestVersionInfoProvesAndRefutes(t *testing.T) {
 		effect effect
 		why    string
 	}{
-		"success, and the version":                       {success, 2, "2.0", "1.0", pending, ""},
-		"success, and another version":                   {success, 2, "1.0", "1.0", failed, "it says that it succeeded, and version.info says 1.0"},
-		"success, and no version.info":                   {success, 2, "", "1.0", pending, ""},
-		"no word, and the version since":                 {"", 0, "2.0", "1.0", pending, ""},
-		"no word and exit code 2, and the version since": {"", 2, "2.0", "", pending, ""},
-		"no word, and the version as before":             {"", 2, "2.0", "2.0", failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 2)"},
-		"no word, and the former version":                {"", 0, "1.0", "1.0", failed, "it does not say that it installed anything, and version.info does not name the new version: it said nothing (exit code 0)"},
-		"an error, and the version since":                {"[Driver] [t] [ERROR]Something failed\n", 2, "2.0", "1.0", failed, "Something failed (exit code 2)"},
-		"a failure's code, and the version since":        {"", 1, "2.0", "1.0", failed, "it said nothing (exit code 1)"},
+		"success, and the version":                             {success, 2, "2.0", "1.0", pending, ""},
+		"success, and another version":                         {success, 2, "1.0", "1.0", failed, "it says that it succeeded, and version.info says 1.0"},
+		"success, and no version.info":                         {success, 2, "", "1.0", pending, ""},
+		"no word, and the version since":                       {"", 0, "2.0", "1.0", pending, ""},
+		"no word and exit code 2, and the version since":       {"", 2, "2.0", "", pending, ""},
+		"no word, and the version as before":                   {"", 2, "2.0", "2.0", failed, "it does not say that it installed anything, and version.info names the version that it may have named before: it said nothing (exit code 2)"},
+		"no word, and the former version":                      {"", 0, "1.0", "1.0", failed, "it does not say that it installed anything, and version.info says 1.0: it said nothing (exit code 0)"},
+		"a failure told as information, and the version since": {"[Driver] [t] [INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n", 0, "2.0", "1.0", failed, "Failed to upgrade driver package, please retry after uninstall and reboot (exit code 0)"},
+		"an error, and the version since":                      {"[Driver] [t] [ERROR]Something failed\n", 2, "2.0", "1.0", failed, "Something failed (exit code 2)"},
+		"a failure's code, and the version since":              {"", 1, "2.0", "1.0", failed, "it said nothing (exit code 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := ending(repository.Run, c.code, read(t, c.text))
-			e.target, e.former, e.info.Version, e.infoErr = "2.0", c.former, c.info, nil
+			e.target, e.former, e.info.Version, e.infoErr = "2.0", &c.former, c.info, nil
 			if c.info == "" {
 				e.infoErr = errors.New("gone")
 			}
@@ -183,6 +184,49 @@ func TestVersionInfoProvesAndRefutes(t *testing.T) {
 // ending is how an installer ended of which no version.info is known.
 func ending(format repository.Format, code int, t *transcript) ended {
 	return ended{Exit: executors.Exit{Code: code}, format: format, said: t, infoErr: fs.ErrNotExist, target: "2.0"}
+}
+
+// TestEveryEnding goes through all that is known of an ending: nothing but the installer's
+// word of success, or a version.info that names the target since, is a success, and no
+// installer that was given up or killed without its word is one.
+func TestEveryEnding(t *testing.T) {
+	const success = "[Driver] [t] [INFO]Driver package upgraded successfully! The new version takes effect immediately. \n"
+	texts := map[string]string{
+		"nothing": "", "success": success, "error": "[Driver] [t] [ERROR]x\n", "error, success": "[Driver] [t] [ERROR]x\n" + success, "success, error": success + "[Driver] [t] [ERROR]x\n",
+		"failed": "[Driver] [t] [INFO]Failed to upgrade\n", "stopped": "[Driver] [t] [INFO]installation Stoped!\n", "asks": "Go on? [y/n]\n", "asks, success": "Go on? [y/n]\n" + success, "success, asks": success + "Go on? [y/n]\n",
+		"prompt that went on": "Do you want to continue? default yes\n",
+	}
+	one, two := ascend.Version("1.0"), ascend.Version("2.0")
+	formers := map[string]*ascend.Version{"unknown": nil, "other": &one, "target": &two}
+	for name, text := range texts {
+		for _, code := range []int{0, 1, 2, 15, 126, 127, 137, 143} {
+			for _, signal := range []string{"", "killed"} {
+				for _, givenUp := range []bool{false, true} {
+					for _, info := range []ascend.Version{"", "1.0", "2.0"} {
+						for since, former := range formers {
+							e := ending(repository.Run, code, read(t, text))
+							e.Signal, e.givenUp, e.former, e.info.Version, e.infoErr = signal, givenUp, former, info, nil
+							if info == "" {
+								e.infoErr = fs.ErrNotExist
+							}
+							j := e.judge()
+							says := strings.HasSuffix(text, success) || name == "success, asks"
+							proven := info == "2.0" && since == "other"
+							ended := givenUp || signal == "" && (code == 0 || code == 2)
+							unclouded := says || proven && name == "nothing" || proven && (name == "asks" || name == "prompt that went on") && !givenUp && signal == ""
+							want := ended && info != "1.0" && unclouded && (says || !givenUp)
+							if got := j.Effect != failed; got != want {
+								t.Errorf("%s, code %d, signal %q, given up %v, version.info %q, former %s: %+v", name, code, signal, givenUp, info, since, j)
+							}
+							if (j.Effect == failed) != (j.Reason != "") || strings.Contains(j.Reason, "says  ") {
+								t.Errorf("%s: %+v", name, j)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 func FuzzTranscript(f *testing.F) {
@@ -202,7 +246,7 @@ func FuzzTranscript(f *testing.F) {
 		heard.write(printed[:half])
 		heard.write(printed[half:])
 		heard.close()
-		if len(heard.line) > maxLine || len(heard.errors) > maxErrors || len(heard.last) > maxLast || len(heard.repeats.recent) > maxRecent {
+		if len(heard.line) > maxLine || len(heard.errors)+len(heard.foreign) > 2*maxErrors || len(heard.last) > maxLast || len(heard.repeats.recent) > maxRecent {
 			t.Errorf("keeps %d bytes, %d complaints, %d last and %d recent lines", len(heard.line), len(heard.errors), len(heard.last), len(heard.repeats.recent))
 		}
 		for _, e := range heard.errors {

@@ -75,8 +75,12 @@ func (r *run) unproven(ctx context.Context) (executors.Result, error) {
 		return executors.Result{}, err
 	}
 	r.host.Progress(100, "installed")
-	if seen.runs(r.plan.Target) {
+	switch {
+	case seen.runs(r.plan.Target):
 		return executors.Result{Message: seen.Message}, nil
+	case len(r.plan.Installs) > 0 && (seen.Driver != r.plan.Target.Driver || seen.Firmware != r.plan.Target.Firmware):
+		return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "The installers say that they succeeded, and version.info does not name %s. The host was not restarted. Now: %s. See the task's output and /var/log/ascend_seclog/ascend_install.log on the host for the cause, remove it"+againThen,
+			r.plan.Target, seen.Message)
 	}
 	return executors.Result{
 		Message: fmt.Sprintf("%s. %s is installed and becomes active after a restart of the host: restart it when its work allows, or create the job with is_reboot.", seen.Message, capital(r.plan.Target.String())),

@@ -74,3 +74,6 @@ func (r *Regexp) ReplaceAll(src, with []byte) []byte { return r.compile().Replac
 func (r *Regexp) ExpandString(dst []byte, template, src string, match []int) []byte {
 	return r.compile().ExpandString(dst, template, src, match)
 }
+
+// Match is that of regexp.Regexp.
+func (r *Regexp) Match(b []byte) bool { return r.compile().Match(b) }

@@ -112,11 +112,17 @@ func TestAHangingCommandTimesOutWhenItIsSeenToHang(t *testing.T) {
 // is told the same without being asked.
 func TestACommandIsGivenUp(t *testing.T) {
 	h := host(t)
-	asked := 0
-	cmd := executors.Command{Step: "step", Argv: []string{"do", "echo '[y/n]?'; sleep 60 & wait"}, Kill: executors.KillNever, GiveUp: func() bool {
-		asked++
-		return true
-	}}
+	asked, heard := 0, false
+	cmd := executors.Command{
+		Step: "step", Argv: []string{"do", "echo '[y/n]?'; sleep 60 & wait"}, Kill: executors.KillNever,
+		Watch: func([]byte) { heard = true },
+		GiveUp: func() bool {
+			if heard {
+				asked++
+			}
+			return heard
+		},
+	}
 	for range 2 {
 		if _, err := h.Command(context.Background(), cmd); !errors.Is(err, executors.ErrGivenUp) || h.Output() != "[y/n]?\n" || asked != 1 {
 			t.Errorf("%v after %q, asked %d times", err, h.Output(), asked)

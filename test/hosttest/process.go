@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -122,11 +123,8 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	printed := &watched{tell: a.Watch, after: func() {
-		if a.GiveUp != nil && a.GiveUp() {
-			giveUp(executors.ErrGivenUp)
-		}
-	}}
+	printed := &watched{tell: a.Watch}
+	asked := printed.ask(a.GiveUp, func() { giveUp(executors.ErrGivenUp) })
 	out := io.MultiWriter(&h.output, printed)
 	began := time.Now()
 	code, signal, err := run(func() *exec.Cmd {
@@ -138,6 +136,7 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 		}
 		return cmd
 	})
+	asked()
 	if err != nil {
 		return fmt.Errorf("step %s: %w", a.Step, cmp.Or(context.Cause(ctx), err))
 	}
@@ -203,17 +202,47 @@ func run(build func() *exec.Cmd) (code int, signal string, err error) {
 
 // watched keeps what is written and tells it.
 type watched struct {
-	kept  bytes.Buffer
-	tell  func([]byte)
-	after func()
+	mu   sync.Mutex // a watcher and who asks whether to give up are not called at once
+	kept bytes.Buffer
+	tell func([]byte)
 }
 
 func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.tell != nil {
 		w.tell(p)
 	}
-	w.after()
 	return w.kept.Write(p)
+}
+
+// ask asks again and again whether the program is to be given up, until it is or stop is
+// called; after that nobody asks.
+func (w *watched) ask(hopeless func() bool, giveUp func()) (stop func()) {
+	if hopeless == nil {
+		return func() {}
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		look := time.NewTicker(5 * time.Millisecond)
+		defer look.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-look.C:
+			}
+			w.mu.Lock()
+			over := hopeless()
+			w.mu.Unlock()
+			if over {
+				giveUp()
+				return
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 // bounds keeps what is written until it is full, and says so once.

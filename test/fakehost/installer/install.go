@@ -34,7 +34,7 @@ func (r *run) driver() (int, error) {
 		fails   string // with which sentence, where it does
 	}{
 		{10, nil, "Drv_dkms_env_check failed"}, {30, nil, "Drv_file_copy failed"}, {40, nil, "Device_images_crl_check failed"},
-		{90, r.placeDriver, "Driver_ko_install failed"}, {100, nil, "Driver_ko_install_manually failed"},
+		{90, nil, "Driver_ko_install failed"}, {100, r.placeDriver, "Driver_ko_install_manually failed"},
 	}
 	from := 0
 	for _, stage := range stages {

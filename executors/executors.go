@@ -154,8 +154,8 @@ type Command struct {
 	Kill    Kill
 	Grace   time.Duration // between TERM and KILL; 0: 10 s
 	// Watch is given what the program prints, in pieces as it comes, and all of
-	// it (WatchLimit bytes at most) before Command returns; on a replay again from
-	// the beginning. A piece is the callee's only during the call. nil: nobody
+	// it before Command returns, but of more than WatchLimit bytes only these and the last
+	// WatchEnd; on a replay again from the beginning. A piece is the callee's only during the call. nil: nobody
 	// watches.
 	Watch func(piece []byte)
 	// GiveUp is asked again and again while the program runs, after Watch was given what it
@@ -170,8 +170,11 @@ type Command struct {
 	SHA256 string
 }
 
-// WatchLimit bounds what Command.Watch is given of one attempt, in bytes.
-const WatchLimit = 8 << 20
+// WatchLimit and WatchEnd bound what Command.Watch is given of one attempt, in bytes.
+const (
+	WatchLimit = 8 << 20
+	WatchEnd   = 64 << 10
+)
 
 // Kill says what may be done to a program that ran out of time or whose task
 // was cancelled.

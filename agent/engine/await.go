@@ -55,8 +55,8 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 	for {
 		select {
 		case got := <-ended:
-			end.To, watcher.full = h.run.task.OutputSize(h.item), nil
-			if err := watcher.upTo(end.To); err != nil {
+			end.To = h.run.task.OutputSize(h.item)
+			if err := watcher.rest(end.To); err != nil {
 				return end, fmt.Errorf("read its output: %w", err)
 			}
 			return h.ended(end, stop.reason, got, a)

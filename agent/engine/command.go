@@ -56,9 +56,7 @@ func (h *host) command(ctx context.Context, cmd executors.Command) (executors.Ex
 // the next one.
 func (h *host) carryOut(ctx context.Context, cmd executors.Command, attempt *journal.Attempt) (executors.Exit, error) {
 	if attempt != nil && attempt.End != nil {
-		watcher := h.eavesdrop(cmd, attempt.StartRecord)
-		watcher.full = nil
-		if err := watcher.upTo(attempt.End.To); err != nil {
+		if err := h.eavesdrop(cmd, attempt.StartRecord).rest(attempt.End.To); err != nil {
 			return executors.Exit{}, fmt.Errorf("read its output: %w", err)
 		}
 		return h.answer(*attempt.End)

@@ -71,6 +71,17 @@ func (e *eavesdropper) upTo(end int64) error {
 	return nil
 }
 
+// rest reports what is left when the program has ended: of an output that is longer than
+// executors.WatchLimit only its end, where a program says what it came to.
+func (e *eavesdropper) rest(end int64) error {
+	e.full = nil
+	if err := e.upTo(end); err != nil || e.left > 0 || e.next >= end {
+		return err
+	}
+	e.next, e.left = max(e.next, end-executors.WatchEnd), executors.WatchEnd
+	return e.upTo(end)
+}
+
 // pass reports a piece, but for the agent's line and what may be the beginning of one.
 func (e *eavesdropper) pass(piece []byte) {
 	piece = bytes.ReplaceAll(append(e.held, piece...), e.own, nil)

@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -107,5 +109,27 @@ func TestAWatcherDoesNotHearTheAgent(t *testing.T) {
 	wantVerdict(t, verdict, protocol.Success, "")
 	if verdict.Message != "first [second]\n" || !strings.Contains(output(), "is taken up again") {
 		t.Errorf("heard %q of %q", verdict.Message, output())
+	}
+}
+
+// Of an output that is longer than what a watcher hears, the end is heard all the same:
+// there a program says what it came to.
+func TestAWatcherHearsTheEndOfALongOutput(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		var heard bytes.Buffer
+		_, err := host.Command(ctx, executors.Command{
+			Step: "talk", Argv: []string{"/bin/sh", "-c", "echo first; head -c 12000000 /dev/zero; echo; echo last"},
+			Watch: func(piece []byte) { heard.Write(piece) },
+		})
+		said := heard.Bytes()
+		return executors.Result{Message: fmt.Sprintf("%d bytes, first %v, last %v", len(said), bytes.HasPrefix(said, []byte("first\n")), bytes.HasSuffix(said, []byte("\nlast\n")))}, err
+	}}
+	b.run()
+	b.submit("t1", "ONE")
+	want := fmt.Sprintf("%d bytes, first true, last true", executors.WatchLimit+executors.WatchEnd)
+	if got := b.verdict("t1").Message; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

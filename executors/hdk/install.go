@@ -153,7 +153,17 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 		done := (float64(n) + float64(percent)/100) / float64(of)
 		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
 	}}
-	r.host.Progress(planShare+installShare*n/of, "installing "+i.String())
+	began := planShare + installShare*n/of
+	r.host.Progress(began, "installing "+i.String())
+	asks := ""
+	watch := func(piece []byte) {
+		t.write(piece)
+		if t.flashing && t.open != asks { // it is not ended for it, so somebody should know
+			if asks = t.open; asks != "" {
+				r.host.Progress(began, fmt.Sprintf("installing %s: it asks %q", i, asks))
+			}
+		}
+	}
 	var env []string
 	if i.Package.Format() == repository.Deb {
 		env = append(env, "DEBIAN_FRONTEND=noninteractive")
@@ -167,7 +177,7 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 	return executors.Command{
 		SHA256: digest,
 		Step:   step, Argv: argv,
-		Env: env, Temp: true, Timeout: r.Limit, Kill: executors.KillNever, Watch: t.write, GiveUp: t.hopeless,
+		Env: env, Temp: true, Timeout: r.Limit, Kill: executors.KillNever, Watch: watch, GiveUp: t.hopeless,
 	}, t, nil
 }
 

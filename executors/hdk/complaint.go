@@ -91,6 +91,9 @@ var complaints = []complaint{
 	{text(`only support one type|Unrecognized (?:parameters|flag)|cannot be used with|can't use with|need used with`), "0x0004", "The package knows other options. Report its name and version.", ""},
 }
 
+// foreignWords are of what every foreign complaint has one.
+var foreignWords = []string{"rror", "dpkg", "scriptlet", "annot ", "left", "quota", "archive size", "ailed", "denied", "not found", "interpreter", "fork: ", "ead-only", "insmod", "insert", "gzip: ", "tar: "}
+
 // foreign are complaints of other programs than the installer, which mark no errors: of
 // rpm, to which a script that fails after the installation is no failure, dpkg, makeself,
 // shells and tar.

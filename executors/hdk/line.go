@@ -1,6 +1,7 @@
 package hdk
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,7 +10,7 @@ import (
 )
 
 const (
-	maxLine  = 4096 // bytes of one line that are read
+	maxLine  = 1024 // bytes of one line that are read
 	maxError = 300  // bytes of one complaint
 )
 
@@ -40,6 +41,12 @@ var (
 // chips: not every release has upgradePercentage. What makeself prints does not count.
 func writesChips(line string) bool { return writing.MatchString(line) && !unpacks.MatchString(line) }
 
+// has reports whether a line has one of some words. It is asked before an expression that
+// would go through the whole line: an installer may print megabytes.
+func has(line string, words ...string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(line, word) })
+}
+
 // parts cuts a line into its level, "" if it has none, and its text.
 func parts(raw []byte) (weight, text string) {
 	text = string(raw)
@@ -47,7 +54,10 @@ func parts(raw []byte) (weight, text string) {
 	if over := strings.LastIndexByte(text, '\b'); over >= 0 {
 		text = overwritten.ReplaceAllString(text[over+1:], "")
 	}
-	text = strings.TrimSpace(terminal.ReplaceAllString(text, ""))
+	if has(text, "\x1b") {
+		text = terminal.ReplaceAllString(text, "")
+	}
+	text = strings.TrimSpace(text)
 	text = stamp.ReplaceAllString(text, "")
 	if match := level.FindStringSubmatch(text); match != nil {
 		weight, text = match[1], strings.TrimSpace(text[len(match[0]):])

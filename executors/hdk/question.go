@@ -21,11 +21,16 @@ var (
 	usage  = lazyregexp.New(`(?i)^\s*(?:usage|help|-)`)
 )
 
+// questionWords are of what every question has one.
+var questionWords = []string{"?", ":", "]", ")", "？", "：", "）", "again", "ress ", "PRESS ", "lease ", "PLEASE ", " or ", " OR ", "请", "按", "是否"}
+
 // isQuestion reports whether a line asks for an answer; open is that it has no end yet,
 // as a prompt behind which the cursor waits. A line that only begins as a prompt does is
 // advice: "Please input the right params and try again."
 func isQuestion(weight, line string, open bool) bool {
 	switch {
+	case !has(line, questionWords...):
+		return false
 	case again.MatchString(line):
 		return true
 	case usage.MatchString(line) || weight == "ERROR":
@@ -111,7 +116,6 @@ type counted struct {
 const maxRecent = 8 // lines
 
 func (r *repetition) add(line string) {
-	line = printable(line)
 	at := 0
 	for at < len(r.recent) && r.recent[at].line != line {
 		at++

@@ -99,16 +99,17 @@ func (t *transcript) end() {
 		return
 	}
 	t.flashing = t.flashing || t.flashes && writesChips(line)
-	t.repeats.add(line)
-	if !t.asks(weight, line) {
+	text := printable(line)
+	t.repeats.add(text)
+	if begs := t.pleas >= begs && t.success == ""; !begs && !t.asks(weight, line) {
 		t.open = ""
 	}
-	if former, known := t.known[printable(line)]; known && former == weight || t.printed > flood && !strings.Contains(line, "ackage") {
+	if former, known := t.known[text]; known && former == weight || t.printed > flood && !has(line, "ackage", "ERR") {
 		return // it has been taken in; of a flood only the end counts
 	}
 	t.spoke = t.spoke || spoke
 	if !routine.MatchString(line) {
-		t.remember(weight, printable(line))
+		t.remember(weight, text)
 	}
 	t.weigh(weight, line)
 }
@@ -137,19 +138,21 @@ func (t *transcript) weigh(weight, line string) {
 	switch {
 	case strings.Contains(line, "installation Stoped!"): // the installer's own spelling
 		t.stopped = true
-	case succeeded.MatchString(line):
+	case has(line, "ackage") && succeeded.MatchString(line):
 		t.success, t.flashing = printable(line), false
 	}
-	t.pending = t.pending || needsBoot.MatchString(line)
-	t.atOnce = t.atOnce || immediate.MatchString(line)
-	if match := details.FindStringSubmatch(line); match != nil {
-		t.log = match[1]
+	t.pending = t.pending || has(line, "eboot") && needsBoot.MatchString(line)
+	t.atOnce = t.atOnce || has(line, "mmediate") && immediate.MatchString(line)
+	if has(line, "etail") {
+		if match := details.FindStringSubmatch(line); match != nil {
+			t.log = match[1]
+		}
 	}
 	switch {
 	case weight == "ERROR" || weight == "" && errNumber.MatchString(line):
 		t.errors = complain(t.errors, line)
 		t.success = "" // it took it back
-	case foreign.MatchString(line):
+	case has(line, foreignWords...) && foreign.MatchString(line):
 		t.foreign = complain(t.foreign, line)
 	case weight == "INFO" && hasFailed.MatchString(line):
 		t.failure = printable(line)

@@ -27,10 +27,12 @@ func (r *run) trouble(percent int) (status int, ends bool, err error) {
 		{fakehost.InstallExits, at(0), r.exits},
 		{fakehost.InstallAsks, at(10), r.asks},
 		{fakehost.InstallRepeats, at(40), func(a fakehost.Args) (int, bool) {
-			return r.without(func(int) { r.info(a.String("line", "Waiting for device startup...")) })
+			return r.without(func(int) {
+				fmt.Fprintf(r.out, "[%s] [%s] [INFO]%s\n", title(r.pkg.kind), now(), a.String("line", "Waiting for device startup..."))
+			})
 		}},
 		{fakehost.InstallFloods, at(40), func(fakehost.Args) (int, bool) {
-			return r.without(func(n int) { r.info(fmt.Sprintf("copying part %d of the driver %s", n, strings.Repeat("=", 80))) })
+			return r.without(func(n int) { fmt.Fprintf(r.out, "copying part %d of the driver %s\n", n, strings.Repeat("=", 2000)) })
 		}},
 		{fakehost.InstallRefuses, func(a fakehost.Args) bool {
 			s, known := refusals[a.String("step", "")]

@@ -42,7 +42,8 @@ driver of its chip, and jobs name it in mcu_version.
 
 Packages in one subfolder belong together. Elsewhere a driver gets the firmware that
 it was published with, or, where that is not known, every firmware that may run with
-it: jobs then say firmware_version.
+it: jobs then say firmware_version. An index lists 10,000 packages at most, each once
+for every release that it is in, so many releases need a subfolder each.
 
 A file that is left out - damaged, a bundle to be unpacked, a patch, a link, a file of
 another kind - is noted on standard error with the reason and what to do; the last
@@ -58,11 +59,11 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 				return usage(err)
 			}
 			if !info.IsDir() {
-				return usage(fmt.Errorf("%s is no folder", given[0]))
+				return usage(fmt.Errorf("%s is not a folder", given[0]))
 			}
 			index, notes, err := repository.Scan(given[0])
 			if err != nil {
-				return err
+				return fmt.Errorf("no index was written: %w", err)
 			}
 			for _, note := range notes {
 				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
@@ -73,7 +74,7 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 			}
 			raw = append(raw, '\n')
 			if err := repository.WriteIndex(given[0], raw); err != nil {
-				return err
+				return fmt.Errorf("no index was written: %w", err)
 			}
 			if keyFile != "" {
 				if err := signIndex(cmd.ErrOrStderr(), given[0], keyFile, raw); err != nil {

@@ -1,63 +1,135 @@
 package repository
 
 import (
-	"slices"
+	"fmt"
 
 	"devserver-agent/executors/ascend"
 )
 
-// group makes releases of the packages of one folder. Those that belong
-// together are not asked for their ranges.
-func group(packages []Package, together bool) (releases []Release, alone []Package) {
+// maxMatching bounds the work of making the releases of an index, in comparisons: of two
+// packages, or of a version with a range. A hundred drivers and as many firmwares take
+// some ten thousand.
+const maxMatching = 1_000_000
+
+// matcher makes the releases of an index, folder by folder. It counts, since small files
+// with Huawei's names are enough to make a folder where everything goes with everything.
+type matcher struct {
+	listed   int // packages of all releases
+	compared int
+}
+
+// errCrowded says why there is no index, and what to do.
+func errCrowded(what string, most int) error {
+	return fmt.Errorf("%s more than %d: outside a subfolder a driver is compared and listed with all that may go with it; "+
+		"put the packages of each release into a subfolder of their own, or make several repositories", what, most)
+}
+
+func (m *matcher) list(n int) error {
+	if m.listed += n; m.listed > maxPackages {
+		return errCrowded("the packages that the index would list are", maxPackages)
+	}
+	return nil
+}
+
+func (m *matcher) compare(n int) error {
+	if n > maxMatching-m.compared {
+		return errCrowded("the comparisons of drivers with firmwares are", maxMatching)
+	}
+	m.compared += n
+	return nil
+}
+
+// ranged is a package with the ranges that it declares.
+type ranged struct {
+	Package
+	ranges []ascend.Range
+}
+
+func newRanged(p Package) ranged {
+	ranges, _ := ascend.ParseRanges(p.Requires) // ranges that cannot be read declare nothing, as for Admits
+	return ranged{p, ranges}
+}
+
+// group makes releases of the packages of one folder; alone are those that no driver
+// goes with. The ranges of packages that belong together do not count. An error says
+// that there are too many of them.
+func (m *matcher) group(packages []Package, together bool) (releases []Release, alone []Package, err error) {
+	others := map[ascend.Chip][]ranged{} // firmwares and images
+	for _, p := range packages {
+		if p.Kind != Driver {
+			others[p.Chip] = append(others[p.Chip], newRanged(p))
+		}
+	}
 	used := map[string]bool{}
-	byVersion := map[ascend.Version]*Release{}
-	var order []ascend.Version
+	at := map[ascend.Version]int{} // where a release is
+	var has []map[string]bool      // the files of each release besides its drivers
 	for _, p := range packages {
 		if p.Kind != Driver {
 			continue
 		}
-		if byVersion[p.Version] == nil {
-			byVersion[p.Version] = &Release{Version: p.Version}
-			order = append(order, p.Version)
+		n, known := at[p.Version]
+		if !known {
+			n = len(releases)
+			at[p.Version] = n
+			releases, has = append(releases, Release{Version: p.Version}), append(has, map[string]bool{})
 		}
-		r := byVersion[p.Version]
-		r.Packages = append(r.Packages, p)
-		for _, fw := range packages {
-			listed := slices.ContainsFunc(r.Packages, func(q Package) bool { return q.File == fw.File })
-			goes := fw.Kind == MCU || fw.Kind == Firmware && (together || p.goesWith(fw, packages))
-			if goes && fw.Chip == p.Chip && !listed {
-				r.Packages = append(r.Packages, fw)
-				used[fw.File] = true
+		belonging, err := m.belonging(newRanged(p), others[p.Chip], together)
+		if err != nil {
+			return nil, nil, err
+		}
+		add := []Package{p}
+		for _, other := range belonging {
+			if !has[n][other.File] {
+				add = append(add, other)
+				has[n][other.File], used[other.File] = true, true
 			}
 		}
-	}
-	for _, v := range order {
-		releases = append(releases, *byVersion[v])
+		if err := m.list(len(add)); err != nil {
+			return nil, nil, err
+		}
+		releases[n].Packages = append(releases[n].Packages, add...)
 	}
 	for _, p := range packages {
 		if p.Kind != Driver && !used[p.File] {
 			alone = append(alone, p)
 		}
 	}
-	return releases, alone
+	return releases, alone, nil
 }
 
-// goesWith reports whether a driver is released with a firmware of its folder.
-func (p Package) goesWith(fw Package, folder []Package) bool {
-	pair, known := published[p.Version]
-	there := slices.ContainsFunc(folder, func(q Package) bool {
-		return q.Kind == Firmware && q.Chip == p.Chip && q.Version == pair
-	})
-	if known && there {
-		return fw.Version == pair
+// belonging are those of the other packages for a driver's chip that are listed with it.
+func (m *matcher) belonging(driver ranged, others []ranged, together bool) (found []Package, err error) {
+	if err := m.compare(len(others)); err != nil {
+		return nil, err
 	}
-	return p.suits(fw)
+	pair, known := published[driver.Version]
+	there := false
+	for _, other := range others {
+		there = there || known && other.Kind == Firmware && other.Version == pair
+	}
+	for _, other := range others {
+		goes := together || other.Kind == MCU
+		switch {
+		case goes || other.Kind != Firmware:
+		case there:
+			goes = other.Version == pair
+		default:
+			if err := m.compare(len(driver.ranges) + len(other.ranges)); err != nil {
+				return nil, err
+			}
+			goes = driver.suits(other)
+		}
+		if goes {
+			found = append(found, other.Package)
+		}
+	}
+	return found, nil
 }
 
 // suits reports whether neither package declares that it does not go with the
 // other.
-func (p Package) suits(other Package) bool {
-	return p.Admits(other.Version) != No && other.Admits(p.Version) != No
+func (p ranged) suits(other ranged) bool {
+	return admit(p.ranges, other.Version) != No && admit(other.ranges, p.Version) != No
 }
 
 // Answer is what a package's ranges say of a version.
@@ -71,14 +143,17 @@ const (
 )
 
 // Admits says whether a version of the other kind is in one of the package's
-// ranges.
+// ranges. Ranges that cannot be read declare nothing; ParseIndex refuses them.
 func (p Package) Admits(other ascend.Version) Answer {
-	ranges, err := ascend.ParseRanges(p.Requires)
-	if err != nil || len(ranges) == 0 {
-		return Silent // an index with ranges that are none was refused
+	return admit(newRanged(p).ranges, other)
+}
+
+func admit(ranges []ascend.Range, version ascend.Version) Answer {
+	if len(ranges) == 0 {
+		return Silent
 	}
 	for _, r := range ranges {
-		if r.Contains(other) {
+		if r.Contains(version) {
 			return Yes
 		}
 	}

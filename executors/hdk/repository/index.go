@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"devserver-agent/executors/ascend"
@@ -190,8 +189,10 @@ func (r Release) fitting(kind Kind, chip ascend.Chip, arch string, version ascen
 
 func unique(packages []Package) []Package {
 	var kept []Package
+	seen := map[string]bool{}
 	for _, p := range packages {
-		if !slices.ContainsFunc(kept, func(k Package) bool { return k.SHA256 == p.SHA256 }) {
+		if !seen[p.SHA256] {
+			seen[p.SHA256] = true
 			kept = append(kept, p)
 		}
 	}

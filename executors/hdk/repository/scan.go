@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -25,8 +26,8 @@ import (
 //
 // notes, in order, say which files were left out and why, and what could not be read of
 // others; see LeftOut. No file ends the scan: only a folder that cannot be read at all,
-// or one with more in it than an index can have, is an error. Nothing is followed out
-// of the folder, and no file that is not a regular one is opened.
+// or one of which the index would have more entries than agents take, is an error.
+// Nothing is followed out of the folder, and no file that is not a regular one is opened.
 func Scan(dir string) (index Index, notes []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -44,16 +45,20 @@ func Scan(dir string) (index Index, notes []string, err error) {
 		if note != "" {
 			w.notes = append(w.notes, note)
 		}
-		if p.File != "" {
-			byFolder[path.Dir(p.File)] = append(byFolder[path.Dir(p.File)], p)
-			packages++
+		if p.File == "" {
+			continue
 		}
+		if packages++; packages > maxPackages {
+			return Index{}, nil, fmt.Errorf("%s has more than %d packages, and an index lists no more; make several repositories of it", dir, maxPackages)
+		}
+		byFolder[path.Dir(p.File)] = append(byFolder[path.Dir(p.File)], p)
 	}
-	if packages > maxPackages {
-		return Index{}, nil, fmt.Errorf("%s has %d packages, and an index no more than %d; make several repositories of it", dir, packages, maxPackages)
-	}
-	for folder, packages := range byFolder {
-		releases, alone := group(packages, folder != ".")
+	var m matcher
+	for _, folder := range slices.Sorted(maps.Keys(byFolder)) {
+		releases, alone, err := m.group(byFolder[folder], folder != ".")
+		if err != nil {
+			return Index{}, nil, fmt.Errorf("%s: %w", dir, err)
+		}
 		index.Releases = append(index.Releases, releases...)
 		for _, p := range alone {
 			w.notes = append(w.notes, p.File+": left out: no driver here goes with it; put the driver of its release beside it")

@@ -2,12 +2,19 @@ package repository
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path"
 )
 
-// WriteIndex puts an index.json into a folder, whole or not at all.
-func WriteIndex(dir string, data []byte) error { return writeFile(dir, IndexFile, data) }
+// WriteIndex puts an index.json into a folder, whole or not at all. One that ParseIndex
+// would refuse is not written.
+func WriteIndex(dir string, data []byte) error {
+	if _, err := ParseIndex(data); err != nil {
+		return fmt.Errorf("no agent would take this index: %w; make several repositories of the folder", err)
+	}
+	return writeFile(dir, IndexFile, data)
+}
 
 // WriteSignedIndex puts a signed index into a folder, whole or not at all.
 func WriteSignedIndex(dir string, data []byte) error { return writeFile(dir, SignedIndexFile, data) }

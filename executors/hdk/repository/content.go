@@ -116,11 +116,11 @@ func inspect(file io.ReaderAt, size int64, format Format) (findings, error) {
 	}
 	switch format {
 	case Run:
-		return inspectRun(file, size)
+		return inspectRun(file, size, newBudget(size))
 	case RPM:
 		return inspectRPM(file, size)
 	case Deb:
-		return inspectDeb(file, size)
+		return inspectDeb(file, size, newBudget(size))
 	}
 	return findings{}, fmt.Errorf("format %q is not one that is read", format)
 }

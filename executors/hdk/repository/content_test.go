@@ -177,11 +177,18 @@ func TestPackagesOfPackageManagersThatAreNotOfHDK(t *testing.T) {
 func TestUnpackingIsBounded(t *testing.T) {
 	begin, zeros := tarOf(t, "version.info", "Version=1.2.3\n"), make([]byte, 1<<20)
 	for _, way := range []string{"gzip", "xz", "zstd"} { // each may be several behind one another
-		bomb := append(pack(t, way, begin), bytes.Repeat(pack(t, way, zeros), 120)...)
+		bomb := append(pack(t, way, begin), bytes.Repeat(pack(t, way, zeros), 250)...)
 		_, err := inspect(t, "run", archive(header{}, bomb))
 		if err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
 			t.Errorf("%s: %v", way, err)
 		}
+	}
+	// An archive in several parts, each of which would be small enough alone.
+	part := pack(t, "gzip", append(tarOf(t, "noise", "x"), make([]byte, 40<<20)...))
+	sizes := strings.TrimSuffix(strings.Repeat(strconv.Itoa(len(part))+" ", 8), " ")
+	many := archive(header{sizes: sizes, variables: `SHA="0"`, old: true}, bytes.Repeat(part, 8))
+	if _, err := inspect(t, "run", many); err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
+		t.Errorf("several parts: %v", err)
 	}
 	// A block of xz that asks for a dictionary of 4 GiB.
 	large := pack(t, "xz", zeros[:4096])

@@ -27,16 +27,16 @@ type member struct {
 // inspectDeb reads the metadata of a deb. What a deb carries to compare it with is the
 // sizes of its members and the checksums of what they are packed with, so they are
 // unpacked to their ends.
-func inspectDeb(file io.ReaderAt, size int64) (findings, error) {
+func inspectDeb(file io.ReaderAt, size int64, b *budget) (findings, error) {
 	members, err := readAr(file, size)
 	if err != nil {
 		return findings{}, err
 	}
 	var control, data contents
-	if err := readMember(file, members, "control.tar", &control); err != nil {
+	if err := readMember(file, members, "control.tar", b, &control); err != nil {
 		return findings{}, err
 	}
-	if err := readMember(file, members, "data.tar", &data); err != nil {
+	if err := readMember(file, members, "data.tar", b, &data); err != nil {
 		return findings{}, err
 	}
 	fields := controlFields(string(control.text("control")))
@@ -85,13 +85,13 @@ func readAr(file io.ReaderAt, size int64) ([]member, error) {
 }
 
 // readMember reads the files of the packed tar of a name, whatever it is packed with.
-func readMember(file io.ReaderAt, members []member, name string, into *contents) error {
+func readMember(file io.ReaderAt, members []member, name string, b *budget, into *contents) error {
 	for _, m := range members {
 		rest, is := strings.CutPrefix(m.name, name)
 		if !is || rest != "" && !strings.HasPrefix(rest, ".") {
 			continue
 		}
-		err := into.read(io.NewSectionReader(file, m.offset, m.size), m.size, func(contents) bool { return false })
+		err := into.read(io.NewSectionReader(file, m.offset, m.size), b, func(contents) bool { return false })
 		if errors.Is(err, errPacking) {
 			return fmt.Errorf("its %s %w; put the .run of this release here", m.name, errPacking)
 		}

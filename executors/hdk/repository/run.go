@@ -15,7 +15,7 @@ import (
 
 // inspectRun reads a .run: a makeself archive, which is a shell script followed by a
 // packed tar.
-func inspectRun(file io.ReaderAt, size int64) (found findings, err error) {
+func inspectRun(file io.ReaderAt, size int64, b *budget) (found findings, err error) {
 	head := make([]byte, min(size, maxHeader))
 	if _, err := file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return found, fmt.Errorf("read: %w", err)
@@ -38,7 +38,7 @@ func inspectRun(file io.ReaderAt, size int64) (found findings, err error) {
 			return found, err
 		}
 		enough := func(c contents) bool { return checked && c.enough(found.Kind) }
-		err = files.read(io.NewSectionReader(file, p.offset, p.size), p.size, enough)
+		err = files.read(io.NewSectionReader(file, p.offset, p.size), b, enough)
 		if errors.Is(err, errPacking) {
 			err = fmt.Errorf("%w: it %w", ErrNoVersionInfo, errPacking)
 		}

@@ -15,12 +15,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Bounds of what is unpacked, in bytes. Drivers become three to five times as large.
+// Bounds of what is unpacked of one file, in bytes. Drivers become three to five times
+// as large.
 const (
 	maxUnpacked    = 32 << 30
-	maxRatio       = 200      // times the packed size,
-	freeUnpacked   = 64 << 20 // and so much in any case
-	maxWindow      = 64 << 20 // what a decompressor may have to look back at; xz -9 does 64 MiB
+	maxRatio       = 200           // times the packed size,
+	freeUnpacked   = 3 * maxWindow // and so much in any case: a small file may have two archives
+	maxWindow      = 64 << 20      // what a decompressor may have to look back at; xz -9 does 64 MiB
 	maxFileInside  = 256 << 10
 	peekAtArchives = 512
 )
@@ -28,15 +29,12 @@ const (
 // errPacking says that an archive is packed in a way that is not known.
 var errPacking = errors.New("is packed in a way that is not known")
 
-// budget bounds what comes out of a decompressor.
-type budget struct {
-	from  io.Reader
-	left  int64
-	bound int64
-}
+// budget bounds what comes out of all decompressors of one file, of however many
+// archives it is made.
+type budget struct{ left, bound int64 }
 
-func newBudget(packed int64) *budget {
-	bound := min(maxUnpacked, freeUnpacked+maxRatio*packed)
+func newBudget(size int64) *budget {
+	bound := min(maxUnpacked, freeUnpacked+maxRatio*size)
 	return &budget{left: bound, bound: bound}
 }
 
@@ -48,32 +46,38 @@ func (b *budget) spend(n int64) error {
 	return nil
 }
 
+// metered is what comes out of a decompressor.
+type metered struct {
+	from   io.Reader
+	budget *budget
+}
+
 // Read implements io.Reader.
-func (b *budget) Read(p []byte) (int, error) {
-	n, err := b.from.Read(p)
-	if spent := b.spend(int64(n)); spent != nil {
+func (m metered) Read(p []byte) (int, error) {
+	n, err := m.from.Read(p)
+	if spent := m.budget.spend(int64(n)); spent != nil {
 		return 0, spent
 	}
 	return n, err
 }
 
-// unpacked is the content of a stream of size bytes that may be packed, whose way of
-// packing is known by its first bytes. errPacking if it is none that is known and no
-// tar. What it reads and holds is bounded. release ends it.
-func unpacked(packed io.Reader, size int64) (content io.Reader, release func(), err error) {
+// unpacked is the content of a stream that may be packed, whose way of packing is known
+// by its first bytes. errPacking if it is not one that is known, nor a tar. What comes
+// out and what is held for it is taken from the budget. release ends it.
+func unpacked(packed io.Reader, b *budget) (content io.Reader, release func(), err error) {
 	buffered := bufio.NewReaderSize(packed, 64<<10)
 	head, err := buffered.Peek(peekAtArchives)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
-	out, release := newBudget(size), func() {}
+	out, release := metered{budget: b}, func() {}
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")):
 		out.from, err = gzip.NewReader(buffered)
 	case bytes.HasPrefix(head, []byte("BZh")):
 		out.from, err = bzip2.NewReader(buffered), nil
 	case bytes.HasPrefix(head, []byte(xzMagic)):
-		out.from, err = newXZReader(buffered, out.spend), nil
+		out.from, err = newXZReader(buffered, b.spend), nil
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
 		var decoder *zstd.Decoder
 		decoder, err = zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
@@ -140,11 +144,11 @@ func wanted(name string) bool {
 	return false
 }
 
-// read adds the files of a packed tar of size bytes. It reads all of it, so that damage
-// shows, unless enough says that this is not needed.
+// read adds the files of a packed tar. It reads all of it, so that damage shows, unless
+// enough says that this is not needed.
 // errPacking if it is packed in a way that is not known.
-func (c *contents) read(packed io.Reader, size int64, enough func(contents) bool) error {
-	stream, release, err := unpacked(packed, size)
+func (c *contents) read(packed io.Reader, b *budget, enough func(contents) bool) error {
+	stream, release, err := unpacked(packed, b)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 		}
 		path, err := r.ready(ctx, i.Package, progress)
 		if err == nil {
-			err = repository.Examine(path, i.Package)
+			err = repository.Examine(ctx, path, i.Package)
 		}
 		switch {
 		case ctx.Err() != nil:

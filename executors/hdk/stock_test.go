@@ -58,7 +58,7 @@ var common = sync.OnceValues(func() (string, error) {
 			}
 		}
 	}
-	index, notes, err := repository.Scan(dir)
+	index, notes, err := repository.Scan(context.Background(), dir)
 	if err != nil || len(notes) > 0 {
 		return "", errors.Join(err, errors.New(strings.Join(notes, "\n")))
 	}
@@ -111,7 +111,7 @@ func buildStock(withCommon bool, packages []fakehost.Package) (string, error) {
 	if _, err := fakehost.BuildPackages(filepath.Join(dir, "more"), packages); err != nil {
 		return "", err
 	}
-	index, _, err := repository.Scan(dir)
+	index, _, err := repository.Scan(context.Background(), dir)
 	if err != nil {
 		return "", err
 	}

@@ -32,7 +32,7 @@ const (
 func upgrade(ctx context.Context, b bench) ([]figure, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	packages, err := b.archives()
+	packages, err := b.archives(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func upgrade(ctx context.Context, b bench) ([]figure, error) {
 }
 
 // archives writes a repository of real packages of the target release.
-func (b bench) archives() (built []fakehost.Built, err error) {
+func (b bench) archives(ctx context.Context) (built []fakehost.Built, err error) {
 	dir := filepath.Join(b.dir, "hdk")
 	profile, err := fakehost.A2.Profile()
 	if err != nil {
@@ -83,7 +83,7 @@ func (b bench) archives() (built []fakehost.Built, err error) {
 			return nil, err
 		}
 	}
-	index, _, err := repository.Scan(dir)
+	index, _, err := repository.Scan(ctx, dir)
 	if err != nil {
 		return nil, err
 	}

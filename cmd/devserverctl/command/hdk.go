@@ -61,7 +61,7 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 			if !info.IsDir() {
 				return usage(fmt.Errorf("%s is not a folder", given[0]))
 			}
-			index, notes, err := repository.Scan(given[0])
+			index, notes, err := repository.Scan(cmd.Context(), given[0])
 			if err != nil {
 				return fmt.Errorf("no index was written: %w", err)
 			}

@@ -47,7 +47,7 @@ func TestPush(t *testing.T) {
 	}
 	write(driver, "#!the driver")
 	write(firmware, "#!the firmware")
-	index, _, err := repository.Scan(dir)
+	index, _, err := repository.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func agreed(p Package, found findings) (Package, error) {
 		}
 	}
 	p.Kind = cmp.Or(p.Kind, found.Kind)
-	p.Chip = cmp.Or(p.Chip, found.content().Chip)
+	p.Chip = cmp.Or(p.Chip, found.chip())
 	p.Arch = cmp.Or(p.Arch, found.Arch)
 	p.Version = cmp.Or(p.Version, found.Version)
 	p.Requires = found.Requires

@@ -17,7 +17,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
-	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/test/fakehost"
 )
 
@@ -137,12 +136,6 @@ func one(t testing.TB, p fakehost.Package) []byte {
 		t.Fatal(err)
 	}
 	return get(t, built[0].Path)
-}
-
-// inspect is Inspect of a file with a content.
-func inspect(t testing.TB, ext string, content []byte) (repository.Content, error) {
-	t.Helper()
-	return repository.Inspect(put(t, t.TempDir(), "x."+ext, content))
 }
 
 // setDictionary gives the first block of an xz file a dictionary of another size.

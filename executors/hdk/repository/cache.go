@@ -39,7 +39,7 @@ type Cache struct {
 	mu sync.Mutex
 }
 
-// ErrDamaged says that a package is not what the index declares, or (Inspect) not as
+// ErrDamaged says that a package is not what the index declares, or (Examine) not as
 // it was made: cut off, longer, altered.
 var ErrDamaged = errors.New("not what the index declares")
 

@@ -1,25 +1,35 @@
 package repository
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"syscall"
 
 	"devserver-agent/executors/ascend"
 )
 
-// Content is what a package says of itself inside, whatever its name is. "" is what it
+// findings are what a package says of itself inside, whatever its name is. "" is what it
 // does not say.
-type Content struct {
+type findings struct {
 	Kind    Kind
-	Chip    ascend.Chip
 	Arch    string // as uname -m says it, or NoArch
 	Version ascend.Version
 	// Requires are the ranges in which the other kind's version must be. Only the
 	// archive of a .run is read for them.
 	Requires string
+	chips    []ascend.Chip // that the package is for; none if it does not say
+}
+
+// chip is the one that the package is for, "" if it does not say or is for several.
+func (f findings) chip() ascend.Chip {
+	if len(f.chips) == 1 {
+		return f.chips[0]
+	}
+	return ""
 }
 
 // Errors of what is in a package.
@@ -55,28 +65,8 @@ func bytesAre(n int64) string {
 // Unwrap makes it an ErrDamaged.
 func (d damage) Unwrap() error { return ErrDamaged }
 
-// Inspect reads what a .run, .rpm or .deb says of itself and compares it with the sizes
-// and checksums that it carries. Nothing in it is run or unpacked to the disk, and what
-// it makes this process read, hold or unpack is bounded. The last element of path must
-// be a regular file; a link is not followed.
-//
-// An error that wraps ErrDamaged says that the file is not as it was made. One that
-// wraps ErrNoVersionInfo comes with what could be read all the same: the shell script
-// of a .run may be of a kind that is not known here, and what it carries intact.
-func Inspect(path string) (Content, error) {
-	format := Package{File: path}.Format()
-	if format == "" || format == Image {
-		return Content{}, fmt.Errorf("%s: is not a .run, .rpm or .deb", path)
-	}
-	found, err := inspectFile(path, format)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
-	return found.content(), err
-}
-
 // inspectFile inspects a regular file.
-func inspectFile(path string, format Format) (findings, error) {
+func inspectFile(ctx context.Context, path string, format Format) (findings, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return findings{}, err
@@ -87,40 +77,53 @@ func inspectFile(path string, format Format) (findings, error) {
 		return findings{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return findings{}, errors.New("is not a regular file")
+		return findings{}, &fs.PathError{Op: "read", Path: path, Err: errors.New("is not a regular file")}
 	}
-	return inspect(file, info.Size(), format)
+	return inspect(file, info.Size(), format, newBudget(ctx, info.Size()))
 }
 
-// findings are a Content of which the chip may be one of several.
-type findings struct {
-	Content
-	chips []ascend.Chip // that the package is for; none if it does not say
-}
-
-// content is what the findings are to others.
-func (f findings) content() Content {
-	if len(f.chips) == 1 {
-		f.Chip = f.chips[0]
-	}
-	return f.Content
-}
-
-// inspect reads a package of size bytes.
-func inspect(file io.ReaderAt, size int64, format Format) (findings, error) {
+// inspect reads what a .run, .rpm or .deb of size bytes says of itself and compares it
+// with the sizes and checksums that it carries. Nothing in it is run or unpacked to the
+// disk. What it makes this process unpack and hold is bounded by b; once the context of
+// that has ended, the error is its cause.
+//
+// An error that wraps ErrDamaged says that the file is not as it was made. One that
+// wraps ErrNoVersionInfo comes with what could be read all the same: the shell script
+// of a .run may be of a kind that is not known here, and what it carries intact.
+func inspect(file io.ReaderAt, size int64, format Format, b *budget) (found findings, err error) {
 	switch {
 	case size > maxFile:
 		return findings{}, fmt.Errorf("%w: it has %d bytes", errTooLarge, size)
 	case size == 0:
 		return findings{}, damaged("it is empty")
 	}
+	file = interruptible{b.ctx, file}
 	switch format {
 	case Run:
-		return inspectRun(file, size, newBudget(size))
+		found, err = inspectRun(file, size, b)
 	case RPM:
-		return inspectRPM(file, size)
+		found, err = inspectRPM(file, size)
 	case Deb:
-		return inspectDeb(file, size, newBudget(size))
+		found, err = inspectDeb(file, size, b)
+	default:
+		return findings{}, fmt.Errorf("format %q is not one that is read", format)
 	}
-	return findings{}, fmt.Errorf("format %q is not one that is read", format)
+	if b.ctx.Err() != nil { // whatever a decompressor made of it
+		return findings{}, context.Cause(b.ctx)
+	}
+	return found, err
+}
+
+// interruptible is a file that is not read any more once ctx has ended.
+type interruptible struct {
+	ctx context.Context
+	io.ReaderAt
+}
+
+// ReadAt implements io.ReaderAt.
+func (f interruptible) ReadAt(p []byte, offset int64) (int, error) {
+	if f.ctx.Err() != nil {
+		return 0, context.Cause(f.ctx)
+	}
+	return f.ReaderAt.ReadAt(p, offset)
 }

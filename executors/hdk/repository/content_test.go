@@ -18,30 +18,30 @@ import (
 var anyDriver = fakehost.Package{Kind: fakehost.Driver, Chip: "910_93", Arch: "aarch64", Version: "26.0.rc1", Requires: "[7.0.0,8.9.9]", Pad: 50_000}
 
 func TestWhatAPackageSaysOfItself(t *testing.T) {
-	a3Driver := repository.Content{Kind: repository.Driver, Chip: a3, Arch: "aarch64", Version: "26.0.rc1"}
+	a3Driver := repository.Package{Kind: repository.Driver, Chip: a3, Arch: "aarch64", Version: "26.0.rc1"}
 	ranged := a3Driver
 	ranged.Requires = "[7.0.0,8.9.9]"
 	for _, c := range []struct {
 		pkg  fakehost.Package
-		want repository.Content
+		want repository.Package
 	}{
 		{anyDriver, ranged},
 		{formatted(anyDriver, fakehost.RPM), a3Driver},
 		{formatted(anyDriver, fakehost.Deb), a3Driver},
 		{fakehost.Package{Kind: fakehost.Firmware, Chip: "310p", Version: "7.5.0.5.220", Requires: "[24.1.0,24.1.9]"},
-			repository.Content{Kind: repository.Firmware, Chip: ascend.Chip310P, Version: "7.5.0.5.220", Requires: "[24.1.0,24.1.9]"}},
+			repository.Package{Kind: repository.Firmware, Chip: ascend.Chip310P, Version: "7.5.0.5.220", Requires: "[24.1.0,24.1.9]"}},
 		{fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.RPM, Chip: "910b", Version: "7.5.0.5.220"},
-			repository.Content{Kind: repository.Firmware, Chip: a2, Arch: "noarch", Version: "7.5.0.5.220"}},
+			repository.Package{Kind: repository.Firmware, Chip: a2, Arch: "noarch", Version: "7.5.0.5.220"}},
 		{fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.Deb, Chip: "910b", Version: "7.5.0.5.220"},
-			repository.Content{Kind: repository.Firmware, Chip: a2, Arch: "noarch", Version: "7.5.0.5.220"}},
+			repository.Package{Kind: repository.Firmware, Chip: a2, Arch: "noarch", Version: "7.5.0.5.220"}},
 		{fakehost.Package{Kind: fakehost.Driver, Chip: "310b", Arch: "x86_64", Version: "24.1.0"},
-			repository.Content{Kind: repository.Driver, Chip: ascend.Chip310B, Arch: "x86_64", Version: "24.1.0"}},
+			repository.Package{Kind: repository.Driver, Chip: ascend.Chip310B, Arch: "x86_64", Version: "24.1.0"}},
 	} {
 		format := c.pkg.Format
 		if format == "" {
 			format = fakehost.Run
 		}
-		got, err := inspect(t, format, one(t, c.pkg))
+		got, err := repository.Said(repository.Format(format), one(t, c.pkg))
 		if err != nil || got != c.want {
 			t.Errorf("%s: got %+v, %v", c.pkg.FileName(), got, err)
 		}
@@ -66,7 +66,7 @@ func TestADamagedPackageIsSeen(t *testing.T) {
 			"a byte longer": append(bytes.Clone(whole), 'x'), "twice": append(bytes.Clone(whole), whole...),
 			"another file": []byte("<html>not found</html>"), "zeros": make([]byte, len(whole)),
 		} {
-			_, err := inspect(t, format, content)
+			_, err := repository.Said(repository.Format(format), content)
 			if !errors.Is(err, repository.ErrDamaged) || !strings.HasSuffix(err.Error(), "; download it again") {
 				t.Errorf("%s, %s: %v", format, how, err)
 			}
@@ -77,14 +77,14 @@ func TestADamagedPackageIsSeen(t *testing.T) {
 func TestArchivesAreReadHoweverTheyArePacked(t *testing.T) {
 	raw := tarOf(t, "./install.sh", strings.Repeat("echo\n", 50_000), "./driver/version.info", "Version=1.2.3\n", "./version.info", "Version=25.5.0.B071\nascendhal_version=1\ncompatible_version_fw=[7.0.0,8.9.9]\n",
 		"./scene.info", "os=linux\narch=x86-64\n", "./driver/script/specific_func.inc", "# for\ndevice_bdf=\"0x19e5:0xd802\"\n")
-	want := repository.Content{Kind: repository.Driver, Chip: a2, Arch: "x86_64", Version: "25.5.0.b071", Requires: "[7.0.0,8.9.9]"}
+	want := repository.Package{Kind: repository.Driver, Chip: a2, Arch: "x86_64", Version: "25.5.0.b071", Requires: "[7.0.0,8.9.9]"}
 	for _, way := range []string{"not at all", "gzip", "xz", "xz with SHA-256", "xz without a check", "zstd"} {
 		for _, h := range []header{{}, {old: true}, {unknown: true}, {label: "ASCEND DRIVER RUN PACKAGE"}, {variables: `CRCsum="0000000000"`}} {
 			whole := archive(h, pack(t, way, raw))
-			if got, err := inspect(t, "run", whole); err != nil || got != want {
+			if got, err := repository.Said(repository.Run, whole); err != nil || got != want {
 				t.Errorf("%s, %+v: got %+v, %v", way, h, got, err)
 			}
-			if _, err := inspect(t, "run", whole[:len(whole)-1]); !errors.Is(err, repository.ErrDamaged) {
+			if _, err := repository.Said(repository.Run, whole[:len(whole)-1]); !errors.Is(err, repository.ErrDamaged) {
 				t.Errorf("%s, %+v, shorter: %v", way, h, err)
 			}
 		}
@@ -93,13 +93,13 @@ func TestArchivesAreReadHoweverTheyArePacked(t *testing.T) {
 		}
 		packed := pack(t, way, raw)
 		for _, cut := range []int{len(packed) / 2, len(packed) - 3} { // with nothing to compare it with
-			if _, err := inspect(t, "run", archive(header{variables: `SHA="00"`}, packed[:cut])); !errors.Is(err, repository.ErrDamaged) {
+			if _, err := repository.Said(repository.Run, archive(header{variables: `SHA="00"`}, packed[:cut])); !errors.Is(err, repository.ErrDamaged) {
 				t.Errorf("%s, cut at %d: %v", way, cut, err)
 			}
 		}
 	}
-	got, err := inspect(t, "run", archive(header{}, get(t, "testdata/firmware.tar.bz2")))
-	if want := (repository.Content{Kind: repository.Firmware, Version: "7.5.0.2.220"}); err != nil || got != want {
+	got, err := repository.Said(repository.Run, archive(header{}, get(t, "testdata/firmware.tar.bz2")))
+	if want := (repository.Package{Kind: repository.Firmware, Version: "7.5.0.2.220"}); err != nil || got != want {
 		t.Errorf("bzip2: got %+v, %v", got, err)
 	}
 }
@@ -121,7 +121,7 @@ func TestChecksumsOfAnArchive(t *testing.T) {
 		{header{sizes: "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"}, "no sizes of the payload"},
 		{header{sizes: strconv.Itoa(len(payload)) + " 99999999999999999999"}, "no sizes of the payload"},
 	} {
-		_, err := inspect(t, "run", archive(c.h, payload))
+		_, err := repository.Said(repository.Run, archive(c.h, payload))
 		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, repository.ErrDamaged) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%+v: %v", c.h, err)
 		}
@@ -145,7 +145,7 @@ func posixSum(content []byte) string {
 	return strconv.FormatUint(uint64(^crc), 10)
 }
 
-func TestInspectOpensRegularFilesOnly(t *testing.T) {
+func TestOnlyRegularFilesAreExamined(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.rpm"), 0o600); err != nil {
 		t.Fatal(err)
@@ -159,9 +159,9 @@ func TestInspectOpensRegularFilesOnly(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"pipe.rpm": "is not a regular file", "link.rpm": "too many levels of symbolic links", "folder.deb": "is not a regular file",
-		"none.rpm": "no such file", "x.hpm": "is not a .run, .rpm or .deb",
+		"none.rpm": "no such file",
 	} {
-		if _, err := repository.Inspect(filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, repository.ErrDamaged) {
+		if err := repository.Examine(t.Context(), filepath.Join(dir, name), repository.Package{File: name}); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, repository.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestInspectOpensRegularFilesOnly(t *testing.T) {
 
 func TestPackagesOfPackageManagersThatAreNotOfHDK(t *testing.T) {
 	whole := one(t, fakehost.Package{Kind: "toolkit", Format: fakehost.RPM, Chip: "910b", Arch: "aarch64", Version: "8.0.0"})
-	if _, err := inspect(t, "rpm", whole); err == nil || !strings.Contains(err.Error(), `is the rpm of a package "Ascend910B-toolkit", which is not a driver or a firmware`) {
+	if _, err := repository.Said(repository.RPM, whole); err == nil || !strings.Contains(err.Error(), `is the rpm of a package "Ascend910B-toolkit", which is not a driver or a firmware`) {
 		t.Error(err)
 	}
 }
@@ -178,7 +178,7 @@ func TestUnpackingIsBounded(t *testing.T) {
 	begin, zeros := tarOf(t, "version.info", "Version=1.2.3\n"), make([]byte, 1<<20)
 	for _, way := range []string{"gzip", "xz", "zstd"} { // each may be several behind one another
 		bomb := append(pack(t, way, begin), bytes.Repeat(pack(t, way, zeros), 250)...)
-		_, err := inspect(t, "run", archive(header{}, bomb))
+		_, err := repository.Said(repository.Run, archive(header{}, bomb))
 		if err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
 			t.Errorf("%s: %v", way, err)
 		}
@@ -187,13 +187,13 @@ func TestUnpackingIsBounded(t *testing.T) {
 	part := pack(t, "gzip", append(tarOf(t, "noise", "x"), make([]byte, 40<<20)...))
 	sizes := strings.TrimSuffix(strings.Repeat(strconv.Itoa(len(part))+" ", 8), " ")
 	many := archive(header{sizes: sizes, variables: `SHA="0"`, old: true}, bytes.Repeat(part, 8))
-	if _, err := inspect(t, "run", many); err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
+	if _, err := repository.Said(repository.Run, many); err == nil || !strings.Contains(err.Error(), "is larger than any package is: it unpacks to more than ") {
 		t.Errorf("several parts: %v", err)
 	}
 	// A block of xz that asks for a dictionary of 4 GiB.
 	large := pack(t, "xz", zeros[:4096])
 	setDictionary(large, 40)
-	if _, err := inspect(t, "run", archive(header{}, large)); err == nil || !strings.Contains(err.Error(), "unpacking takes 4294967296 bytes of memory") {
+	if _, err := repository.Said(repository.Run, archive(header{}, large)); err == nil || !strings.Contains(err.Error(), "unpacking takes 4294967296 bytes of memory") {
 		t.Error(err)
 	}
 }
@@ -204,8 +204,8 @@ func TestAnArchiveThatIsPackedInAnotherWayIsKnownByWhatItsHeaderSays(t *testing.
 	otherFilter(filtered)
 	for how, payload := range map[string][]byte{"unknown": bytes.Repeat([]byte("secret"), 1000), "an unknown filter of xz": filtered} {
 		whole := archive(label, payload)
-		got, err := inspect(t, "run", whole)
-		if want := (repository.Content{Kind: repository.Firmware, Chip: a2}); !errors.Is(err, repository.ErrNoVersionInfo) || got != want {
+		got, err := repository.Said(repository.Run, whole)
+		if want := (repository.Package{Kind: repository.Firmware, Chip: a2}); !errors.Is(err, repository.ErrNoVersionInfo) || got != want {
 			t.Errorf("%s: got %+v, %v", how, got, err)
 		}
 		dir := t.TempDir()

@@ -27,7 +27,7 @@ func crowd(t *testing.T, n int) string {
 
 func TestAFolderInWhichEachDriverMayGoWithEachFirmware(t *testing.T) {
 	for n, fits := range map[int]bool{90: true, 500: false, 3000: false} {
-		index, _, err := repository.Scan(crowd(t, n))
+		index, _, err := repository.Scan(t.Context(), crowd(t, n))
 		if !fits && (err == nil || !strings.Contains(err.Error(), putIntoSubfolders)) {
 			t.Errorf("%d drivers and %d firmwares: %d releases, %v", n, n, len(index.Releases), err)
 		}

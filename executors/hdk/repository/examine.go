@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,16 +11,20 @@ import (
 // ErrOtherPackage says that a file is another package than its index declares.
 var ErrOtherPackage = errors.New("is another package than the index declares")
 
-// Examine compares what an index declares of a package with what is in its file, as
-// Inspect reads it. The error wraps ErrDamaged or ErrOtherPackage; what cannot be read
-// and what the content does not say contradict nothing, and an image is not examined.
-func Examine(path string, p Package) error {
+// Examine compares what an index declares of a package with what is in its file, read as
+// it is for Scan. The error wraps ErrDamaged or ErrOtherPackage, or is the cause of ctx
+// once that has ended; what cannot be read and what the content does not say contradict
+// nothing, and an image is not examined. The last element of path must be a regular file;
+// a link is not followed.
+func Examine(ctx context.Context, path string, p Package) error {
 	if p.Format() == Image {
 		return nil
 	}
-	found, err := inspectFile(path, p.Format())
+	found, err := inspectFile(ctx, path, p.Format())
 	var failed *fs.PathError
 	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case errors.Is(err, ErrDamaged):
 		return fmt.Errorf("%s %w", p.File, err)
 	case errors.As(err, &failed):

@@ -52,12 +52,12 @@ func TestAFileIsComparedWithItsIndex(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := repository.Examine(built.Path, p); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			if err := repository.Examine(t.Context(), built.Path, p); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
 	}
-	if err := repository.Examine(filepath.Join(dir, "none.run"), repository.Package{File: "none.run"}); !errors.Is(err, fs.ErrNotExist) {
+	if err := repository.Examine(t.Context(), filepath.Join(dir, "none.run"), repository.Package{File: "none.run"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }

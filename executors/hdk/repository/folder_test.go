@@ -21,7 +21,7 @@ import (
 // scan is Scan, and the files that are listed, in order.
 func scan(t *testing.T, dir string) (files, notes []string) {
 	t.Helper()
-	index, notes, err := repository.Scan(dir)
+	index, notes, err := repository.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestFoldersWithMoreThanAnIndexHas(t *testing.T) {
 	if len(files) != 3000 || len(notes) != 3000 || !slices.IsSorted(notes) || repository.LeftOut(notes) != 0 {
 		t.Errorf("%d files, %d notes", len(files), len(notes))
 	}
-	if _, _, err := repository.Scan(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := repository.Scan(t.Context(), filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }

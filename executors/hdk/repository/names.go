@@ -43,21 +43,9 @@ var errUnknownName = errors.New("is not named as an HDK package")
 // archNames are the names of architectures that are not those of uname -m.
 var archNames = map[string]string{"all": NoArch, "arm64": "aarch64", "x86-64": "x86_64", "amd64": "x86_64"}
 
-// ParseName reads what a package's file name says: kind, chip, arch, version. The error
-// of a file that is one of Huawei's and not to be installed says why, and what to do
-// with it. What is in the file counts more: see Inspect.
-func ParseName(name string) (Package, error) {
-	p, err := parseName(name)
-	if err != nil {
-		return Package{}, err
-	}
-	if p.Arch = defaultArch(p); p.Arch == "" {
-		return Package{}, fmt.Errorf("%.120q names no architecture", name)
-	}
-	return p, nil
-}
-
-// parseName is ParseName without what a missing architecture means.
+// parseName reads what a package's file name says: kind, chip, version, and the
+// architecture, "" if it names none. The error of a file that is one of Huawei's and not
+// to be installed says why, and what to do with it. What is in the file counts more.
 func parseName(name string) (Package, error) {
 	kind, chip, version, arch := "", "", "", ""
 	if match := packageName.FindStringSubmatch(name); match != nil {

@@ -32,6 +32,10 @@ func TestNamesOfPackages(t *testing.T) {
 		"Ascend-hdk-910b-mcu_25.50.10.hpm":                        {Kind: repository.MCU, Chip: a2, Arch: "noarch", Version: "25.50.10"},
 		"Ascend-hdk-310p-mcu_23.2.4.zip":                          {Kind: repository.MCU, Chip: ascend.Chip310P, Arch: "noarch", Version: "23.2.4"},
 
+		// Names that leave the architecture to the content.
+		"Ascend-hdk-910b-npu-driver_24.1.0.3.run":        {Kind: repository.Driver, Chip: a2, Version: "24.1.0.3"},
+		"Ascend-hdk-910b-npu-driver_24.1.0.3_noarch.deb": {Kind: repository.Driver, Chip: a2, Version: "24.1.0.3"},
+
 		// Names that releases of A3 were seen with, and repacks.
 		"Atlas-A3-hdk-npu-driver_25.0.rc1.9_linux-aarch64.run":                  {Kind: repository.Driver, Chip: a3, Arch: "aarch64", Version: "25.0.rc1.9"},
 		"Atlas-A3-hdk-npu-driver_25.5.0.b071_linux-aarch64.run":                 {Kind: repository.Driver, Chip: a3, Arch: "aarch64", Version: "25.5.0.b071"},
@@ -47,7 +51,7 @@ func TestNamesOfPackages(t *testing.T) {
 		"ascend-hdk-910b-npu-driver_25.5.0_linux-aarch64.RUN":                   {Kind: repository.Driver, Chip: a2, Arch: "aarch64", Version: "25.5.0"},
 		"Atlas-A3-hdk-npu-driver_25.5.0.B071_linux-aarch64-custom-custom-1.run": {},
 	} {
-		got, err := repository.ParseName(name)
+		got, err := repository.Named(name)
 		if got != want || (err == nil) != (want.Kind != "") {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
@@ -65,8 +69,6 @@ func TestNamesOfFilesThatAreNotInstalledSayWhatToDo(t *testing.T) {
 		"A300-3010-npu-driver_20.2.2_centos7.6-x86_64.run":         "it is named after an old product and not after a chip",
 		"A800-9000-npu-driver_x.x.x_euleros2.8-aarch64.run":        "it is named after an old product and not after a chip",
 		"Ascend-hdk-910b-mcu_25.50.10.run":                         "is not named as an HDK package",
-		"Ascend-hdk-910b-npu-driver_24.1.0.3.run":                  "names no architecture",
-		"Ascend-hdk-910b-npu-driver_24.1.0.3_noarch.deb":           "names no architecture",
 		"Ascend-hdk-910b-npu-driver_newest_linux-aarch64.run":      "is not named as an HDK package",
 		"Ascend-hdk-910b-npu-driver_1.0_linux-aarch64.run; reboot": "is not named as an HDK package",
 		"Ascend-hdk-910b-npu-driver_1..0_linux-aarch64.run":        "is not a version",
@@ -76,7 +78,7 @@ func TestNamesOfFilesThatAreNotInstalledSayWhatToDo(t *testing.T) {
 		"x/Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run":    "is not named as an HDK package",
 		"Ascend-hdk-910b-npu-driver_24.1.0.3_linux-aarch64.run.part": "is not named as an HDK package",
 	} {
-		got, err := repository.ParseName(name)
+		got, err := repository.Named(name)
 		if err == nil || got != (repository.Package{}) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.100s: got %+v, %v, want %q", name, got, err, want)
 		}

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,7 +29,8 @@ import (
 // others; see LeftOut. No file ends the scan: only a folder that cannot be read at all,
 // or one of which the index would have more entries than agents take, is an error.
 // Nothing is followed out of the folder, and no file that is not a regular one is opened.
-func Scan(dir string) (index Index, notes []string, err error) {
+// Once ctx has ended, the error is its cause.
+func Scan(ctx context.Context, dir string) (index Index, notes []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Index{}, nil, err
@@ -41,7 +43,10 @@ func Scan(dir string) (index Index, notes []string, err error) {
 	byFolder := map[string][]Package{}
 	packages := 0
 	for _, file := range w.files {
-		p, note := describe(root, file)
+		p, note := describe(ctx, root, file)
+		if ctx.Err() != nil {
+			return Index{}, nil, context.Cause(ctx)
+		}
 		if note != "" {
 			w.notes = append(w.notes, note)
 		}
@@ -84,8 +89,8 @@ func LeftOut(notes []string) (n int) {
 }
 
 // describe reads one package. A file that is none has no File; the note says why.
-func describe(root *os.Root, file walked) (Package, string) {
-	p, note, err := read(root, file)
+func describe(ctx context.Context, root *os.Root, file walked) (Package, string) {
+	p, note, err := read(ctx, root, file)
 	switch {
 	case err != nil:
 		return Package{}, file.name + leftOut + err.Error()
@@ -96,7 +101,7 @@ func describe(root *os.Root, file walked) (Package, string) {
 }
 
 // read is describe with what is noted of a package that is listed.
-func read(root *os.Root, file walked) (p Package, note string, err error) {
+func read(ctx context.Context, root *os.Root, file walked) (p Package, note string, err error) {
 	named, unnamed := parseName(path.Base(file.name))
 	format := Package{File: file.name}.Format()
 	if unnamed != nil && (format == Image || !errors.Is(unnamed, errUnknownName)) {
@@ -113,7 +118,7 @@ func read(root *os.Root, file walked) (p Package, note string, err error) {
 			return p, "", fmt.Errorf("%w: it has %d bytes", errTooLarge, file.info.Size())
 		}
 	} else {
-		found, err := inspect(opened, file.info.Size(), format)
+		found, err := inspect(opened, file.info.Size(), format, newBudget(ctx, file.info.Size()))
 		if note, err = listedAllTheSame(format, unnamed, err); err != nil {
 			return p, "", err
 		}
@@ -123,7 +128,7 @@ func read(root *os.Root, file walked) (p Package, note string, err error) {
 	}
 	p.Arch = defaultArch(p)
 	p.File = file.name
-	if err := p.measure(opened, file.info); err != nil {
+	if err := p.measure(ctx, opened, file.info); err != nil {
 		return p, "", err
 	}
 	return p, note, p.check()
@@ -146,9 +151,9 @@ func listedAllTheSame(format Format, unnamed, err error) (note string, _ error) 
 }
 
 // measure notes size and digest of a file that was found with info.
-func (p *Package) measure(file *os.File, info fs.FileInfo) (err error) {
+func (p *Package) measure(ctx context.Context, file *os.File, info fs.FileInfo) (err error) {
 	sum := sha256.New()
-	if p.Size, err = io.Copy(sum, io.NewSectionReader(file, 0, maxFile+1)); err != nil {
+	if p.Size, err = io.Copy(sum, io.NewSectionReader(interruptible{ctx, file}, 0, maxFile+1)); err != nil {
 		return fmt.Errorf("cannot be read: %w", cause(err))
 	}
 	p.SHA256 = hex.EncodeToString(sum.Sum(nil))

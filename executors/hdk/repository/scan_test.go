@@ -45,7 +45,7 @@ func TestScanMakesAnIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	index, notes, err := repository.Scan(dir)
+	index, notes, err := repository.Scan(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestAPackageThatIsNotWhatItsNameSaysIsLeftOut(t *testing.T) {
 	if err := os.Rename(built[0].Path, other); err != nil {
 		t.Fatal(err)
 	}
-	index, notes, err := repository.Scan(dir)
+	index, notes, err := repository.Scan(t.Context(), dir)
 	if err != nil || len(index.Releases) > 0 || len(notes) != 1 || !strings.HasSuffix(notes[0], ": left out: its name says version 24.1.0.3, its content 24.1.0; give it its name back, or download it again") {
 		t.Errorf("%+v, %q, %v", index, notes, err)
 	}

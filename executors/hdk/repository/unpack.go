@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -30,16 +32,22 @@ const (
 var errPacking = errors.New("is packed in a way that is not known")
 
 // budget bounds what comes out of all decompressors of one file, of however many
-// archives it is made.
-type budget struct{ left, bound int64 }
+// archives it is made, and ends with ctx.
+type budget struct {
+	ctx         context.Context
+	left, bound int64
+}
 
-func newBudget(size int64) *budget {
+func newBudget(ctx context.Context, size int64) *budget {
 	bound := min(maxUnpacked, freeUnpacked+maxRatio*size)
-	return &budget{left: bound, bound: bound}
+	return &budget{ctx: ctx, left: bound, bound: bound}
 }
 
 // spend takes n bytes of the budget.
 func (b *budget) spend(n int64) error {
+	if b.ctx.Err() != nil {
+		return context.Cause(b.ctx)
+	}
 	if b.left -= n; b.left < 0 {
 		return fmt.Errorf("%w: it unpacks to more than %d bytes", errTooLarge, b.bound)
 	}
@@ -95,11 +103,11 @@ func unpacked(packed io.Reader, b *budget) (content io.Reader, release func(), e
 	return out, release, nil
 }
 
-// unpackError tells damage from what is not known or too large.
+// unpackError is damage, unless it is known what else an error is.
 func unpackError(err error) error {
-	var own interface{ Timeout() bool }
+	var failed *fs.PathError // of a disk, and not of what is on it
 	switch {
-	case errors.Is(err, errTooLarge), errors.Is(err, errPacking), errors.Is(err, ErrDamaged), errors.As(err, &own):
+	case errors.Is(err, errTooLarge), errors.Is(err, errPacking), errors.Is(err, ErrDamaged), errors.As(err, &failed):
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return fmt.Errorf("%w: %w", errTooLarge, err)

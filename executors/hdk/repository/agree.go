@@ -6,26 +6,39 @@ import (
 	"slices"
 )
 
+// contradiction is the first thing that is said of a package, by its name or an index,
+// and that its content contradicts; what is "" if there is none. What is not said, on
+// either side, contradicts nothing, and neither does content that is for any architecture.
+func contradiction(p Package, found findings) (what, said, content string) {
+	if p.Chip != "" && len(found.chips) > 0 && !slices.Contains(found.chips, p.Chip) {
+		return "chip", string(p.Chip), chipNames(found.chips)
+	}
+	arch := found.Arch
+	if arch == NoArch {
+		arch = ""
+	}
+	for _, fact := range []struct{ what, said, content string }{
+		{"kind", string(p.Kind), string(found.Kind)},
+		{"architecture", p.Arch, arch},
+		{"version", string(p.Version), string(found.Version)},
+	} {
+		if fact.said != "" && fact.content != "" && fact.said != fact.content {
+			return fact.what, fact.said, fact.content
+		}
+	}
+	return "", "", ""
+}
+
 // agreed is what name and content say together. Where both speak they must say the same.
 func agreed(p Package, found findings) (Package, error) {
-	switch {
-	case len(found.chips) == 0 || slices.Contains(found.chips, p.Chip):
-	case p.Chip != "":
-		return p, disagreement("chip", string(p.Chip), chipNames(found.chips))
-	case len(found.chips) > 1:
-		return p, fmt.Errorf("its content is for the chips %s, and its name does not say for which; give it its name back", chipNames(found.chips))
-	}
 	if p.Arch == NoArch && p.Kind == Driver {
 		p.Arch = ""
 	}
-	for _, fact := range []struct{ what, named, found string }{
-		{"kind", string(p.Kind), string(found.Kind)},
-		{"architecture", p.Arch, found.Arch},
-		{"version", string(p.Version), string(found.Version)},
-	} {
-		if fact.named != "" && fact.found != "" && fact.named != fact.found {
-			return p, disagreement(fact.what, fact.named, fact.found)
-		}
+	if what, named, content := contradiction(p, found); what != "" {
+		return p, fmt.Errorf("its name says %s %s, its content %s; give it its name back, or download it again", what, named, content)
+	}
+	if p.Chip == "" && len(found.chips) > 1 {
+		return p, fmt.Errorf("its content is for the chips %s, and its name does not say for which; give it its name back", chipNames(found.chips))
 	}
 	p.Kind = cmp.Or(p.Kind, found.Kind)
 	p.Chip = cmp.Or(p.Chip, found.chip())
@@ -45,8 +58,4 @@ func agreed(p Package, found findings) (Package, error) {
 		return p, fmt.Errorf("neither its name nor its content says %s; give it the name that Huawei gave it", missing)
 	}
 	return p, nil
-}
-
-func disagreement(what, named, found string) error {
-	return fmt.Errorf("its name says %s %s, its content %s; give it its name back, or download it again", what, named, found)
 }

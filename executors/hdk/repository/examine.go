@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 )
 
 // ErrOtherPackage says that a file is another package than its index declares.
@@ -32,20 +31,11 @@ func Examine(ctx context.Context, path string, p Package) error {
 	case err != nil && !errors.Is(err, ErrNoVersionInfo):
 		return nil
 	}
-	declared := func(what, index, content string) error {
-		return fmt.Errorf("%s %w: the index says %s %s, its content %s", p.File, ErrOtherPackage, what, index, content)
+	if p.Arch == NoArch {
+		p.Arch = ""
 	}
-	if len(found.chips) > 0 && !slices.Contains(found.chips, p.Chip) {
-		return declared("chip", string(p.Chip), chipNames(found.chips))
-	}
-	for _, fact := range []struct{ what, index, content string }{
-		{"kind", string(p.Kind), string(found.Kind)},
-		{"architecture", p.Arch, found.Arch},
-		{"version", string(p.Version), string(found.Version)},
-	} {
-		if fact.content != "" && fact.index != fact.content && (fact.what != "architecture" || fact.index != NoArch) {
-			return declared(fact.what, fact.index, fact.content)
-		}
+	if what, declared, content := contradiction(p, found); what != "" {
+		return fmt.Errorf("%s %w: the index says %s %s, its content %s", p.File, ErrOtherPackage, what, declared, content)
 	}
 	return nil
 }

@@ -20,18 +20,20 @@ func TestAFileIsComparedWithItsIndex(t *testing.T) {
 		harm   fakehost.Harm
 		want   error
 	}{
-		"as declared":          {pkg: driver("24.1.0", "")},
-		"a firmware":           {pkg: firmware("7.5.0.2.220", "")},
-		"an rpm":               {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0"}},
-		"a deb":                {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.Deb, Chip: "910b", Version: "24.1.0"}},
-		"another chip":         {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Chip = ascend.Chip910_93 }, want: repository.ErrOtherPackage},
-		"another kind":         {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Kind = repository.Firmware }, want: repository.ErrOtherPackage},
-		"another version":      {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Version = "24.1.0.3" }, want: repository.ErrOtherPackage},
-		"another architecture": {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Arch = "riscv64" }, want: repository.ErrOtherPackage},
-		"another version, rpm": {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0"}, change: func(p *repository.Package) { p.Version = "24.1.0.3" }, want: repository.ErrOtherPackage},
-		"damaged":              {pkg: driver("24.1.0", ""), harm: fakehost.InTheMiddle, want: repository.ErrDamaged},
-		"an MCU's image":       {pkg: fakehost.Package{Kind: fakehost.MCU, Chip: "910b", Version: "25.50.10"}},
-		"for any architecture": {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Arch = repository.NoArch }},
+		"as declared":                       {pkg: driver("24.1.0", "")},
+		"a firmware":                        {pkg: firmware("7.5.0.2.220", "")},
+		"an rpm":                            {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0"}},
+		"a deb":                             {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.Deb, Chip: "910b", Version: "24.1.0"}},
+		"another chip":                      {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Chip = ascend.Chip910_93 }, want: repository.ErrOtherPackage},
+		"another kind":                      {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Kind = repository.Firmware }, want: repository.ErrOtherPackage},
+		"another version":                   {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Version = "24.1.0.3" }, want: repository.ErrOtherPackage},
+		"another architecture":              {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Arch = "riscv64" }, want: repository.ErrOtherPackage},
+		"another version, rpm":              {pkg: fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Version: "24.1.0"}, change: func(p *repository.Package) { p.Version = "24.1.0.3" }, want: repository.ErrOtherPackage},
+		"content for any architecture, rpm": {pkg: fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.RPM, Chip: "910b", Version: "7.5.0.2.220"}, change: func(p *repository.Package) { p.Arch = "aarch64" }},
+		"content for any architecture, deb": {pkg: fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.Deb, Chip: "910b", Version: "7.5.0.2.220"}, change: func(p *repository.Package) { p.Arch = "aarch64" }},
+		"damaged":                           {pkg: driver("24.1.0", ""), harm: fakehost.InTheMiddle, want: repository.ErrDamaged},
+		"an MCU's image":                    {pkg: fakehost.Package{Kind: fakehost.MCU, Chip: "910b", Version: "25.50.10"}},
+		"for any architecture":              {pkg: driver("24.1.0", ""), change: func(p *repository.Package) { p.Arch = repository.NoArch }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			built := build(t, dir, filepath.Base(t.Name()), c.pkg)[0]

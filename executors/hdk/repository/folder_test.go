@@ -108,6 +108,17 @@ func TestContentIsEnoughWhereTheNameSaysNothing(t *testing.T) {
 	}
 }
 
+func TestAFirmwareForAnyArchitectureMayBeNamedForOne(t *testing.T) {
+	dir := t.TempDir()
+	driver := "r/Ascend-hdk-910b-npu-driver-24.1.0-1.aarch64.rpm"
+	firmware := "r/Ascend-hdk-910b-npu-firmware-7.5.0.2.220-1.aarch64.rpm"
+	put(t, dir, driver, one(t, fakehost.Package{Kind: fakehost.Driver, Format: fakehost.RPM, Chip: "910b", Arch: "aarch64", Version: "24.1.0"}))
+	put(t, dir, firmware, one(t, fakehost.Package{Kind: fakehost.Firmware, Format: fakehost.RPM, Chip: "910b", Version: "7.5.0.2.220"}))
+	if files, notes := scan(t, dir); !cmp.Equal(files, []string{driver, firmware}) || repository.LeftOut(notes) > 0 {
+		t.Errorf("got %q, %q", files, notes)
+	}
+}
+
 func TestAFolderThatSomebodyFilledWithOtherThings(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	name := "Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run"

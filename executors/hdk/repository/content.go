@@ -48,11 +48,11 @@ const maxFile = 4 << 30
 // damage is how a file is seen to be damaged.
 type damage string
 
-// damaged says how a file is seen to be damaged, and what to do.
+// damaged says how a file is seen to be damaged. What to do is for the caller to say.
 func damaged(how string, args ...any) error { return damage(fmt.Sprintf(how, args...)) }
 
 // Error implements error.
-func (d damage) Error() string { return "is damaged: " + string(d) + "; download it again" }
+func (d damage) Error() string { return "is damaged: " + string(d) }
 
 // bytesAre begins a sentence about a number of bytes.
 func bytesAre(n int64) string {

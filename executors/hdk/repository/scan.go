@@ -92,6 +92,8 @@ func LeftOut(notes []string) (n int) {
 func describe(ctx context.Context, root *os.Root, file walked) (Package, string) {
 	p, note, err := read(ctx, root, file)
 	switch {
+	case errors.Is(err, ErrDamaged):
+		return Package{}, file.name + leftOut + err.Error() + "; download it again"
 	case err != nil:
 		return Package{}, file.name + leftOut + err.Error()
 	case note != "":

@@ -10,6 +10,24 @@ import (
 	"devserver-agent/test/fakehost"
 )
 
+// fuzzBound is how much may be unpacked of what the fuzzer writes: two dictionaries of
+// xz of the usual size, and as much again.
+const fuzzBound = 24 << 20
+
+// said is what a package says of itself, read within a bound of memory and time: both
+// follow from the bytes that are read, unpacked and held, which are counted.
+func said(t *testing.T, format repository.Format, data []byte) (repository.Package, error) {
+	t.Helper()
+	got, work, err := repository.SaidWithin(fuzzBound, format, data)
+	if most := 3*int64(len(data)) + 4096; work.Read > most { // the header, the checksums, the content
+		t.Errorf("%d bytes were read of %d", work.Read, len(data))
+	}
+	if work.Unpacked > fuzzBound && !errors.Is(err, repository.ErrTooLarge) {
+		t.Errorf("%d bytes were unpacked, and the error is %v", work.Unpacked, err)
+	}
+	return got, err
+}
+
 // fuzzed looks for a file of a format that breaks what reads it, or of which it says
 // something that cannot be.
 func fuzzed(f *testing.F, format string, seeds ...[]byte) {
@@ -18,7 +36,7 @@ func fuzzed(f *testing.F, format string, seeds ...[]byte) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := repository.Said(repository.Format(format), data)
+		got, err := said(t, repository.Format(format), data)
 		switch {
 		case err == nil && got.Version == "":
 			t.Errorf("a package without a version: %+v", got)
@@ -46,7 +64,7 @@ func FuzzXZ(f *testing.F) {
 	f.Add(append(pack(f, "xz without a check", raw), pack(f, "xz", raw)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		content := archive(header{variables: "SHA=\"0\""}, data)
-		got, err := repository.Said(repository.Run, content)
+		got, err := said(t, repository.Run, content)
 		if err == nil && got.Version == "" {
 			t.Errorf("a package without a version: %+v", got)
 		}

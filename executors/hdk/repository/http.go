@@ -36,7 +36,7 @@ func NewHTTP(base string) (*HTTP, error) {
 		return nil, fmt.Errorf("repository: its URL: %w", bare(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("repository %s is no http or https URL", printable(u))
+		return nil, fmt.Errorf("repository %s is not an http or https URL", printable(u))
 	}
 	transport := web.Transport()
 	transport.DisableCompression = true // offsets count the file's own bytes

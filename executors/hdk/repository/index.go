@@ -78,7 +78,7 @@ type Package struct {
 	Requires string `json:"requires,omitempty"`
 }
 
-// Format is told by the file's name; "" if it tells none.
+// Format is read from the file's name; "" if it has another ending.
 func (p Package) Format() Format {
 	switch ext := strings.ToLower(path.Ext(p.File)); ext {
 	case ".run", ".rpm", ".deb":
@@ -95,7 +95,7 @@ var (
 )
 
 // ParseIndex reads an index.json. Unknown fields and kinds are passed over;
-// everything that is used must make sense. Versions are put in lower case.
+// everything that is used must be valid. Versions are put in lower case.
 func ParseIndex(data []byte) (Index, error) {
 	var index Index
 	if len(data) > MaxIndex {

@@ -37,7 +37,7 @@ var otherNames = []struct {
 		"it is a bundle of a driver and a firmware; unpack it and put the driver's .run and the firmware's .run that are in it here"},
 }
 
-// errUnknownName says that a name is none of Huawei's, so it says nothing of the file.
+// errUnknownName says that a name is not one of Huawei's, so it says nothing of the file.
 var errUnknownName = errors.New("is not named as an HDK package")
 
 // archNames are the names of architectures that are not those of uname -m.

@@ -4,7 +4,7 @@ import "devserver-agent/executors/ascend"
 
 // published is the firmware that a driver was published with, as the ModelArts
 // bulletins and the board queries of public reports have them. Ranges alone do
-// not tell: a driver admits the firmware of many releases.
+// not say it: a driver admits the firmware of many releases.
 var published = map[ascend.Version]ascend.Version{
 	"23.0.rc3":    "7.0.0.5.242",
 	"23.0.0":      "7.1.0.3.220",

@@ -23,7 +23,7 @@ import (
 // Elsewhere a release is a driver with the firmware that it was published with, or,
 // where that is not known or not there, with every firmware that may run with it by the
 // ranges that the two declare; and an MCU's image is listed with every driver of its
-// chip, as nothing tells with which it belongs.
+// chip, as nothing says to which of them it belongs.
 //
 // notes, in order, say which files were left out and why, and what could not be read of
 // others; see LeftOut. No file ends the scan: only a folder that cannot be read at all,
@@ -88,7 +88,7 @@ func LeftOut(notes []string) (n int) {
 	return n
 }
 
-// describe reads one package. A file that is none has no File; the note says why.
+// describe reads one package. A file that is not a package has no File; the note says why.
 func describe(ctx context.Context, root *os.Root, file walked) (Package, string) {
 	p, note, err := read(ctx, root, file)
 	switch {

@@ -60,11 +60,11 @@ func (s Signed) Open(ctx context.Context, name string, offset int64) (io.ReadClo
 func (s Signed) verified(raw []byte) ([]byte, error) {
 	var e protocol.Envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return nil, fmt.Errorf("is no envelope: %w", err)
+		return nil, fmt.Errorf("is not an envelope: %w", err)
 	}
 	index, err := e.Content()
 	if err != nil || e.PayloadType != IndexPayload {
-		return nil, fmt.Errorf("is no envelope of an index but of %.80q", e.PayloadType)
+		return nil, fmt.Errorf("is an envelope of %.80q and not of an index", e.PayloadType)
 	}
 	for _, key := range s.Keys {
 		if good, _ := e.SignedBy(key, index); good {

@@ -39,7 +39,7 @@ func Locate(location string, objects func(bucket string) (Source, error)) (Sourc
 	case filepath.IsAbs(location):
 		return Folder(location), nil
 	}
-	return nil, fmt.Errorf("repository %q is no absolute path and no URL that is known", location)
+	return nil, fmt.Errorf("repository %q is not an absolute path, and not a URL of a known kind", location)
 }
 
 // Broken is a repository that cannot be used, and why.

@@ -134,7 +134,7 @@ func (x *xzReader) beginStream() error {
 	return nil
 }
 
-// newCheck is the checksum of a kind, nil if it is none.
+// newCheck is the checksum of a kind, nil for the kind without one.
 func newCheck(kind byte) (hash.Hash, error) {
 	switch kind {
 	case 0x00:

@@ -242,6 +242,7 @@ var masks = []struct {
 	as   string
 }{
 	{regexp.MustCompile(`[0-9a-f]{64}`), "..."},
+	{regexp.MustCompile(`[0-9]+ bytes are missing`), "145 bytes are missing"},
 	{regexp.MustCompile(`/tmp/\S*/`), ".../"},
 	{regexp.MustCompile(`200ms`), "20m0s"},
 	{regexp.MustCompile(`has [0-9]+ MiB free`), "has 812 MiB free"},

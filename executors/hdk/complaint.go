@@ -43,7 +43,7 @@ var complaints = []complaint{
 	{text(`Cannot allocate memory|Out of memory`), "", "The host's memory ran out. See what holds it (free, dmesg)" + againThen, ""},
 	{text(`\./[\w./-]+: Permission denied|[\w.-]+\.sh: Permission denied|bad interpreter: Permission denied`), "", noExec, ""},
 	{text(`bad interpreter|\.(?:sh|run): not found$`), "", "The package's script cannot start: the host lacks the shell that it names. Install bash" + againThen, ""},
-	{text(`^(?:\S+: )?(?:line \d+: |\d+: )?(?:eval: )?([a-z][a-z0-9+-]*): (?:command )?not found$`), "", "Install $1 on the host" + againThen, ""},
+	{text(`(?:: (?:line )?\d+: (?:eval: )?|^(?:sh: |bash: )?)([a-z][a-z0-9+-]*): (?:command )?not found$`), "", "Install $1 on the host" + againThen, ""},
 	{text(`Extraction failed|Decompression failed`), "", notUnpacked, ""},
 	{text(`Read-only file system`), "", "A file system of the host is read-only. See dmesg for why, mount it for writing" + againThen, ""},
 	{text(`^(?:tar|cp|mv|dd|cat|gzip|install): .*Input/output error`), "", "A disk of the host fails. See dmesg and have it repaired" + againThen, ""},

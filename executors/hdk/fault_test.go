@@ -242,6 +242,8 @@ var masks = []struct {
 	as   string
 }{
 	{regexp.MustCompile(`[0-9a-f]{64}`), "..."},
+	// makeself's own parts fail at the same time.
+	{regexp.MustCompile(`fails its own check: [^(]*\(exit code 15\)`), "fails its own check: Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE ... Extraction failed (exit code 15)"},
 	{regexp.MustCompile(`[0-9]+ bytes are missing`), "145 bytes are missing"},
 	{regexp.MustCompile(`/tmp/\S*/`), ".../"},
 	{regexp.MustCompile(`200ms`), "20m0s"},

@@ -53,10 +53,18 @@ func (t *transcript) complaints() []string {
 
 // whatToDo is the remedy for how it ended, "" if none is known.
 func (t *transcript) whatToDo(code int) string {
+	general := ""
 	for _, line := range slices.Concat([]string{cmp.Or(t.question, t.open)}, t.errors, t.foreign, []string{t.failure, t.repeats.found}, t.last, t.logged) {
-		if known := remedyIn(line); known != "" {
+		switch known := remedyIn(line); known {
+		case "":
+		case notUnpacked: // why that is, another line may say
+			general = known
+		default:
 			return known
 		}
+	}
+	if general != "" {
+		return general
 	}
 	switch {
 	case t.why() != "":

@@ -57,7 +57,7 @@ func TestQuestions(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				heard := &transcript{}
 				heard.write([]byte("Verifying archive integrity...  100%\n" + line + strings.TrimSuffix(end, "Terminated\n")))
-				time.Sleep(quiet)
+				<-time.After(quiet) // of the bubble
 				if heard.hopeless() != asks {
 					t.Errorf("%q: hopeless is %v", line+end, !asks)
 				}
@@ -99,7 +99,7 @@ func TestAQuestionIsWaitedBehind(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				heard := &transcript{}
 				heard.write([]byte(c.text))
-				time.Sleep(c.wait)
+				<-time.After(c.wait) // of the bubble
 				if got := heard.hopeless(); got != c.want {
 					t.Errorf("hopeless is %v", got)
 				}
@@ -133,7 +133,7 @@ func TestAFlashIsNeverCut(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			heard := &transcript{flashes: true}
 			heard.write([]byte(text))
-			time.Sleep(quietAfterSuccess)
+			<-time.After(quietAfterSuccess) // of the bubble
 			if got := heard.hopeless(); got != want {
 				t.Errorf("%.80q and so on: hopeless is %v", text, got)
 			}

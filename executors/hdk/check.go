@@ -84,7 +84,7 @@ func (r *run) checkArchive(ctx context.Context, step string, i install) (finding
 func (t *transcript) checked(i install, exit executors.Exit, givenUp bool) finding {
 	why := t.why()
 	switch {
-	case why != "":
+	case why != "" && (givenUp || exit.Signal != "" || exit.Code != 0):
 	case givenUp:
 		why = "it asked or printed without end, and was ended: " + t.said()
 	case exit.Signal != "":

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"devserver-agent/executors"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/protocol"
 )
@@ -276,6 +277,36 @@ func TestReportedTranscripts(t *testing.T) {
 				if !strings.Contains(j.Remedy, part) {
 					t.Errorf("want %q in the remedy: %s", part, j.Remedy)
 				}
+			}
+		})
+	}
+}
+
+// What an archive's own check comes to.
+func TestChecked(t *testing.T) {
+	const sound = "Verifying archive integrity...  100%   SHA256 checksums are OK. All good.\n"
+	for name, c := range map[string]struct {
+		text    string
+		exit    executors.Exit
+		givenUp bool
+		code    protocol.Code // "": it passes
+		says    string
+	}{
+		"sound":                          {sound, executors.Exit{}, false, "", ""},
+		"another program's complaint":    {sound + "./install.sh: line 3: ifconfig: command not found\n", executors.Exit{}, false, "", ""},
+		"a question that was passed by":  {sound + "Go on? [y/n]\nno matter\n", executors.Exit{}, false, "", ""},
+		"an error of the installer":      {sound + "[Driver] [t] [ERROR]Arch mismatch, src package is aarch64, cur os is x86_64\n", executors.Exit{}, false, protocol.HDKHostNotReady, "Arch mismatch"},
+		"a wrong sum":                    {"Error in MD5 checksums: 1 is different from 2\n", executors.Exit{Code: 2}, false, protocol.HDKPackageDamaged, "Error in MD5 checksums"},
+		"no room":                        {"Not enough space left in /x (1 KB) to decompress /y (2 KB)\n", executors.Exit{Code: 1}, false, protocol.HDKDiskSpace, "Not enough space"},
+		"no word":                        {"", executors.Exit{Code: 126}, false, protocol.HDKHostNotReady, "it said nothing (exit code 126)"},
+		"it asked":                       {"Go on? [y/n]\n", executors.Exit{Code: 143, Signal: "terminated"}, true, protocol.HDKHostNotReady, "it asks"},
+		"it was given up and ended well": {"", executors.Exit{}, true, protocol.HDKHostNotReady, "was ended"},
+		"a signal":                       {"", executors.Exit{Code: 137, Signal: "killed"}, false, protocol.HDKHostNotReady, "ended by a signal (killed)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := read(t, c.text).checked(install{}, c.exit, c.givenUp)
+			if f.Code != c.code || f.Blocks != (c.code != "") || !strings.Contains(f.What, c.says) {
+				t.Errorf("got %+v", f)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ import (
 const asks = `trap "" TERM; echo "[y/n]?"; (while :; do echo "input error"; sleep 0.01; done) & while :; do sleep 0.01; done`
 
 // givingUp runs a program that must not be killed and is given up when it asks.
-func givingUp(until string, told chan<- string) func(context.Context, executors.Host) (executors.Result, error) {
+func givingUp(until string, ended chan<- string) func(context.Context, executors.Host) (executors.Result, error) {
 	return func(ctx context.Context, host executors.Host) (executors.Result, error) {
 		var heard strings.Builder
 		exit, err := host.Command(ctx, executors.Command{
@@ -29,8 +29,8 @@ func givingUp(until string, told chan<- string) func(context.Context, executors.
 			Watch:  func(piece []byte) { heard.Write(piece) },
 			GiveUp: func() bool { return strings.Contains(heard.String(), until) },
 		})
-		if told != nil && err != nil {
-			told <- err.Error()
+		if ended != nil && err != nil {
+			ended <- err.Error()
 		}
 		if errors.Is(err, executors.ErrGivenUp) {
 			return executors.Result{Message: fmt.Sprintf("given up, signal %q, heard %v", exit.Signal, strings.HasPrefix(heard.String(), "[y/n]?\n"))}, nil
@@ -40,7 +40,7 @@ func givingUp(until string, told chan<- string) func(context.Context, executors.
 }
 
 // A program that must not be killed is ended all the same, with all that it started, when
-// its executor says that it can come to no good end; a replay is told the same.
+// its executor says that it can come to no good end; a replay gets the same answer.
 func TestAProgramIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})
@@ -62,8 +62,8 @@ func TestAProgramIsGivenUp(t *testing.T) {
 func TestAProgramIsGivenUpAfterARestartOfTheAgent(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})
-	told := make(chan string, 1)
-	b.types["ONE"] = script{execute: givingUp("nothing that it says", told)}
+	ended := make(chan string, 1)
+	b.types["ONE"] = script{execute: givingUp("nothing that it says", ended)}
 	b.run()
 	task := b.submit("t1", "ONE")
 	wait.For(t, "it asks", func() bool {
@@ -71,7 +71,7 @@ func TestAProgramIsGivenUpAfterARestartOfTheAgent(t *testing.T) {
 		return err == nil && strings.Contains(string(raw), "input error")
 	})
 	b.halt()
-	if said := <-told; !strings.Contains(said, executors.ErrStopping.Error()) {
+	if said := <-ended; !strings.Contains(said, executors.ErrStopping.Error()) {
 		t.Errorf("the first agent ended with %s", said)
 	}
 	b.types["ONE"] = script{execute: givingUp("input error", nil)}
@@ -81,7 +81,7 @@ func TestAProgramIsGivenUpAfterARestartOfTheAgent(t *testing.T) {
 }
 
 // What was recorded as given up is not asked about again.
-func TestAReplayIsToldThatAProgramWasGivenUp(t *testing.T) {
+func TestAReplayIsAnsweredThatAProgramWasGivenUp(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})
 	first := givingUp("input error", nil)

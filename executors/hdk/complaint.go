@@ -94,8 +94,8 @@ var complaints = []complaint{
 // foreignWords are of what every foreign complaint has one.
 var foreignWords = []string{"rror", "dpkg", "scriptlet", "annot ", "left", "quota", "archive size", "ailed", "denied", "not found", "interpreter", "fork: ", "ead-only", "insmod", "insert", "gzip: ", "tar: "}
 
-// foreign are complaints of other programs than the installer, which mark no errors: of
-// rpm, to which a script that fails after the installation is no failure, dpkg, makeself,
+// foreign are complaints of other programs than the installer, which do not mark errors: of
+// rpm, to which a script that fails after the installation is not a failure, dpkg, makeself,
 // shells and tar.
 var foreign = lazyregexp.New(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed|tar: .*: Cannot )` +
 	`|No space left on device|Disk quota exceeded|Not enough space left in ` +
@@ -107,7 +107,7 @@ var foreign = lazyregexp.New(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*
 // text is an expression of a complaint, in letters of any size.
 func text(pattern string) *lazyregexp.Regexp { return lazyregexp.New(`(?i)` + pattern) }
 
-// complaintIn is the complaint that a line is, and where; false if it is none that is known.
+// complaintIn is the complaint that a line is, and where; false if it is not a known one.
 func complaintIn(line string) (c complaint, at []int, known bool) {
 	code := ""
 	if match := number.FindStringSubmatch(line); match != nil {

@@ -51,7 +51,7 @@ func (e ended) proven() bool {
 	return e.infoErr == nil && e.info.Version == e.target && e.former != nil && *e.former != e.target
 }
 
-// unproven says why version.info is no proof.
+// unproven says why version.info proves nothing.
 func (e ended) unproven() string {
 	switch {
 	case e.infoErr != nil:

@@ -101,7 +101,7 @@ func (t *transcript) why() string {
 	return ""
 }
 
-// repetition counts how often lines come that alternate with few others. Progress is none:
+// repetition counts how often lines come that alternate with few others. Progress does not count:
 // a poll repeats it.
 type repetition struct {
 	recent []counted // the latest first

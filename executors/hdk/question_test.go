@@ -186,7 +186,7 @@ func TestEveryRemedySaysWhatToDo(t *testing.T) {
 	}
 	for _, remedy := range all {
 		if beside := protocol.Beside("It failed. "+remedy, "Read the message."); beside != "" || !strings.HasSuffix(remedy, ".") {
-			t.Errorf("this says nothing to do, or is no sentence: %s", remedy)
+			t.Errorf("this says nothing to do, or is not a sentence: %s", remedy)
 		}
 	}
 }
@@ -216,7 +216,7 @@ func TestReportedTranscripts(t *testing.T) {
 			[]string{"Drv_dkms_env_check failed"}, []string{"kernel-headers", "dkms", "gcc"}},
 		"the folder's owner": {driver + "[ERROR]\x1b[31mThe given directory, including its parents, should belong to root" + inLog, 1,
 			[]string{"should belong to root"}, []string{"/usr/local/Ascend", "all folders above it to root"}},
-		"told as information only": {driver + "[INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n", 1,
+		"a reason as information only": {driver + "[INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n", 1,
 			[]string{"Failed to upgrade driver package"}, []string{"The former version is gone"}},
 		"a sum is wrong": {"Verifying archive integrity...Error in MD5 checksums: 0123 is different from 4567\n", 2,
 			[]string{"Error in MD5 checksums"}, []string{"The archive is damaged. Download it"}},

@@ -20,7 +20,7 @@ const (
 var Harms = []Harm{InTheMiddle, AtTheEnd, Shorter, Longer}
 
 // Do returns the content of a package with the harm done to it. The content is not
-// changed; one that is no archive of a package is an error.
+// changed; one that is not the archive of a package is an error.
 func (h Harm) Do(content []byte) ([]byte, error) {
 	payload := bytes.Index(content, []byte("\n\x1f\x8b")) + 1
 	if payload == 0 || len(content)-payload < 64 {

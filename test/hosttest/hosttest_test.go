@@ -109,7 +109,7 @@ func TestAHangingCommandTimesOutWhenItIsSeenToHang(t *testing.T) {
 }
 
 // A program is given up when its executor says so, whatever its kill policy, and a replay
-// is told the same without being asked.
+// gets the same answer without being asked.
 func TestACommandIsGivenUp(t *testing.T) {
 	h := host(t)
 	asked, heard := 0, false

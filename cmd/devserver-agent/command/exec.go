@@ -105,7 +105,7 @@ func (c *cli) verdict(cfg config.Config, id string) error {
 	return err
 }
 
-// ended is a verdict that is no success, for a person.
+// ended is a verdict other than success, for a person.
 func ended(s protocol.Status) string {
 	text := fmt.Sprintf("%s %s: %s", s.Status, s.Code, s.Message)
 	if remedy := protocol.Beside(s.Message, protocol.Explain(s.Code).Remedy); remedy != "" {

@@ -16,7 +16,7 @@ import (
 	"devserver-agent/test/support/plainwords"
 )
 
-// Whoever cannot speak TLS with a control plane reads which flag is wrong.
+// A person who cannot speak TLS with a control plane reads which flag is wrong.
 func TestWhatIsWrongWithTheConnectionIsSaidWithWhatToDo(t *testing.T) {
 	for name, c := range map[string]struct {
 		plain   bool                               // the server speaks http

@@ -157,16 +157,16 @@ func TestVersionInfoProvesAndRefutes(t *testing.T) {
 		effect effect
 		why    string
 	}{
-		"success, and the version":                             {success, 2, "2.0", "1.0", pending, ""},
-		"success, and another version":                         {success, 2, "1.0", "1.0", failed, "it says that it succeeded, and version.info says 1.0"},
-		"success, and no version.info":                         {success, 2, "", "1.0", pending, ""},
-		"no word, and the version since":                       {"", 0, "2.0", "1.0", pending, ""},
-		"no word and exit code 2, and the version since":       {"", 2, "2.0", "", pending, ""},
-		"no word, and the version as before":                   {"", 2, "2.0", "2.0", failed, "it does not say that it installed anything, and version.info names the version that it may have named before: it said nothing (exit code 2)"},
-		"no word, and the former version":                      {"", 0, "1.0", "1.0", failed, "it does not say that it installed anything, and version.info says 1.0: it said nothing (exit code 0)"},
+		"success, and the version":                        {success, 2, "2.0", "1.0", pending, ""},
+		"success, and another version":                    {success, 2, "1.0", "1.0", failed, "it says that it succeeded, and version.info says 1.0"},
+		"success, and no version.info":                    {success, 2, "", "1.0", pending, ""},
+		"no word, and the version since":                  {"", 0, "2.0", "1.0", pending, ""},
+		"no word and exit code 2, and the version since":  {"", 2, "2.0", "", pending, ""},
+		"no word, and the version as before":              {"", 2, "2.0", "2.0", failed, "it does not say that it installed anything, and version.info names the version that it may have named before: it said nothing (exit code 2)"},
+		"no word, and the former version":                 {"", 0, "1.0", "1.0", failed, "it does not say that it installed anything, and version.info says 1.0: it said nothing (exit code 0)"},
 		"a failure as information, and the version since": {"[Driver] [t] [INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n", 0, "2.0", "1.0", failed, "Failed to upgrade driver package, please retry after uninstall and reboot (exit code 0)"},
-		"an error, and the version since":                      {"[Driver] [t] [ERROR]Something failed\n", 2, "2.0", "1.0", failed, "Something failed (exit code 2)"},
-		"a failure's code, and the version since":              {"", 1, "2.0", "1.0", failed, "it said nothing (exit code 1)"},
+		"an error, and the version since":                 {"[Driver] [t] [ERROR]Something failed\n", 2, "2.0", "1.0", failed, "Something failed (exit code 2)"},
+		"a failure's code, and the version since":         {"", 1, "2.0", "1.0", failed, "it said nothing (exit code 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := ending(repository.Run, c.code, read(t, c.text))

@@ -59,6 +59,15 @@ func (r *run) checkArchive(ctx context.Context, step string, i install) (finding
 		return finding{}, err
 	}
 	r.host.Progress(planShare, fmt.Sprintf("checking the archive of %s", i))
+	f, killed, err := r.runCheck(ctx, step, path, i)
+	if killed && err == nil { // by somebody, or for want of memory: it changes nothing, so it may run again
+		f, _, err = r.runCheck(ctx, step+"-again", path, i)
+	}
+	return f, err
+}
+
+// runCheck has an archive check itself. killed reports that a signal of others ended it.
+func (r *run) runCheck(ctx context.Context, step, path string, i install) (f finding, killed bool, err error) {
 	for range 2 {
 		t := &transcript{}
 		exit, err := r.host.Command(ctx, executors.Command{
@@ -70,13 +79,13 @@ func (r *run) checkArchive(ctx context.Context, step string, i install) (finding
 		case errors.Is(err, executors.ErrInterrupted):
 			continue
 		case errors.Is(err, executors.ErrTimeout):
-			return blocking(protocol.ToolTimeout, "the archive of %s did not check itself within %v", i, checkLimit), nil
+			return blocking(protocol.ToolTimeout, "the archive of %s did not check itself within %v", i, checkLimit), false, nil
 		case err != nil && !errors.Is(err, executors.ErrGivenUp):
-			return finding{}, err
+			return finding{}, false, err
 		}
-		return t.checked(i, exit, err != nil), nil
+		return t.checked(i, exit, err != nil), err == nil && exit.Signal != "", nil
 	}
-	return blocking(protocol.StepInterrupted, "the check of the archive of %s was cut in the middle twice", i), nil
+	return blocking(protocol.StepInterrupted, "the check of the archive of %s was cut in the middle twice", i), false, nil
 }
 
 // checked is what an archive's own check came to. One that ends well may have complained

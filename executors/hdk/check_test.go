@@ -187,3 +187,17 @@ func processesOf(text string) ([]string, error) {
 	}
 	return found, err
 }
+
+// A check that somebody kills is done again; it changes nothing.
+func TestACheckThatIsKilledIsDoneAgain(t *testing.T) {
+	r := newRig(t, fakehost.A2, fakehost.Options{})
+	r.spec = executors.Spec{"version": "24.1.0.3"}
+	once := "usr/bin/tar"
+	r.write(once, "#!/bin/sh\nif [ ! -e \"$HOST_ROOT/killed\" ]; then touch \"$HOST_ROOT/killed\"; kill -KILL 0; fi\nexec /bin/tar \"$@\"\n")
+	if result, err := r.run(context.Background()); err != nil || result.Message != newA2 {
+		t.Errorf("got %+v, %v\n%s", result, err, r.host.Output())
+	}
+	if got := r.host.Starts("check-firmware") + r.host.Starts("check-firmware-again"); got != 2 {
+		t.Errorf("it was started %d times", got)
+	}
+}

@@ -107,7 +107,7 @@ func (t *transcript) readLog(files fs.FS, since time.Time) {
 		switch {
 		case started.MatchString(text):
 			lines, grave = nil, nil // of runs before
-		case text == "" || t.printedLine(text) || progress.MatchString(text) || routine.MatchString(text):
+		case text == "" || t.known[text] || progress.MatchString(text) || routine.MatchString(text):
 		default:
 			lines = append(lines, text)
 			if weight == "ERROR" || weight == "WARNING" || hasFailed.MatchString(text) {
@@ -119,11 +119,6 @@ func (t *transcript) readLog(files fs.FS, since time.Time) {
 		lines = grave
 	}
 	t.logged = lines[max(0, len(lines)-maxLogged):]
-}
-
-func (t *transcript) printedLine(text string) bool {
-	_, known := t.known[text]
-	return known
 }
 
 // tail is the end of a file of the host, from the beginning of a line on; "" if it cannot

@@ -24,22 +24,23 @@ type transcript struct {
 	atOnce   bool   // it has taken effect
 	stopped  bool   // it gave up and calls that no failure
 
-	errors  []string          // what it complains of, in order, each once
-	foreign []string          // what other programs complain of meanwhile
-	failure string            // what it says failed without calling it an error, the last of it
-	last    []string          // the last lines
-	known   map[string]string // lines that it printed, the first of them, and their level
-	spoke   bool              // a line was of the installer itself
-	log     string            // the file that has the details
-	logged  []string          // what that file says, once it was read
+	errors  []string        // what it complains of, in order, each once
+	foreign []string        // what other programs complain of meanwhile
+	failure string          // what it says failed without calling it an error, the last of it
+	last    []string        // the last lines
+	known   map[string]bool // lines that it printed, the first of them
+	spoke   bool            // a line was of the installer itself
+	log     string          // the file that has the details
+	logged  []string        // what that file says, once it was read
 
 	question string    // the first that it asked before a success
 	open     string    // the one that nothing has followed
 	pleas    int       // how often it asked
 	heard    time.Time // when it printed something last
 	repeats  repetition
-	printed  int    // bytes
-	line     []byte // not ended yet
+	lines    map[string]heardLine // what lines came to, the first of them
+	printed  int                  // bytes
+	line     []byte               // not ended yet
 }
 
 const (
@@ -82,55 +83,88 @@ func (t *transcript) openLine(weight, line string) {
 	}
 }
 
-// end takes the line in.
+// heardLine is what a line came to, for when it is printed again.
+type heardLine struct {
+	text     string // as it is shown
+	question string // "" if it does not ask
+	pleas    int
+}
+
+// end takes the line in. One that was taken in before is not read again: an installer may
+// print it a hundred thousand times.
 func (t *transcript) end() {
 	if len(t.line) == 0 {
 		return
 	}
-	weight, line := parts(t.line)
-	spoke := stamp.Match(t.line)
+	line, known := t.lines[string(t.line)]
+	if !known {
+		line, known = t.read(t.line)
+		if known && len(t.lines) < maxKnown {
+			if t.lines == nil {
+				t.lines = map[string]heardLine{}
+			}
+			t.lines[string(t.line)] = line
+		}
+	}
 	t.line = t.line[:0]
-	if line == "" {
+	if line.text == "" {
 		return
 	}
-	if match := progress.FindStringSubmatch(line); match != nil {
-		t.open, t.spoke = "", true
-		t.advance(match[1])
-		return
-	}
-	t.flashing = t.flashing || t.flashes && writesChips(line)
-	text := printable(line)
-	t.repeats.add(text)
-	if begs := t.pleas >= begs && t.success == ""; !begs && !t.asks(weight, line) {
+	t.repeats.add(line.text)
+	if line.question == "" {
 		t.open = ""
+		return
 	}
-	if former, known := t.known[text]; known && former == weight || t.printed > flood && !has(line, "ackage", "ERR") {
-		return // it has been taken in; of a flood only the end counts
+	t.open = line.question
+	t.pleas += line.pleas
+	if t.question == "" && t.success == "" {
+		t.question = line.question
 	}
-	t.spoke = t.spoke || spoke
-	if !routine.MatchString(line) {
-		t.remember(weight, text)
-	}
-	t.weigh(weight, line)
 }
 
-// asks takes a line in that asks, and reports whether it does. makeself's trap prints
+// read reads a line. lasting reports that it comes to nothing more when it is printed once
+// more; what it came to has no text if it is not to be counted.
+func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
+	weight, text := parts(raw)
+	if text == "" {
+		return line, true
+	}
+	if match := progress.FindStringSubmatch(text); match != nil {
+		t.open, t.spoke = "", true
+		t.advance(match[1])
+		return line, false
+	}
+	line.text = printable(text)
+	writes := t.flashes && writesChips(text)
+	t.flashing = t.flashing || writes
+	if text == "Terminated" && t.open != "" {
+		return heardLine{}, false // of a prompt behind which it was ended
+	}
+	line.question, line.pleas = question(weight, text)
+	if t.printed > flood && !has(text, "ackage", "ERR") {
+		return line, true // of a flood only the end counts
+	}
+	t.spoke = t.spoke || stamp.Match(raw)
+	if !routine.MatchString(text) {
+		t.remember(line.text)
+	}
+	before := t.success
+	t.weigh(weight, text)
+	return line, !writes && before == t.success && weight != "ERROR"
+}
+
+// question is what a line asks and how often, "" if it does not. makeself's trap prints
 // behind a prompt that its script is ended.
-func (t *transcript) asks(weight, line string) bool {
+func question(weight, line string) (asks string, pleas int) {
 	prompt, ended := strings.CutSuffix(line, "Terminated")
 	prompt = strings.TrimSpace(prompt)
-	if !isQuestion(weight, prompt, ended) {
-		return line == "Terminated" && t.open != ""
+	switch {
+	case !isQuestion(weight, prompt, ended):
+		return "", 0
+	case again.MatchString(line):
+		return printable(questionIn(prompt)), 2
 	}
-	t.open = printable(questionIn(prompt))
-	t.pleas++
-	if again.MatchString(line) {
-		t.pleas++
-	}
-	if t.question == "" && t.success == "" {
-		t.question = t.open
-	}
-	return true
+	return printable(questionIn(prompt)), 1
 }
 
 // weigh notices what a line claims.
@@ -167,15 +201,15 @@ func complain(list []string, line string) []string {
 	return append(list, line)
 }
 
-func (t *transcript) remember(weight, line string) {
+func (t *transcript) remember(line string) {
 	if t.last = append(t.last, line); len(t.last) > maxLast {
 		t.last = slices.Delete(t.last, 0, 1)
 	}
 	if t.known == nil {
-		t.known = map[string]string{}
+		t.known = map[string]bool{}
 	}
 	if len(t.known) < maxKnown {
-		t.known[line] = weight
+		t.known[line] = true
 	}
 }
 

@@ -26,19 +26,23 @@ func TestUpgradeCrash(t *testing.T) {
 	for _, c := range []struct{ line, verb, point, note string }{
 		{"01 before the task is accepted", "run", failpoint.BeforeAccept, ""},
 		{"02 accepted and nobody told", "run", failpoint.Accepted, ""},
-		{"03 a firmware installer prepared", "run", failpoint.StepPrepared, ""},
-		{"03 a driver installer prepared", "run", failpoint.StepPrepared + ":2", ""},
-		{"04 the firmware installer runs", "run", failpoint.StepStarted, ""},
-		{"04 the driver installer runs", "run", failpoint.StepStarted + ":2", ""},
-		{"05 the firmware installer's end not recorded", "run", failpoint.StepEnded, ""},
-		{"05 the driver installer's end not recorded", "run", failpoint.StepEnded + ":2", ""},
+		// The archives of both check themselves before.
+		{"03 a check prepared", "run", failpoint.StepPrepared, ""},
+		{"03 a firmware installer prepared", "run", failpoint.StepPrepared + ":3", ""},
+		{"03 a driver installer prepared", "run", failpoint.StepPrepared + ":4", ""},
+		{"04 a check runs", "run", failpoint.StepStarted + ":2", ""},
+		{"04 the firmware installer runs", "run", failpoint.StepStarted + ":3", ""},
+		{"04 the driver installer runs", "run", failpoint.StepStarted + ":4", ""},
+		{"05 a check's end not recorded", "run", failpoint.StepEnded, ""},
+		{"05 the firmware installer's end not recorded", "run", failpoint.StepEnded + ":3", ""},
+		{"05 the driver installer's end not recorded", "run", failpoint.StepEnded + ":4", ""},
 		{"06 the restart recorded and not asked for", "run", failpoint.RestartRecorded, ""},
 		{"07 the restart asked for", "run", failpoint.RestartAsked, ""},
 		{"09 a status sent and not acknowledged", "run", failpoint.StatusSent + ":3", ""},
 		{"the plan made and not recorded", "run", failpoint.MemoRead, ""},
-		{"a judgement made and not recorded", "run", failpoint.MemoRead + ":3", ""},
+		{"a judgement made and not recorded", "run", failpoint.MemoRead + ":7", ""},
 		{"output sent and not noted", "run", failpoint.OutputSent + ":2", ""},
-		{"the shim before its installer", "step", failpoint.ShimStarted, twice},
+		{"the shim before its installer", "step.install-firmware", failpoint.ShimStarted, twice},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +72,7 @@ func TestUpgradeCrashOfAShimAfterItsInstaller(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	h := f.addOld("host-1", goalP310, upgradePace)
-	h.arm("step", failpoint.ShimEnded)
+	h.arm("step.install-firmware", failpoint.ShimEnded)
 	h.boots()
 	note := "\nNote: install-firmware was interrupted and started 2 times."
 	f.finished(f.upgrade(goalP310, h.server), map[string]string{h.server: goalP310.message() + note})

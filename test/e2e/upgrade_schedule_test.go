@@ -289,6 +289,7 @@ func (h *upgraded) unjust(plan upgradePlan, task task) (wrong []error) {
 	allowed := map[protocol.Code]bool{
 		"":                        true,
 		protocol.HDKInstallFailed: h.killed || h.full,
+		protocol.HDKHostNotReady:  h.killed || h.full, // a check that was killed twice, or found no room
 		protocol.StepInterrupted:  h.cut,
 		protocol.TaskCancelled:    plan.has(cancel),
 		protocol.HDKDiskSpace:     h.full, protocol.HDKRepository: h.full, protocol.ExecutorFailed: h.full, protocol.HDKPackageDamaged: h.full,

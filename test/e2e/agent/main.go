@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 
 // fuses is a folder. The next process of a verb (run, step) is armed with the
 // fail point that the file of that name holds, and takes the file away so that
-// no other one is.
+// no other one is. A file step.NAME is for the next process of the step of that name.
 const fuses = "E2E_FUSES"
 
 func main() {
@@ -76,6 +77,11 @@ func arm() error {
 	}
 	fuse := filepath.Join(dir, os.Args[1])
 	point, err := os.ReadFile(fuse)
+	if err != nil && len(os.Args) > 2 {
+		_, step, _ := strings.Cut(filepath.Base(os.Args[2]), "-") // of 01-install-firmware
+		fuse += "." + step
+		point, err = os.ReadFile(fuse)
+	}
 	if err != nil || os.Remove(fuse) != nil {
 		return nil //nolint:nilerr // without its fuse there is nothing to arm
 	}

@@ -51,6 +51,9 @@ func archive(h header, payload []byte) []byte {
 	return append([]byte(text), payload...)
 }
 
+// sealed is a makeself archive with a payload that only its own script can unpack.
+func sealed() []byte { return archive(header{}, []byte("Salted__ and what follows")) }
+
 // tarOf is a tar of files, name and text by turns.
 func tarOf(t testing.TB, files ...string) []byte {
 	t.Helper()

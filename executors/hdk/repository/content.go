@@ -49,10 +49,12 @@ const maxFile = 4 << 30
 type damage string
 
 // damaged says how a file is seen to be damaged. What to do is for the caller to say.
-func damaged(how string, args ...any) error { return damage(fmt.Sprintf(how, args...)) }
+func damaged(how string, args ...any) error {
+	return damage("is damaged: " + fmt.Sprintf(how, args...))
+}
 
 // Error implements error.
-func (d damage) Error() string { return "is damaged: " + string(d) }
+func (d damage) Error() string { return string(d) }
 
 // bytesAre begins a sentence about a number of bytes.
 func bytesAre(n int64) string {
@@ -88,8 +90,8 @@ func inspectFile(ctx context.Context, path string, format Format) (findings, err
 // that has ended, the error is its cause.
 //
 // An error that wraps ErrDamaged says that the file is not as it was made. One that
-// wraps ErrNoVersionInfo comes with what could be read all the same: the shell script
-// of a .run may be of a kind that is not known here, and what it carries intact.
+// wraps ErrNoVersionInfo comes with what could be read all the same: what a .run carries
+// may be packed in a way that is not known here, and intact.
 func inspect(file io.ReaderAt, size int64, format Format, b *budget) (found findings, err error) {
 	switch {
 	case size > maxFile:

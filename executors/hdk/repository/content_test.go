@@ -209,7 +209,7 @@ func TestAnArchiveThatIsPackedInAnotherWayIsKnownByWhatItsHeaderSays(t *testing.
 			t.Errorf("%s: got %+v, %v", how, got, err)
 		}
 		dir := t.TempDir()
-		put(t, dir, "x/Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run", []byte("#!/bin/sh\n"))
+		put(t, dir, "x/Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run", sealed())
 		put(t, dir, "x/Ascend-hdk-910b-npu-firmware_7.5.0.2.220.run", whole)
 		put(t, dir, "x/Atlas-A3-hdk-npu-firmware_7.5.0.2.220.run", whole)
 		if files, notes := scan(t, dir); len(files) != 2 || len(notes) != 3 || !strings.Contains(notes[2], "its name says chip 910_93, its content 910b") {

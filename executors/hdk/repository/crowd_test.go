@@ -19,8 +19,8 @@ func crowd(t *testing.T, n int) string {
 	t.Helper()
 	dir := t.TempDir()
 	for i := range n {
-		put(t, dir, fmt.Sprintf("Ascend-hdk-910b-npu-driver_24.9.%d_linux-aarch64.run", i), []byte("#!x"))
-		put(t, dir, fmt.Sprintf("Ascend-hdk-910b-npu-firmware_7.5.%d.2.220.run", i), []byte("#!x"))
+		put(t, dir, fmt.Sprintf("Ascend-hdk-910b-npu-driver_24.9.%d_linux-aarch64.run", i), sealed())
+		put(t, dir, fmt.Sprintf("Ascend-hdk-910b-npu-firmware_7.5.%d.2.220.run", i), sealed())
 	}
 	return dir
 }

@@ -57,7 +57,7 @@ func TestANameThatLiesIsLeftOutWithBoth(t *testing.T) {
 		"Ascend-hdk-910b-npu-driver_24.1.0_sph001_linux.run":            {a2Driver, "it is a patch of a driver"},
 		"A300-3010-npu-driver_20.2.2_centos7.6-x86_64.run":              {a2Driver, "it is named after an old product"},
 		"Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run":           {a2Driver[:len(a2Driver)-1], "is damaged: 1 byte is missing at its end; download it again"},
-		"setup.run": {[]byte("#!/bin/sh\nexit 1\n"), `"setup.run" is not named as an HDK package, and has no version.info that can be read;`},
+		"setup.run": {[]byte("#!/bin/sh\nexit 1\n"), `"setup.run" is not named as an HDK package, and has no header of a makeself archive: it is cut or not a package; download it again`},
 	} {
 		dir := t.TempDir()
 		put(t, dir, name, c.content)
@@ -204,9 +204,9 @@ func TestAFileThatCannotBeReadDoesNotEndTheScan(t *testing.T) {
 }
 
 func TestFoldersWithMoreThanAnIndexHas(t *testing.T) {
-	dir := t.TempDir()
+	dir, whole := t.TempDir(), sealed()
 	for i := range 3000 {
-		put(t, dir, fmt.Sprintf("sub/Ascend-hdk-910b-npu-driver_24.1.%d_linux-aarch64.run", i), []byte("#!"))
+		put(t, dir, fmt.Sprintf("sub/Ascend-hdk-910b-npu-driver_24.1.%d_linux-aarch64.run", i), whole)
 	}
 	files, notes := scan(t, dir)
 	if len(files) != 3000 || len(notes) != 3000 || !slices.IsSorted(notes) || repository.LeftOut(notes) != 0 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,6 +23,7 @@ const (
 var (
 	assignment = lazyregexp.New(`(?m)^(label|CRCsum|MD5|SHA|filesizes|totalsize|skip)="([^"\n]*)"\r?$`)
 	oldOffset  = lazyregexp.New("(?m)^\\s*offset=`head -n ([0-9]{1,6}) \"\\$[01]\" *\\| *wc -c")
+	labelLine  = lazyregexp.New(`(?m)^label=`)
 	lookAlike  = lazyregexp.New(`(?m)^# This script was generated using Makeself|^(?:CRCsum|MD5|filesizes)="`)
 )
 
@@ -43,28 +43,41 @@ type part struct {
 	offset      int64 // in the file
 }
 
-// errNotMakeself says that a shell script is not one that is known.
-var errNotMakeself = errors.New("is not a makeself archive")
+// Errors of a shell script that is not the header of an archive, as far as it goes.
+var (
+	errNoHeader    = damage("has no header of a makeself archive: it is cut or not a package")
+	errLargeHeader = fmt.Errorf("%w: its header is too large to be read", ErrNoVersionInfo)
+)
 
 // readMakeself reads the header of a file of size bytes that begins with head, which is
 // as much of the file as a header can have.
 func readMakeself(head []byte, size int64) (makeself, error) {
 	script := string(head)
+	values := assignments(script)
+	_, sized := values["filesizes"]
+	switch labelled, sums := labelLine.MatchString(script), values["CRCsum"]+values["MD5"]+values["SHA"]; {
+	case labelled && sums != "" && sized:
+	case lookAlike.MatchString(script) && size > int64(len(head)): // a license may stand before the sizes
+		return makeself{}, errLargeHeader
+	default:
+		return makeself{}, errNoHeader
+	}
 	offset := int64(0)
 	if skip, known := linesSkipped(script); known {
 		for range skip {
 			end := bytes.IndexByte(head[offset:], '\n')
+			if end < 0 && size > int64(len(head)) {
+				return makeself{}, errLargeHeader
+			}
 			if end < 0 {
 				return makeself{}, damaged("it ends within its header")
 			}
 			offset += int64(end) + 1
 		}
-	} else if !lookAlike.MatchString(script) {
-		return makeself{}, errNotMakeself
 	} else if offset = fromEnd(script, size); offset < 1 || offset > int64(len(head)) || head[offset-1] != '\n' {
 		return makeself{}, damaged("its header does not say where the payload begins")
 	}
-	values := assignments(script[:offset])
+	values = assignments(script[:offset])
 	m := makeself{label: values["label"], offset: offset}
 	return m, m.readParts(values, size)
 }

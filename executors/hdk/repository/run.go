@@ -24,9 +24,6 @@ func inspectRun(file io.ReaderAt, size int64, b *budget) (found findings, err er
 		return found, damaged("it does not begin with #! as a .run does")
 	}
 	m, err := readMakeself(head, size)
-	if errors.Is(err, errNotMakeself) {
-		return found, ErrNoVersionInfo
-	}
 	if err != nil {
 		return found, err
 	}

@@ -141,9 +141,9 @@ func read(ctx context.Context, root *os.Root, file walked) (p Package, note stri
 func listedAllTheSame(format Format, unnamed, err error) (note string, _ error) {
 	switch {
 	case errors.Is(err, ErrNoVersionInfo) && unnamed == nil:
-		return ErrNoVersionInfo.Error() + "; it is listed without ranges", nil
+		return err.Error() + "; it is listed by its name, without ranges", nil
 	case errors.Is(err, ErrNoVersionInfo):
-		return "", fmt.Errorf("%w, and %w; give it its name back, or download it again", unnamed, ErrNoVersionInfo)
+		return "", fmt.Errorf("%w, and %w; give it its name back", unnamed, err)
 	case err != nil && unnamed != nil:
 		return "", fmt.Errorf("%w, and %w", unnamed, err)
 	case err == nil && format != Run:

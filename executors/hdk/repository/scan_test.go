@@ -39,7 +39,8 @@ func TestScanMakesAnIndex(t *testing.T) {
 	together := build(t, dir, "25.5.2", driver("25.5.2", "[1.0,2.0]"), firmware("7.8.0.7.220", ""))
 	for name, text := range map[string]string{
 		"README.txt": "not a package", "some.run": "not named as one",
-		"Ascend-hdk-910b-npu-firmware_7.9.0.1.220.run": "#!/bin/sh\nno archive\n",
+		"Ascend-hdk-910b-npu-firmware_7.9.0.1.220.run": string(sealed()),
+		"Ascend-hdk-910b-npu-firmware_7.9.0.2.220.run": "#!/bin/sh\nno archive\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -68,8 +69,9 @@ func TestScanMakesAnIndex(t *testing.T) {
 	wantNotes := []string{
 		"Ascend-hdk-310p-npu-firmware_7.5.0.5.220.run: left out: no driver here goes with it; put the driver of its release beside it",
 		"Ascend-hdk-910b-npu-firmware_7.8.0.7.220.run: left out: no driver here goes with it; put the driver of its release beside it",
-		"Ascend-hdk-910b-npu-firmware_7.9.0.1.220.run: has no version.info that can be read; it is listed without ranges",
+		"Ascend-hdk-910b-npu-firmware_7.9.0.1.220.run: has no version.info that can be read: it is packed in a way that is not known; it is listed by its name, without ranges",
 		"Ascend-hdk-910b-npu-firmware_7.9.0.1.220.run: left out: no driver here goes with it; put the driver of its release beside it",
+		"Ascend-hdk-910b-npu-firmware_7.9.0.2.220.run: left out: has no header of a makeself archive: it is cut or not a package; download it again",
 		"README.txt: left out: it is not a package (.run, .rpm, .deb, .hpm or .zip)",
 		`some.run: left out: "some.run" is not named as an HDK package, and is damaged: it does not begin with #! as a .run does; download it again`,
 	}

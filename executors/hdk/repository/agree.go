@@ -13,8 +13,11 @@ func contradiction(p Package, found findings) (what, said, content string) {
 	if p.Chip != "" && len(found.chips) > 0 && !slices.Contains(found.chips, p.Chip) {
 		return "chip", string(p.Chip), chipNames(found.chips)
 	}
-	arch := found.Arch
-	if arch == NoArch {
+	arch, err := found.archOf(cmp.Or(found.Kind, p.Kind))
+	switch {
+	case err != nil:
+		arch = fmt.Sprintf("%.40q", found.scene)
+	case arch == NoArch:
 		arch = ""
 	}
 	for _, fact := range []struct{ what, said, content string }{
@@ -34,15 +37,20 @@ func agreed(p Package, found findings) (Package, error) {
 	if p.Arch == NoArch && p.Kind == Driver {
 		p.Arch = ""
 	}
+	kind := cmp.Or(p.Kind, found.Kind)
+	arch, err := found.archOf(kind)
+	if err != nil {
+		return p, fmt.Errorf("its scene.info: %w", err)
+	}
 	if what, named, content := contradiction(p, found); what != "" {
 		return p, fmt.Errorf("its name says %s %s, its content %s; give it its name back, or download it again", what, named, content)
 	}
 	if p.Chip == "" && len(found.chips) > 1 {
 		return p, fmt.Errorf("its content is for the chips %s, and its name does not say for which; give it its name back", chipNames(found.chips))
 	}
-	p.Kind = cmp.Or(p.Kind, found.Kind)
+	p.Kind = kind
 	p.Chip = cmp.Or(p.Chip, found.chip())
-	p.Arch = cmp.Or(p.Arch, found.Arch)
+	p.Arch = cmp.Or(p.Arch, arch)
 	p.Version = cmp.Or(p.Version, found.Version)
 	p.Requires = found.Requires
 	missing := ""

@@ -15,8 +15,11 @@ import (
 // findings are what a package says of itself inside, whatever its name is. "" is what it
 // does not say.
 type findings struct {
-	Kind    Kind
-	Arch    string // as uname -m says it, or NoArch
+	Kind Kind
+	Arch string // as uname -m says it, or NoArch
+	// scene is what the scene.info of a .run names as the architecture, whatever that is.
+	// It says what a driver is for, and of a firmware only where it was built.
+	scene   string
 	Version ascend.Version
 	// Requires are the ranges in which the other kind's version must be. Only the
 	// archive of a .run is read for them.
@@ -30,6 +33,15 @@ func (f findings) chip() ascend.Chip {
 		return f.chips[0]
 	}
 	return ""
+}
+
+// archOf is the architecture that the package is for if it is of a kind. The error
+// says that it is none that is known.
+func (f findings) archOf(kind Kind) (string, error) {
+	if kind == Firmware || f.scene == "" {
+		return f.Arch, nil
+	}
+	return knownArch(f.scene)
 }
 
 // Errors of what is in a package.

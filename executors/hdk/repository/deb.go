@@ -93,7 +93,7 @@ func readMember(file io.ReaderAt, members []member, name string, b *budget, into
 		}
 		err := into.read(io.NewSectionReader(file, m.offset, m.size), b, func(contents) bool { return false })
 		if errors.Is(err, errPacking) {
-			return fmt.Errorf("its %s %w; put the .run of this release here", m.name, errPacking)
+			return fmt.Errorf("its %q %w; put the .run of this release here", m.name, errPacking)
 		}
 		return err
 	}

@@ -36,7 +36,11 @@ func SaidWithin(bound int64, format Format, content []byte) (Package, Work, erro
 	b := &budget{ctx: context.Background(), left: bound, bound: bound}
 	file := &counted{ReaderAt: bytes.NewReader(content)}
 	found, err := inspect(file, int64(len(content)), format, b)
-	p := Package{Kind: found.Kind, Chip: found.chip(), Arch: found.Arch, Version: found.Version, Requires: found.Requires}
+	arch, unknown := found.archOf(found.Kind)
+	if err == nil {
+		err = unknown
+	}
+	p := Package{Kind: found.Kind, Chip: found.chip(), Arch: arch, Version: found.Version, Requires: found.Requires}
 	return p, Work{Read: file.read, Unpacked: bound - b.left}, err
 }
 

@@ -91,6 +91,7 @@ func (p Package) Format() Format {
 
 var (
 	filePattern   = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._+-]{0,127}){0,4}$`)
+	wordPattern   = lazyregexp.New(`^[A-Za-z0-9_-]{0,32}$`)
 	digestPattern = lazyregexp.New(`^[0-9a-f]{64}$`)
 )
 
@@ -140,6 +141,10 @@ func (p *Package) check() (err error) {
 	switch {
 	case !filePattern.MatchString(p.File):
 		return fmt.Errorf("file %.80q is not a plain name below the repository", p.File)
+	case !wordPattern.MatchString(p.Arch):
+		return fmt.Errorf("%s: arch %.40q has something else than letters, digits, _ and -", p.File, p.Arch)
+	case !wordPattern.MatchString(string(p.Chip)):
+		return fmt.Errorf("%s: chip %.40q has something else than letters, digits, _ and -", p.File, p.Chip)
 	case !digestPattern.MatchString(p.SHA256):
 		return fmt.Errorf("%s: sha256 %.80q is not 64 hexadecimal digits", p.File, p.SHA256)
 	case p.Size <= 0 || p.Size > MaxPackage:

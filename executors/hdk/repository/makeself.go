@@ -151,7 +151,7 @@ func (m *makeself) readParts(values map[string]string, size int64) error {
 	case size > next:
 		return damaged("%s too many at its end", bytesAre(size-next))
 	case values["totalsize"] != "" && (err != nil || total != next-m.offset):
-		return damaged("its header has two sizes of the payload, %.20s and %d", values["totalsize"], next-m.offset)
+		return damaged("its header has two sizes of the payload, %.20q and %d", values["totalsize"], next-m.offset)
 	}
 	return nil
 }

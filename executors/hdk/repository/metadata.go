@@ -30,6 +30,8 @@ func fromMetadata(format, name, version, arch string) (f findings, err error) {
 	if f.Version, err = ascend.ParseVersion(release.ReplaceAllString(version, "")); err != nil {
 		return f, fmt.Errorf("the %s's metadata: the version %w", format, err)
 	}
-	f.Arch = archNamed(arch)
+	if f.Arch, err = knownArch(arch); err != nil {
+		return f, fmt.Errorf("the %s's metadata: %w", format, err)
+	}
 	return f, nil
 }

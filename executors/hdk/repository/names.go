@@ -89,6 +89,16 @@ func archNamed(arch string) string {
 	return arch
 }
 
+// knownArch is an architecture that a package's content names, as uname -m says it, ""
+// for none. What is named there may be anything.
+func knownArch(name string) (string, error) {
+	switch arch := archNamed(name); arch {
+	case "", "aarch64", "x86_64", NoArch:
+		return arch, nil
+	}
+	return "", fmt.Errorf("the architecture %.40q is not one that is known; put a package for aarch64 or x86_64 here", name)
+}
+
 // chipNamed is the chip that a package's name or label means.
 func chipNamed(name string) ascend.Chip {
 	switch name = strings.ToLower(name); name {

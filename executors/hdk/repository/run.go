@@ -102,9 +102,7 @@ func (f *findings) fromFiles(files contents) error {
 			f.chips = label
 		}
 	}
-	if f.Kind != Firmware { // which is for any, whatever machine it was built on
-		f.Arch = sceneArch(files.text("scene.info"))
-	}
+	f.scene = sceneArch(files.text("scene.info"))
 	text := files.text("version.info")
 	if text == nil {
 		return ErrNoVersionInfo
@@ -128,15 +126,15 @@ func (f *findings) fromFiles(files contents) error {
 	return nil
 }
 
-var sceneLine = lazyregexp.New(`(?m)^arch=([A-Za-z0-9_-]{1,16})[ \t\r]*$`)
+var sceneLine = lazyregexp.New(`(?m)^arch=([^\n]+)`)
 
-// sceneArch is the architecture that a scene.info names.
+// sceneArch is what a scene.info names as the architecture.
 func sceneArch(text []byte) string {
 	match := sceneLine.FindStringSubmatch(string(text))
 	if match == nil {
 		return ""
 	}
-	return archNamed(match[1])
+	return strings.TrimSpace(match[1])
 }
 
 // chipNames lists chips for a message.

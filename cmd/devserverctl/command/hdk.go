@@ -1,10 +1,15 @@
 package command
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -51,7 +56,11 @@ line there counts what is listed and what is not.
 
 With --sign the index is signed too, into index.signed.json, for agents whose
 hdk.index_keys names the key: they take no other index then. The key is Ed25519 in
-PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
+PEM, as "openssl genpkey -algorithm ed25519" makes it. Without --sign an
+index.signed.json that is there stays as it is.
+
+It exits with 1 when the disk does not take the index, and with 2 when the command
+line, the key or the folder is wrong.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			info, err := os.Stat(given[0])
@@ -60,6 +69,12 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 			}
 			if !info.IsDir() {
 				return usage(fmt.Errorf("%s is not a folder", given[0]))
+			}
+			var key ed25519.PrivateKey
+			if keyFile != "" { // before anything is written
+				if key, err = readSigningKey(keyFile); err != nil {
+					return usage(fmt.Errorf("--sign: %s %w", keyFile, err))
+				}
 			}
 			index, notes, err := repository.Scan(cmd.Context(), given[0])
 			if err != nil {
@@ -74,12 +89,10 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it.`,
 			}
 			raw = append(raw, '\n')
 			if err := repository.WriteIndex(given[0], raw); err != nil {
-				return fmt.Errorf("no index was written: %w", err)
+				return notWritten(cmd.ErrOrStderr(), fmt.Errorf("no index was written: %w", err))
 			}
-			if keyFile != "" {
-				if err := signIndex(cmd.ErrOrStderr(), given[0], keyFile, raw); err != nil {
-					return err
-				}
+			if err := signIndex(cmd.ErrOrStderr(), given[0], key, raw); err != nil {
+				return notWritten(cmd.ErrOrStderr(), err)
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), indexCount(index, repository.LeftOut(notes)))
 			if s.json {
@@ -109,23 +122,73 @@ func indexCount(index repository.Index, leftOut int) string {
 	return fmt.Sprintf("%s in %s; %s left out", count(len(files), "package"), count(len(index.Releases), "release"), count(leftOut, "file"))
 }
 
-// signIndex writes the signed index and says which key agents have to know.
-func signIndex(out io.Writer, dir, keyFile string, index []byte) error {
-	text, err := os.ReadFile(keyFile)
+// maxKeyFile is the size in bytes of the largest file that is read as a private key,
+// which has some hundred.
+const maxKeyFile = 64 << 10
+
+// readSigningKey reads a private key from a regular file. It does not wait for what
+// stands in its place.
+func readSigningKey(path string) (ed25519.PrivateKey, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return usage(fmt.Errorf("--sign: %w", err))
+		return nil, fmt.Errorf("cannot be read: %w", causeOf(err))
 	}
-	key, err := protocol.ParsePrivateKey(text)
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
-		return usage(fmt.Errorf("--sign: %s %w", keyFile, err))
+		return nil, fmt.Errorf("cannot be read: %w", causeOf(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("is not a regular file; put the key into one")
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", causeOf(err))
+	}
+	if len(text) > maxKeyFile {
+		return nil, fmt.Errorf("is larger than %d bytes, so it is not a key", maxKeyFile)
+	}
+	return protocol.ParsePrivateKey(text)
+}
+
+// causeOf is an error without the path, which the sentence around it has.
+func causeOf(err error) error {
+	var where *fs.PathError
+	if errors.As(err, &where) {
+		return where.Err
+	}
+	return err
+}
+
+// notWritten ends the command: what the system refused to write is a failure, and an
+// index that no agent takes is a mistake in what was asked.
+func notWritten(out io.Writer, err error) error {
+	var refused syscall.Errno
+	if !errors.As(err, &refused) {
+		return err
+	}
+	fmt.Fprintf(out, "devserverctl: %v\n", err)
+	return errFailed
+}
+
+// signIndex writes the signed index and says which key agents have to know. Without a
+// key it says of a signed index that is there that it is not of this index.
+func signIndex(out io.Writer, dir string, key ed25519.PrivateKey, index []byte) error {
+	if key == nil {
+		if _, err := os.Lstat(filepath.Join(dir, repository.SignedIndexFile)); err == nil {
+			fmt.Fprintf(out, "note: %s is of a former index; agents with hdk.index_keys use that one: sign again with --sign\n", repository.SignedIndexFile)
+		}
+		return nil
 	}
 	signed, err := repository.SignIndex(key, index)
 	if err == nil {
 		err = repository.WriteSignedIndex(dir, signed)
 	}
-	if err == nil {
-		_, err = fmt.Fprintf(out, "note: signed; hdk.index_keys of the agents: [\"%s\"]\n", protocol.KeyOf(key))
+	if err != nil {
+		return fmt.Errorf("%s was written and %s was not, so agents with hdk.index_keys use a former one or none; sign again with --sign: %w",
+			repository.IndexFile, repository.SignedIndexFile, err)
 	}
+	_, err = fmt.Fprintf(out, "note: signed; hdk.index_keys of the agents: [\"%s\"]\n", protocol.KeyOf(key))
 	return err
 }
 

@@ -58,6 +58,16 @@ func TestAnIndexWithAnArchitectureThatIsNotAWordIsRefused(t *testing.T) {
 	}
 }
 
+func TestRangesHaveNoControlCharacters(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run",
+		archive(header{}, tarOf(t, "version.info", "Version=24.1.0\nascendhal_version=1\ncompatible_version_fw=[7.5.0,\t7.5.9],\t [8.0,8.1]\n")))
+	index, notes, err := repository.Scan(t.Context(), dir)
+	if err != nil || len(index.Releases) != 1 || index.Releases[0].Packages[0].Requires != "[7.5.0, 7.5.9], [8.0,8.1]" {
+		t.Errorf("%+v, %q, %v", index, notes, err)
+	}
+}
+
 // TestAFirmwareRunsOnAnyHost has a scene.info in each, which says where it was built.
 func TestAFirmwareRunsOnAnyHost(t *testing.T) {
 	for what, c := range map[string]struct{ name, label, version, arch string }{

@@ -137,6 +137,7 @@ func (p *Package) check() (err error) {
 	if _, err := ascend.ParseRanges(p.Requires); err != nil {
 		return fmt.Errorf("requires: %w", err)
 	}
+	p.Requires = strings.Join(strings.Fields(p.Requires), " ") // what parts ranges may be a control character
 	p.SHA256 = strings.ToLower(p.SHA256)
 	switch {
 	case !filePattern.MatchString(p.File):

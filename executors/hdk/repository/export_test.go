@@ -15,6 +15,7 @@ const (
 // Group makes releases of the packages of one folder, and counts the work.
 func Group(packages []Package, together bool) (releases []Release, alone []Package, compared int, err error) {
 	var m matcher
+	m.learn(packages)
 	releases, alone, err = m.group(packages, together)
 	return releases, alone, m.compared, err
 }

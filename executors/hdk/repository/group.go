@@ -1,7 +1,9 @@
 package repository
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"devserver-agent/executors/ascend"
 )
@@ -14,7 +16,8 @@ const maxMatching = 1_000_000
 // matcher makes the releases of an index, folder by folder. It counts, since small files
 // with Huawei's names are enough to make a folder where everything goes with everything.
 type matcher struct {
-	listed   int // packages of all releases
+	declared map[declarer][]ascend.Range // the first ranges of each that declares any
+	listed   int                         // packages of all releases
 	compared int
 }
 
@@ -50,6 +53,51 @@ func newRanged(p Package) ranged {
 	return ranged{p, ranges}
 }
 
+// declarer is what packages have in common of which one may declare ranges for all: an
+// rpm or deb declares none, and the .run of the same version does.
+type declarer struct {
+	kind    Kind
+	chip    ascend.Chip
+	version ascend.Version
+}
+
+// learn notes the ranges that packages declare, before group is called for any of them.
+func (m *matcher) learn(packages []Package) {
+	m.declared = map[declarer][]ascend.Range{}
+	for _, p := range packages {
+		of := declarer{p.Kind, p.Chip, p.Version}
+		if _, known := m.declared[of]; known || p.Requires == "" {
+			continue
+		}
+		if ranges := newRanged(p).ranges; len(ranges) > 0 {
+			m.declared[of] = ranges
+		}
+	}
+}
+
+// ranged is a package with its own ranges, or with those that another of its version
+// declares.
+func (m *matcher) ranged(p Package) ranged {
+	r := newRanged(p)
+	if len(r.ranges) == 0 {
+		r.ranges = m.declared[declarer{p.Kind, p.Chip, p.Version}]
+	}
+	return r
+}
+
+// compareInRelease orders the packages of one release. A host that takes several
+// formats is given a .run first.
+func compareInRelease(a, b Package) int {
+	notRun := func(p Package) int {
+		if p.Format() == Run {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.Chip, b.Chip), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Arch, b.Arch),
+		cmp.Compare(notRun(a), notRun(b)), cmp.Compare(a.Format(), b.Format()), cmp.Compare(a.File, b.File))
+}
+
 // group makes releases of the packages of one folder; alone are those that no driver
 // goes with. The ranges of packages that belong together do not count. An error says
 // that there are too many of them.
@@ -57,7 +105,7 @@ func (m *matcher) group(packages []Package, together bool) (releases []Release, 
 	others := map[ascend.Chip][]ranged{} // firmwares and images
 	for _, p := range packages {
 		if p.Kind != Driver {
-			others[p.Chip] = append(others[p.Chip], newRanged(p))
+			others[p.Chip] = append(others[p.Chip], m.ranged(p))
 		}
 	}
 	used := map[string]bool{}
@@ -73,7 +121,7 @@ func (m *matcher) group(packages []Package, together bool) (releases []Release, 
 			at[p.Version] = n
 			releases, has = append(releases, Release{Version: p.Version}), append(has, map[string]bool{})
 		}
-		belonging, err := m.belonging(newRanged(p), others[p.Chip], together)
+		belonging, err := m.belonging(m.ranged(p), others[p.Chip], together)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -88,6 +136,9 @@ func (m *matcher) group(packages []Package, together bool) (releases []Release, 
 			return nil, nil, err
 		}
 		releases[n].Packages = append(releases[n].Packages, add...)
+	}
+	for _, r := range releases {
+		slices.SortFunc(r.Packages, compareInRelease)
 	}
 	for _, p := range packages {
 		if p.Kind != Driver && !used[p.File] {

@@ -23,7 +23,12 @@ import (
 // Elsewhere a release is a driver with the firmware that it was published with, or,
 // where that is not known or not there, with every firmware that may run with it by the
 // ranges that the two declare; and an MCU's image is listed with every driver of its
-// chip, as nothing says to which of them it belongs.
+// chip, as nothing says to which of them it belongs. Where one package declares ranges,
+// they count for the others of its kind, chip and version too: an rpm or deb has none
+// that are read.
+//
+// Releases are ordered by version and file, and packages in them by chip, kind, version,
+// architecture, format (a .run first) and file, so a folder has one index.
 //
 // notes, in order, say which files were left out and why, and what could not be read of
 // others; see LeftOut. No file ends the scan: only a folder that cannot be read at all,
@@ -40,8 +45,7 @@ func Scan(ctx context.Context, dir string) (index Index, notes []string, err err
 	if err := w.folder(".", nil); err != nil {
 		return Index{}, nil, err
 	}
-	byFolder := map[string][]Package{}
-	packages := 0
+	var packages []Package
 	for _, file := range w.files {
 		p, note := describe(ctx, root, file)
 		if ctx.Err() != nil {
@@ -53,12 +57,17 @@ func Scan(ctx context.Context, dir string) (index Index, notes []string, err err
 		if p.File == "" {
 			continue
 		}
-		if packages++; packages > maxPackages {
+		if packages = append(packages, p); len(packages) > maxPackages {
 			return Index{}, nil, fmt.Errorf("%s has more than %d packages, and an index lists no more; make several repositories of it", dir, maxPackages)
 		}
+	}
+	slices.SortFunc(packages, compareInRelease) // and not as the folder happens to have them
+	byFolder := map[string][]Package{}
+	for _, p := range packages {
 		byFolder[path.Dir(p.File)] = append(byFolder[path.Dir(p.File)], p)
 	}
 	var m matcher
+	m.learn(packages)
 	for _, folder := range slices.Sorted(maps.Keys(byFolder)) {
 		releases, alone, err := m.group(byFolder[folder], folder != ".")
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -75,6 +76,7 @@ func (w *walk) list(dir string, info fs.FileInfo) ([]string, error) {
 			return nil, tooMany{}
 		}
 		if errors.Is(err, io.EOF) {
+			slices.Sort(names)
 			return names, nil
 		}
 		if err != nil {

@@ -2,7 +2,9 @@ package objects_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"devserver-agent/cmd/devserverctl/objects"
+	"devserver-agent/executors/ascend"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/test/brokertest"
 )
@@ -47,11 +50,12 @@ func TestPush(t *testing.T) {
 	}
 	write(driver, "#!the driver")
 	write(firmware, "#!the firmware")
-	index, _, err := repository.Scan(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
+	declared := func(kind repository.Kind, version ascend.Version, file, text string) repository.Package {
+		return repository.Package{Kind: kind, Chip: ascend.Chip910B, Arch: repository.NoArch, Version: version, File: file, Size: int64(len(text)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(text)))}
 	}
-	raw, err := json.Marshal(index)
+	raw, err := json.Marshal(repository.Index{Releases: []repository.Release{{Version: "24.1.0", Packages: []repository.Package{
+		declared(repository.Driver, "24.1.0", driver, "#!the driver"), declared(repository.Firmware, "7.5.0.2.220", firmware, "#!the firmware"),
+	}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

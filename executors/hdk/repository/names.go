@@ -27,15 +27,18 @@ var otherNames = []struct {
 	name   *lazyregexp.Regexp
 	reason string
 }{
-	{lazyregexp.New(`(?i)_sph[0-9]+(?:[_.-].*)?\.(?:run|rpm|deb|zip)$`),
+	{lazyregexp.New(`(?i)^(?:Ascend-hdk|Atlas-A[0-9]-hdk)-.*_sph[0-9]+(?:[_.-].*)?\.(?:run|rpm|deb|zip)$`),
 		"it is a patch of a driver and not a whole one; put the driver of a release here that has the correction"},
-	{lazyregexp.New(`(?i)^A[0-9]{3,4}[a-z]{0,4}-[a-z0-9.]+-.*\.(?:run|rpm|deb|zip)$`),
+	{lazyregexp.New(`(?i)^A[0-9]{3,4}[a-z]{0,4}-[a-z0-9.]+-npu-(?:driver|firmware).*\.(?:run|rpm|deb|zip)$`),
 		"it is named after an old product and not after a chip; put the Ascend-hdk package of the card's chip here"},
 	{lazyregexp.New(`(?i)^Atlas-A[0-9]-hdk-mcu[_-].*\.(?:hpm|zip)$`),
 		"it is an MCU's image that is loaded out of band, through the server's BMC, and is not a driver or firmware; load it there and keep it elsewhere"},
 	{lazyregexp.New(`(?i)^(?:Ascend-hdk-[a-z0-9_]+-npu|Atlas-A[0-9]-hdk-npu)_[0-9].*\.zip$`),
 		"it is a bundle of a driver and a firmware; unpack it and put the driver's .run and the firmware's .run that are in it here"},
 }
+
+// copied are the names that browsers give to copies and to what they have not finished.
+var copied = lazyregexp.New(`(?i)hdk-.*(?: ?\([0-9]+\)\.[a-z]+|\.(?:part|crdownload|download|tmp|[0-9]{1,3}))$`)
 
 // errUnknownName says that a name is not one of Huawei's, so it says nothing of the file.
 var errUnknownName = errors.New("is not named as an HDK package")

@@ -120,6 +120,9 @@ func (w *walk) file(name string, info fs.FileInfo) {
 	case !mode.IsRegular():
 		w.leaveOut(name, "it is "+kindOf(mode)+" and not a regular file")
 	case path.Base(name) == IndexFile || path.Base(name) == SignedIndexFile:
+	case strings.HasPrefix(path.Base(name), indexTemp): // of a run that was killed, or that is at work
+	case copied.MatchString(path.Base(name)):
+		w.leaveOut(name, "it looks like a copy or an unfinished download of a package; give it its name back if it is whole, or download it again")
 	case (Package{File: name}).Format() == "":
 		w.leaveOut(name, "it is not a package (.run, .rpm, .deb, .hpm or .zip)")
 	case !filePattern.MatchString(name):

@@ -19,8 +19,11 @@ func WriteIndex(dir string, data []byte) error {
 // WriteSignedIndex puts a signed index into a folder, whole or not at all.
 func WriteSignedIndex(dir string, data []byte) error { return writeFile(dir, SignedIndexFile, data) }
 
+// indexTemp begins the name of an index that is being written.
+const indexTemp = ".index-"
+
 func writeFile(dir, name string, data []byte) error {
-	temp, err := os.CreateTemp(dir, ".index-*")
+	temp, err := os.CreateTemp(dir, indexTemp+"*")
 	if err != nil {
 		return err
 	}

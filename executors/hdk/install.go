@@ -40,10 +40,19 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 			}
 			restart = false
 		}
-		j, err := r.step(workCtx, "install-", i, first+n, of)
-		var spoilt *executors.Failure
-		if n > 0 && r.order.rollback && errors.As(err, &spoilt) && spoilt.Code == protocol.HDKPackageDamaged {
-			return r.rollBack(ctx, workCtx, spoilt.Message, "")
+		why, err := r.spoilt(workCtx, i, nil)
+		if err != nil {
+			return executors.Result{}, err
+		}
+		j := judgement{}
+		if why == "" {
+			j, err = r.step(workCtx, "install-", i, first+n, of)
+			if n > 0 && r.order.rollback {
+				why, err = r.spoilt(workCtx, i, err)
+			}
+		}
+		if why != "" {
+			return r.rollBack(ctx, workCtx, why, "")
 		}
 		if err != nil {
 			return executors.Result{}, err
@@ -60,6 +69,24 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 		return executors.Result{}, r.stopped(workCtx, allInstalled)
 	}
 	return r.finishInstall(ctx, restart)
+}
+
+// spoilt remembers that the package of an installer went bad after others had been installed,
+// and why: the rollback that this began goes on, although the package may be there again.
+// It is "" where nothing of that kind happened; another error is returned as it is.
+func (r *run) spoilt(ctx context.Context, i install, err error) (why string, _ error) {
+	record := missing[string]
+	var failure *executors.Failure
+	if errors.As(err, &failure) && failure.Code == protocol.HDKPackageDamaged {
+		record = func(context.Context) (string, error) { return failure.Message, nil }
+	} else if err != nil {
+		return "", err
+	}
+	why, memoErr := executors.Memo(ctx, r.host, "spoilt-"+string(i.Package.Kind), record)
+	if errors.Is(memoErr, errNoMemo) {
+		return "", nil
+	}
+	return why, memoErr
 }
 
 // logSlack is how much older a log may be than the start of the run that it is about.
@@ -185,8 +212,8 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 // and returns what version.info names now. The plan stays, and with it the order, whatever
 // the first attempt deleted. A firmware needs a driver that runs.
 func (r *run) lookAgain(ctx context.Context, step string, i install) (installed *ascend.Version, err error) {
-	if _, err := r.ready(ctx, i.Package, nil); err != nil {
-		return nil, r.notAsPlanned(ctx, i, err)
+	if _, err := r.archive(ctx, "again-"+step, i); err != nil {
+		return nil, err
 	}
 	seen, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (inventory, error) {
 		seen, err := r.takeInventory(ctx)

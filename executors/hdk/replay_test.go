@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/protocol"
 	"devserver-agent/test/fakehost"
 	"devserver-agent/test/hosttest"
@@ -182,6 +183,53 @@ func TestRoomIsWaitedForBeforeAnInstallerAndOnNoReplay(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"driver": 1}, waited); diff != "" {
 		t.Errorf("waited for room (-want +got):\n%s", diff)
+	}
+}
+
+// A package that is gone when its turn comes, after another was installed, is a reason for
+// the rollback that was asked for, whenever the agent dies, and although the package is
+// there again then.
+func TestAPackageThatIsGoneWhenItsTurnComesIsRolledBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, fakehost.A2, fakehost.Options{})
+	r.spec = executors.Spec{"version": "24.1.0.3", "rollback": "true"}
+	r.withIndex(func(*repository.Index) {})
+	m := &mortal{Host: r.host, seen: map[string]bool{}}
+	find := func(dir string) string {
+		found, err := filepath.Glob(filepath.Join(dir, "Ascend-hdk-910b-npu-driver_24.1.0.3*"))
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		return found[0]
+	}
+	scratch, err := r.host.Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := find(filepath.Join(string(r.upgrade.Source.(repository.Folder)), "*"))
+	gone, back := false, false
+	m.OnProgress = func(p hosttest.Progress) {
+		var err error
+		switch {
+		case !gone && strings.HasPrefix(p.What, "installing firmware 7.5.0.5.220: 100"):
+			gone = true
+			err = errors.Join(os.Rename(source, source+".away"), os.Remove(find(scratch)), os.RemoveAll(r.upgrade.Cache.Dir))
+		case gone && !back && strings.HasPrefix(p.What, "installing firmware 7.5.0.2.220"):
+			back = true
+			err = os.Rename(source+".away", source)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = m.toEnd(context.Background(), r)
+	code, message := verdictOf(executors.Result{}, err)
+	if code != protocol.HDKRolledBack || !strings.Contains(message, "not as it was when the upgrade was planned") || !strings.Contains(message, "The host was brought back: "+oldA2) {
+		t.Errorf("got [%s] %s", code, message)
+	}
+	want := []string{"firmware 7.5.0.5.220 --upgrade --quiet", "firmware 7.5.0.2.220 --upgrade --quiet"}
+	if diff := cmp.Diff(want, r.started()); diff != "" {
+		t.Errorf("installers (-want +got):\n%s", diff)
 	}
 }
 

@@ -130,7 +130,7 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 		return line, true
 	}
 	if match := progress.FindStringSubmatch(text); match != nil {
-		t.open, t.spoke = "", true
+		t.open, t.pleas, t.spoke = "", 0, true // whatever it asked, it goes on
 		t.advance(match[1])
 		return line, false
 	}

@@ -1,6 +1,7 @@
 package installer
 
 import (
+	"errors"
 	"fmt"
 
 	"devserver-agent/test/fakehost"
@@ -20,11 +21,8 @@ func (r *run) driver() (int, error) {
 	if status, ends, err := r.trouble(0); ends || err != nil {
 		return status, err
 	}
-	if err := r.begin(); err != nil {
-		return failed, err
-	}
 	// --upgrade, and --full over another, remove the former driver first.
-	if err := r.host.Update(r.removeDriver); err != nil {
+	if err := errors.Join(r.host.Update(r.removeDriver), r.begin()); err != nil {
 		return failed, err
 	}
 	r.info("driver install type: DKMS")

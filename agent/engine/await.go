@@ -52,6 +52,11 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 			h.run.log.Sugar().Warnf("step %s: %v", cmd.Step, err)
 		}
 	}
+	hearAll := func() {
+		watcher.full = nil
+		hear()
+		watcher.full = cmd.GiveUp
+	}
 	for {
 		select {
 		case got := <-ended:
@@ -70,7 +75,11 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 				touched = now
 				h.run.engine.opts.Store.Touch(h.run.task)
 			}
-			if cmd.GiveUp == nil || !cmd.GiveUp() || !stop.giveUp() {
+			if cmd.GiveUp == nil || !cmd.GiveUp() || len(ended) > 0 {
+				continue
+			}
+			// What it printed last may say that it must not be cut.
+			if hearAll(); !cmd.GiveUp() || !stop.giveUp() {
 				continue
 			}
 		case <-stop.over:
@@ -80,12 +89,9 @@ func (h *host) await(ctx context.Context, cmd executors.Command, recorded journa
 			}
 			stop.hasten(context.Cause(ctx))
 		case <-stop.timer.C:
-			if stop.reason == journal.GivenUp {
+			if stop.reason == journal.GivenUp && !stop.killed {
 				// It may have gone on meanwhile, and do what must not be cut.
-				watcher.full = nil
-				hear()
-				watcher.full = cmd.GiveUp
-				if !cmd.GiveUp() {
+				if hearAll(); !cmd.GiveUp() {
 					stop.withdraw(cmd.Kill)
 					continue
 				}

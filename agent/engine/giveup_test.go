@@ -147,3 +147,43 @@ func TestAProgramThatGoesOnIsNotGivenUp(t *testing.T) {
 		t.Errorf("its end is recorded as %+v", end)
 	}
 }
+
+// What a program printed last counts: an agent that is started hears all that is on the
+// disk before it gives a program up.
+func TestAProgramIsHeardToTheEndBeforeItIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	gate := filepath.Join(t.TempDir(), "gate")
+	flash := func(hopeless func(heard string) bool) func(context.Context, executors.Host) (executors.Result, error) {
+		return func(ctx context.Context, host executors.Host) (executors.Result, error) {
+			var heard strings.Builder
+			exit, err := host.Command(ctx, executors.Command{
+				Step: "flash", Argv: []string{"/bin/sh", "-c", "echo '[y/n]?'; head -c 200000 /dev/zero; echo begun; while [ ! -e '" + gate + "' ]; do sleep 0.01; done"},
+				Kill: executors.KillNever, Grace: 1,
+				Watch:  func(piece []byte) { heard.Write(piece) },
+				GiveUp: func() bool { return hopeless(heard.String()) },
+			})
+			return executors.Result{Message: fmt.Sprintf("code %d, signal %q", exit.Code, exit.Signal)}, err
+		}
+	}
+	b.types["ONE"] = script{execute: flash(func(string) bool { return false })}
+	b.run()
+	task := b.submit("t1", "ONE")
+	wait.For(t, "it has begun", func() bool {
+		raw, err := os.ReadFile(task.OutputPath(0))
+		return err == nil && strings.HasSuffix(string(raw), "begun\n")
+	})
+	b.halt()
+	var opened bool
+	b.types["ONE"] = script{execute: flash(func(heard string) bool {
+		if strings.Contains(heard, "begun") && !opened {
+			opened = true
+			if err := os.WriteFile(gate, nil, 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		return strings.Contains(heard, "[y/n]?") && !strings.Contains(heard, "begun")
+	})}
+	b.run()
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "", `code 0, signal ""`)
+}

@@ -24,7 +24,7 @@ var (
 	progress    = lazyregexp.New(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
 	errNumber   = lazyregexp.New(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
 	number      = lazyregexp.New(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
-	details     = lazyregexp.New(`(?i),?\s*\b(?:details? (?:are )?in|detail in)\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{1,200})`)
+	details     = lazyregexp.New(`(?i),?\s*\b(?:details? (?:are )?in|detail in)\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{0,200}[A-Za-z0-9_/-])`)
 
 	succeeded = lazyregexp.New(`(?i)^\S+ package (?:installed|upgraded) (?:successfully!|finished!)|^\S+ package install(?:ed)? success!`)
 	needsBoot = lazyregexp.New(`(?i)reboot needed|reboot now or after|check after reboot`)
@@ -34,7 +34,7 @@ var (
 	// makeself print of one that is ended.
 	routine = lazyregexp.New(`^(?:(?:Start time|End time|LogFile|OperationLogFile): |Terminated$|Signal caught, cleaning up$)`)
 	writing = lazyregexp.New(`(?i)[0-9]\s*%|\bflash|\bwriting\b|\bupgrading\b|\bburn|\berasing\b`)
-	unpacks = lazyregexp.New(`^(?:Verifying archive|Uncompressing |[0-9]{1,3}%)`)
+	unpacks = lazyregexp.New(`^(?:Verifying archive|Uncompressing |[0-9]{1,3}% \.\.\.)`)
 )
 
 // writesChips reports whether a line sounds as if a firmware's installer were at the

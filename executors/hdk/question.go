@@ -61,6 +61,9 @@ const (
 	// An installer may ask once and go on by itself at the end of its input. It does so at
 	// once; after a success it may wait for a restart that others are to do.
 	quiet, quietAfterSuccess = time.Second, 10 * time.Second
+	// A firmware's installer may be at the chips for some seconds before its first word of
+	// it: published runs have six.
+	quietOfFlash = 50 * time.Second
 	// endless is how often the same line may come, with few others between: a line a
 	// second for half an hour is still a wait.
 	endless = 2000
@@ -76,7 +79,7 @@ func (t *transcript) hopeless() bool {
 	switch {
 	case t.flashing:
 		return false
-	case t.repeats.found != "" || t.printed > flood || t.pleas >= begs && t.success == "":
+	case t.repeats.found != "" || t.printed-t.calm > flood || t.pleas >= begs && t.success == "":
 		return true
 	case t.open == "":
 		return false
@@ -84,6 +87,9 @@ func (t *transcript) hopeless() bool {
 		return true
 	case t.success != "":
 		return time.Since(t.heard) >= quietAfterSuccess
+	}
+	if t.flashes {
+		return time.Since(t.heard) >= quietOfFlash
 	}
 	return time.Since(t.heard) >= quiet
 }
@@ -95,7 +101,7 @@ func (t *transcript) why() string {
 		return fmt.Sprintf("it asks %q, which nobody can answer here", question)
 	case t.repeats.found != "":
 		return fmt.Sprintf("it printed %q over and over", t.repeats.found)
-	case t.printed > flood:
+	case t.printed-t.calm > flood:
 		return fmt.Sprintf("it printed more than %d MiB", flood/mib)
 	}
 	return ""

@@ -2,6 +2,7 @@ package hdk
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,19 +118,23 @@ func TestAFlashIsNeverCut(t *testing.T) {
 	const begun = "[Firmware] [t] [INFO]upgradePercentage: 0%\n"
 	loop := strings.Repeat("sleeping\n", endless)
 	for text, want := range map[string]bool{
-		asks:                                 true,
-		loop:                                 true,
-		begun + asks:                         false,
-		begun + loop:                         false,
-		asks + begun:                         false,
-		begun + success + asks:               true, // after a while
-		begun + success + loop:               true,
-		begun + success + begun + loop:       false,
-		begun + strings.Repeat("x", flood+1): false,
-		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":                   false, // its line has no end yet
-		strings.Repeat("\rWriting flash of chips, please wait", 2*endless):      false,
-		"component 1: 36 %\n" + asks:                                            false,
-		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + asks: true,
+		asks:                   false, // it may be at the chips before its first word of it
+		asks + asks + asks:     true,
+		loop:                   true,
+		begun + loop + success: false, // what it repeated while it wrote is over
+		begun + strings.Repeat("line of its own\r", flood/16+1) + success: false,
+		"36%\n" + asks + asks + asks:                                   false,
+		begun + asks:                                                   false,
+		begun + loop:                                                   false,
+		asks + begun:                                                   false,
+		begun + success + asks:                                         true, // after a while
+		begun + success + loop:                                         true,
+		begun + success + begun + loop:                                 false,
+		begun + strings.Repeat("x", flood+1):                           false,
+		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":          false, // its line has no end yet
+		strings.Repeat("\rWriting flash of chips, please wait", 2*endless):                    false,
+		"component 1: 36 %\n" + asks:                                                          false,
+		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + asks + asks + asks: true,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			heard := &transcript{flashes: true}
@@ -139,6 +144,16 @@ func TestAFlashIsNeverCut(t *testing.T) {
 				t.Errorf("%.80q and so on: hopeless is %v", text, got)
 			}
 		})
+	}
+}
+
+// Behind a flood an error of the installer still counts, and takes a success back.
+func TestAnErrorBehindAFlood(t *testing.T) {
+	heard := &transcript{}
+	heard.write([]byte("[Driver] [t] [INFO]Driver package upgraded successfully! The new version takes effect immediately. \n"))
+	heard.write([]byte(strings.Repeat("x", flood+1) + "\n[Driver] [t] [ERROR]Something failed\n"))
+	if heard.success != "" || !slices.Contains(heard.errors, "Something failed") {
+		t.Errorf("success is %q, errors are %q", heard.success, heard.errors)
 	}
 }
 
@@ -260,6 +275,8 @@ func TestReportedTranscripts(t *testing.T) {
 			[]string{"invalid compressed data"}, []string{"The archive is damaged"}},
 		"its script was cut": {"./a.run: 1: MS_Check: not found\n", 127,
 			[]string{"MS_Check: not found"}, nil},
+		"a log at the end of a sentence": {driver + "[ERROR]Dkms install failed, details in : var/log/ascend_seclog/ascend_install.log.\n", 1,
+			[]string{"Dkms install failed; details are in /var/log/ascend_seclog/ascend_install.log (exit code 1)"}, nil},
 		"fork": {"./install.sh: fork: retry: Resource temporarily unavailable\n./install.sh: fork: Resource temporarily unavailable\n", 254,
 			[]string{"fork: retry"}, []string{"TasksMax"}},
 	} {

@@ -40,6 +40,7 @@ type transcript struct {
 	repeats  repetition
 	lines    map[string]heardLine // what lines came to, the first of them
 	printed  int                  // bytes
+	calm     int                  // as many of them do not count as a flood
 	line     []byte               // not ended yet
 }
 
@@ -141,7 +142,7 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 		return heardLine{}, false // of a prompt behind which it was ended
 	}
 	line.question, line.pleas = question(weight, text)
-	if t.printed > flood && !has(text, "ackage", "ERR") {
+	if t.printed-t.calm > flood && weight != "ERROR" && weight != "WARNING" && !has(text, "ackage", "ERR") {
 		return line, true // of a flood only the end counts
 	}
 	t.spoke = t.spoke || stamp.Match(raw)
@@ -174,6 +175,7 @@ func (t *transcript) weigh(weight, line string) {
 		t.stopped = true
 	case has(line, "ackage") && succeeded.MatchString(line):
 		t.success, t.flashing = printable(line), false
+		t.repeats, t.calm = repetition{}, t.printed // what it printed until then is over
 	}
 	t.pending = t.pending || has(line, "eboot") && needsBoot.MatchString(line)
 	t.atOnce = t.atOnce || has(line, "mmediate") && immediate.MatchString(line)

@@ -161,7 +161,7 @@ type Command struct {
 	// GiveUp is asked again and again while the program runs, after Watch was given what it
 	// printed until then: whether it can come to no good end any more, such as one that
 	// asks when nobody answers. Then it is ended as with KillTree, whatever Kill says, and
-	// Command returns ErrGivenUp; before the last, hard signal GiveUp is asked once more, and
+	// Command returns ErrGivenUp; before the hard signal GiveUp is asked again, and
 	// a no lets the program live. Beside KillNever it must be sure that nothing is cut which
 	// must not be. A recorded end is not asked about. nil: nothing is given up.
 	GiveUp func() bool

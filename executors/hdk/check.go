@@ -18,8 +18,8 @@ const checkLimit = 10 * time.Minute
 // checkArchives has every archive of the plan check itself, those of a rollback too,
 // before anything is installed or taken from the host: an archive can be damaged although
 // it is just the file that the index declares. What Huawei's packages do then is all that
-// they do before they install: sums, unpacking, the start of their script. Everything that
-// is found is in one error.
+// they do before they install: sums, unpacking, the start of their script. All that
+// are damaged are in one error; what the next would find as well ends it at once.
 func (r *run) checkArchives(ctx context.Context) error {
 	if !r.plan.Checks {
 		return nil // it was planned by an agent that had no such steps

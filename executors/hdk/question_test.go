@@ -123,15 +123,15 @@ func TestAFlashIsNeverCut(t *testing.T) {
 		loop:                   true,
 		begun + loop + success: false, // what it repeated while it wrote is over
 		begun + strings.Repeat("line of its own\r", flood/16+1) + success: false,
-		"36%\n" + asks + asks + asks:                                   false,
-		begun + asks:                                                   false,
-		begun + loop:                                                   false,
-		asks + begun:                                                   false,
-		begun + success + asks:                                         true, // after a while
-		begun + success + loop:                                         true,
-		begun + success + begun + loop:                                 false,
-		begun + strings.Repeat("x", flood+1):                           false,
-		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":          false, // its line has no end yet
+		"36%\n" + asks + asks + asks:                                      false,
+		begun + asks:                                                      false,
+		begun + loop:                                                      false,
+		asks + begun:                                                      false,
+		begun + success + asks:                                            true, // after a while
+		begun + success + loop:                                            true,
+		begun + success + begun + loop:                                    false,
+		begun + strings.Repeat("x", flood+1):                              false,
+		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":             false, // its line has no end yet
 		strings.Repeat("\rWriting flash of chips, please wait", 2*endless):                    false,
 		"component 1: 36 %\n" + asks:                                                          false,
 		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + asks + asks + asks: true,

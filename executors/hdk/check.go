@@ -91,13 +91,12 @@ func (r *run) runCheck(ctx context.Context, step, path string, i install) (f fin
 // checked is what an archive's own check came to. One that ends well may have complained
 // of what does not matter to it; only an error of the installer itself does.
 func (t *transcript) checked(i install, exit executors.Exit, givenUp bool) finding {
-	why := t.why()
+	why := ""
 	switch {
-	case why != "" && (givenUp || exit.Signal != "" || exit.Code != 0):
-	case givenUp:
-		why = "it asked or printed without end, and was ended: " + t.said()
-	case exit.Signal != "":
-		why = fmt.Sprintf("it was ended by a signal (%s)", exit.Signal)
+	case givenUp || exit.Signal != "":
+		why = t.cut(exit, givenUp)
+	case exit.Code != 0 && t.question != "" && len(t.errors) == 0:
+		why = t.why()
 	case exit.Code != 0 || len(t.errors) > 0:
 		why = fmt.Sprintf("%s (exit code %d)", t.said(), exit.Code)
 	default:

@@ -78,15 +78,11 @@ func (e ended) judge() judgement {
 		return j
 	}
 	code := fmt.Sprintf("(exit code %d)", e.Code)
-	switch why := t.why(); {
-	case t.success == "" && why != "" && (e.givenUp || e.Signal != ""):
-		return fail("%s, and was ended", why)
-	case t.success == "" && e.givenUp:
-		return fail("it asked or printed without end, and was ended: %s %s", t.said(), code)
+	switch {
+	case e.givenUp && t.success == "" || e.Signal != "" && !e.givenUp:
+		return fail("%s", t.cut(e.Exit, e.givenUp))
 	case t.success == "" && t.question != "" && len(t.errors) == 0 && t.failure == "" && !e.proven():
-		return fail("%s %s", why, code)
-	case e.Signal != "" && !e.givenUp:
-		return fail("it was ended by a signal (%s)", e.Signal)
+		return fail("%s %s%s", t.why(), code, t.besides())
 	case !e.givenUp && !slices.Contains(codes, e.Code):
 		return fail("%s %s", t.said(), code)
 	case t.stopped:

@@ -29,12 +29,16 @@ var (
 	succeeded = lazyregexp.New(`(?i)^\S+ package (?:installed|upgraded) (?:successfully!|finished!)|^\S+ package install(?:ed)? success!`)
 	needsBoot = lazyregexp.New(`(?i)reboot needed|reboot now or after|check after reboot`)
 	immediate = lazyregexp.New(`(?i)takes effect immediately`)
+	ofRemoval = lazyregexp.New(`(?i)\buninstallation (?:to take|takes) effect`) // of the former version
 	hasFailed = lazyregexp.New(`(?i)^fail(?:ed)?\b|\bfailed$|\bstop installation\b`)
 	// routine is what every run prints, whatever comes of it, and what a shell and
 	// makeself print of one that is ended.
 	routine = lazyregexp.New(`^(?:(?:Start time|End time|LogFile|OperationLogFile): |Terminated$|Signal caught, cleaning up$)`)
-	writing = lazyregexp.New(`(?i)[0-9]\s*%|\bflash|\bwriting\b|\bupgrading\b|\bburn|\berasing\b`)
-	unpacks = lazyregexp.New(`^(?:Verifying archive|Uncompressing |[0-9]{1,3}% \.\.\.)`)
+	// What dash and makeself print of a signal, also behind a prompt, and bash.
+	signalWords = lazyregexp.New(`(?:Terminated|Signal caught, cleaning up)$`)
+	signalled   = lazyregexp.New(`^(?:Terminated|Signal caught, cleaning up|\S+: line [0-9]+: +[0-9]+ (?:Terminated|Killed)\b.*)$`)
+	writing     = lazyregexp.New(`(?i)[0-9]\s*%|\bflash|\bwriting\b|\bupgrading\b|\bburn|\berasing\b`)
+	unpacks     = lazyregexp.New(`^(?:Verifying archive|Uncompressing |[0-9]{1,3}% \.\.\.)`)
 )
 
 // writesChips reports whether a line sounds as if a firmware's installer were at the

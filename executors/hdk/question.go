@@ -1,7 +1,6 @@
 package hdk
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -56,7 +55,7 @@ func questionIn(line string) string {
 
 const (
 	// begs is how often a question is asked by an installer that waits for an answer. A
-	// complaint of the answer counts twice.
+	// complaint of the answer counts as two.
 	begs = 3
 	// An installer may ask once and go on by itself at the end of its input. It does so at
 	// once; after a success it may wait for a restart that others are to do.
@@ -79,7 +78,7 @@ func (t *transcript) hopeless() bool {
 	switch {
 	case t.flashing:
 		return false
-	case t.repeats.found != "" || t.printed-t.calm > flood || t.pleas >= begs && t.success == "":
+	case t.repeats.found != "" || t.printed-t.calm > flood || t.begs && t.success == "":
 		return true
 	case t.open == "":
 		return false
@@ -94,11 +93,20 @@ func (t *transcript) hopeless() bool {
 	return time.Since(t.heard) >= quiet
 }
 
-// why says what may make it hopeless, "" if nothing does.
+// why says what may make it hopeless, "" if nothing does. A question that something
+// followed comes last: it may have gone on by itself.
 func (t *transcript) why() string {
-	switch question := cmp.Or(t.question, t.open); {
-	case question != "":
-		return fmt.Sprintf("it asks %q, which nobody can answer here", question)
+	if now := t.now(); now != "" || t.question == "" {
+		return now
+	}
+	return fmt.Sprintf("it asks %q, which nobody can answer here", t.question)
+}
+
+// now says what it waits for or does without end at this moment, "" if nothing.
+func (t *transcript) now() string {
+	switch {
+	case t.open != "":
+		return fmt.Sprintf("it asks %q, which nobody can answer here", t.open)
 	case t.repeats.found != "":
 		return fmt.Sprintf("it printed %q over and over", t.repeats.found)
 	case t.printed-t.calm > flood:

@@ -94,16 +94,28 @@ func TestAQuestionIsWaitedBehind(t *testing.T) {
 		"after the success":              {success + ask, quiet, false},
 		"after the success, for a while": {success + ask, quietAfterSuccess, true},
 		"silence without a question":     {"building\n", time.Hour, false},
+		"one after the other":            {"Do you want A? [y/n]\nDo you want B? [y/n]\nDo you want C? [y/n]\nDo you want D? [y/n]\n", 0, false},
+		"asked with words between":       {ask + "trying\n" + ask + "trying\n" + ask + "trying\n", 0, true},
+		"makeself's words of the signal": {ask + "Signal caught, cleaning up\n", quiet, true},
+		"they stand behind the prompt":   {"Please type y to accept, n otherwise: Signal caught, cleaning up\n", quiet, true},
+		"bash's words of the signal":     {ask + "./install.sh: line 12:  4711 Terminated              sleep 1000\n", quiet, true},
+		"dash's words of the signal":     {ask + "Terminated\n", quiet, true},
 		"a line that begins as a prompt": {"Please enter", 0, false},
 		"progress that is polled":        {strings.Repeat("upgradePercentage:40%\n", 2*endless), time.Hour, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				heard := &transcript{}
-				heard.write([]byte(c.text))
+				whole, pieces := &transcript{}, &transcript{}
+				whole.write([]byte(c.text))
+				for i := range c.text {
+					pieces.write([]byte(c.text[i : i+1]))
+				}
 				<-time.After(c.wait) // of the bubble
-				if got := heard.hopeless(); got != c.want {
+				if got := whole.hopeless(); got != c.want {
 					t.Errorf("hopeless is %v", got)
+				}
+				if got := pieces.hopeless(); got != c.want {
+					t.Errorf("printed in pieces, hopeless is %v", got)
 				}
 			})
 		})
@@ -142,6 +154,43 @@ func TestAFlashIsNeverCut(t *testing.T) {
 			<-time.After(quietAfterSuccess) // of the bubble
 			if got := heard.hopeless(); got != want {
 				t.Errorf("%.80q and so on: hopeless is %v", text, got)
+			}
+		})
+	}
+}
+
+// Why an installer that did not end by itself failed.
+func TestWhyAnInstallerWasEnded(t *testing.T) {
+	const asks = "Do you want to continue? [y/n]\n"
+	const question = `it asks "Do you want to continue? [y/n]", which nobody can answer here`
+	const failing = "[Driver] [t] [ERROR]Something failed, details in : /var/log/ascend_seclog/ascend_install.log\n"
+	for name, c := range map[string]struct {
+		text    string
+		givenUp bool
+		why     string
+	}{
+		"a question":                      {asks, true, question + ", and was ended"},
+		"a question behind an error":      {failing + asks, true, question + ", and was ended; it says: Something failed; details are in /var/log/ascend_seclog/ascend_install.log"},
+		"an answer that it does not take": {asks + "[Driver] [t] [ERROR]ERR_NO:0x0002;ERR_DES:input error, please input again!\n", true, question + ", and was ended"},
+		"its last words of the signal":    {asks + "Signal caught, cleaning up\n", true, question + ", and was ended"},
+		"it went on, and printed much":    {asks + "once more\n" + strings.Repeat("x", flood+1) + "\n", true, "it printed more than 4 MiB, and was ended"},
+		"it went on, and repeats":         {asks + strings.Repeat("once more\n", endless), true, `it printed "once more" over and over, and was ended`},
+		"somebody else ended it":          {asks, false, question + ", and was ended by a signal (terminated)"},
+		"somebody else, after it went on": {asks + "copying\n", false, "it was ended by a signal (terminated)"},
+		"somebody else, after an error":   {failing, false, "it was ended by a signal (terminated); it says: Something failed; details are in /var/log/ascend_seclog/ascend_install.log"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			heard := &transcript{}
+			heard.write([]byte(c.text))
+			heard.close()
+			e := ending(repository.Run, 143, heard)
+			e.Signal, e.givenUp = "terminated", c.givenUp
+			if j := e.judge(); j.Effect != failed || j.Reason != c.why {
+				t.Errorf("got %+v", j)
+			}
+			f := e.said.checked(install{}, e.Exit, c.givenUp)
+			if want := "the archive of " + (install{}).String() + " fails its own check: " + c.why; f.What != want {
+				t.Errorf("as a check, got %s", f.What)
 			}
 		})
 	}
@@ -233,6 +282,24 @@ func TestReportedTranscripts(t *testing.T) {
 			[]string{"should belong to root"}, []string{"/usr/local/Ascend", "all folders above it to root"}},
 		"a reason as information only": {driver + "[INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n", 1,
 			[]string{"Failed to upgrade driver package"}, []string{"The former version is gone"}},
+		"a folder that its user cannot enter": {driver + "[ERROR]ERR_NO:0x0003;ERR_DES:The HwHiAiUser do not have the permission to access /data/Ascend, please reset the directory to a right permission.\n", 1,
+			[]string{"/data/Ascend"}, []string{"Let the user of the installation enter /data/Ascend"}},
+		"an installation of root": {driver + "[ERROR]ERR_NO:0x0091;ERR_DES:username not permission for root (except install-for-all scene), check /etc/ascend_install.info\n", 1,
+			[]string{"not permission for root"}, []string{"names root as the user"}},
+		"a group that is not the user's": {driver + "[ERROR]ERR_NO:0x0096;ERR_DES:HwHiAiUser or HwHiAiUser is not right! Please check the relatianship of HwHiAiUser and HwHiAiUser\n", 1,
+			[]string{"relatianship"}, []string{"into the group"}},
+		"an installed script": {"./install.sh: line 40: /usr/local/Ascend/driver/script/post.sh: Permission denied\n", 1,
+			[]string{"post.sh: Permission denied"}, []string{"/usr/local/Ascend/driver/script/post.sh may not be executed"}},
+		"a script of the archive by its path": {"/var/lib/x/tmp/selfgz4711/driver/script/install.sh: Permission denied\n", 126,
+			[]string{"Permission denied"}, []string{"noexec"}},
+		"older than the hardware": {driver + "[ERROR]Installation failed, the driver package version=23.0.1 is earlier than the device flash hardware version=24.1.0\n", 1,
+			[]string{"is earlier than"}, []string{"needs a newer version"}},
+		"a path": {driver + "[ERROR]ERR_NO:0x0003;ERR_DES:install-path only support absolute path , install failed\n", 1,
+			[]string{"only support absolute path"}, []string{"Correct the installation's path"}},
+		"another path": {driver + "[ERROR]The kernel source path is not found, Driver_ko_install failed\n", 1,
+			[]string{"kernel source path"}, []string{"could not be built or loaded"}},
+		"a revocation list": {driver + "[ERROR]new device crl check failed\n", 1,
+			[]string{"crl check"}, []string{"revocation list"}},
 		"a sum is wrong": {"Verifying archive integrity...Error in MD5 checksums: 0123 is different from 4567\n", 2,
 			[]string{"Error in MD5 checksums"}, []string{"The archive is damaged. Download it"}},
 		"a sum is wrong, after percentages": {"Verifying archive integrity...     0% \b\b\b\b\b\b\b   51% \b\b\b\b\b\b\b 100%  Error in checksums: 1 is different from 2\n", 2,
@@ -311,6 +378,7 @@ func TestChecked(t *testing.T) {
 	}{
 		"sound":                          {sound, executors.Exit{}, false, "", ""},
 		"another program's complaint":    {sound + "./install.sh: line 3: ifconfig: command not found\n", executors.Exit{}, false, "", ""},
+		"an error behind a question":     {sound + "Go on? [y/n]\n[Driver] [t] [ERROR]Arch mismatch, src package is aarch64, cur os is x86_64\n", executors.Exit{Code: 1}, false, protocol.HDKHostNotReady, "check: Arch mismatch"},
 		"a question that was passed by":  {sound + "Go on? [y/n]\nno matter\n", executors.Exit{}, false, "", ""},
 		"an error of the installer":      {sound + "[Driver] [t] [ERROR]Arch mismatch, src package is aarch64, cur os is x86_64\n", executors.Exit{}, false, protocol.HDKHostNotReady, "Arch mismatch"},
 		"a wrong sum":                    {"Error in MD5 checksums: 1 is different from 2\n", executors.Exit{Code: 2}, false, protocol.HDKPackageDamaged, "Error in MD5 checksums"},

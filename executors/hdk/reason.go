@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"devserver-agent/executors"
 	"devserver-agent/executors/lazyregexp"
 )
 
@@ -17,23 +18,56 @@ import (
 // beside them.
 func (t *transcript) said() string {
 	said := t.complaints()
-	text := strings.Join(said[:min(len(said), 3)], " / ")
-	if more := len(said) - 3; more > 0 {
+	text := strings.Join(said[:min(len(said), maxSaid)], " / ")
+	if more := len(said) - maxSaid; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
 	text = strings.TrimRight(details.ReplaceAllString(text, ""), ".! ")
 	if text == "" {
 		text = "it said nothing"
-	} else if len(t.errors)+len(t.foreign) == 0 && t.failure == "" {
+	} else if !t.complains() {
 		text = "it gave no reason; its last words: " + text
 	}
+	return text + t.inLog()
+}
+
+const maxSaid = 3 // complaints that are quoted
+
+// inLog is what the log has beside them, to be put behind what was said.
+func (t *transcript) inLog() string {
 	switch {
 	case len(t.logged) > 0:
-		text += fmt.Sprintf("; /%s says: %s", t.log, strings.TrimRight(strings.Join(t.logged, " / "), ".! "))
+		return fmt.Sprintf("; /%s says: %s", t.log, strings.TrimRight(strings.Join(t.logged, " / "), ".! "))
 	case t.log != "":
-		text += fmt.Sprintf("; details are in /%s", t.log)
+		return fmt.Sprintf("; details are in /%s", t.log)
 	}
-	return text
+	return ""
+}
+
+// complains reports whether something that was printed is a complaint.
+func (t *transcript) complains() bool { return len(t.errors)+len(t.foreign) > 0 || t.failure != "" }
+
+// besides are its words and the log's, to be put behind another reason.
+func (t *transcript) besides() string {
+	if !t.complains() {
+		return t.inLog()
+	}
+	return "; it says: " + t.said()
+}
+
+// cut is why it did not end by itself.
+func (t *transcript) cut(exit executors.Exit, givenUp bool) string {
+	why, ended := t.why(), "was ended"
+	if !givenUp {
+		why, ended = t.now(), fmt.Sprintf("was ended by a signal (%s)", exit.Signal)
+	}
+	switch {
+	case why != "":
+		return why + ", and " + ended + t.besides()
+	case givenUp:
+		return "it asked or printed without end, and was ended: " + t.said()
+	}
+	return "it " + ended + t.besides()
 }
 
 // complaints are quoted without the numbers of errors.
@@ -54,7 +88,7 @@ func (t *transcript) complaints() []string {
 // whatToDo is the remedy for how it ended, "" if none is known.
 func (t *transcript) whatToDo(code int) string {
 	general := ""
-	for _, line := range slices.Concat([]string{cmp.Or(t.question, t.open)}, t.errors, t.foreign, []string{t.failure, t.repeats.found}, t.last, t.logged) {
+	for _, line := range slices.Concat([]string{t.open}, t.errors, t.foreign, []string{t.question, t.failure, t.repeats.found}, t.last, t.logged) {
 		switch known := remedyIn(line); known {
 		case "":
 		case notUnpacked: // why that is, another line may say

@@ -2,6 +2,7 @@ package hdk
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,10 +34,12 @@ type transcript struct {
 	log     string          // the file that has the details
 	logged  []string        // what that file says, once it was read
 
-	question string    // the first that it asked before a success
-	open     string    // the one that nothing has followed
-	pleas    int       // how often it asked
-	heard    time.Time // when it printed something last
+	question string         // the first that it asked before a success
+	open     string         // the one that nothing has followed
+	asked    string         // the one that nothing had followed when the last line ended
+	pleas    map[string]int // how often it asked each since it went on
+	begs     bool           // it asked one too often
+	heard    time.Time      // when it printed something last
 	repeats  repetition
 	lines    map[string]heardLine // what lines came to, the first of them
 	printed  int                  // bytes
@@ -88,7 +91,9 @@ func (t *transcript) openLine(weight, line string) {
 type heardLine struct {
 	text     string // as it is shown
 	question string // "" if it does not ask
-	pleas    int
+	pleas    int    // as how many it counts
+	routine  bool   // it says nothing of what became of the run
+	signal   bool   // it says that a program was ended
 }
 
 // end takes the line in. One that was taken in before is not read again: an installer may
@@ -112,15 +117,46 @@ func (t *transcript) end() {
 		return
 	}
 	t.repeats.add(line.text)
-	if line.question == "" {
+	if !line.routine {
+		t.remember(line.text)
+	}
+	switch {
+	case line.question != "":
+		t.open = t.ask(line.question, line.pleas)
+	case line.signal:
+		t.open = t.asked // whose child was ended may wait for its answer still
+	default:
 		t.open = ""
-		return
 	}
-	t.open = line.question
-	t.pleas += line.pleas
+	t.asked = t.open
+}
+
+// ask counts a question and returns it; of a complaint of the answer it is the one before.
+func (t *transcript) ask(question string, pleas int) string {
+	count := func(question string) {
+		if t.pleas == nil {
+			t.pleas = map[string]int{}
+		}
+		if t.pleas[question] > 0 || len(t.pleas) < maxKnown {
+			t.pleas[question] += pleas
+		}
+		t.begs = t.begs || t.pleas[question] >= begs
+	}
+	count(question)
+	if pleas > 1 && t.asked != "" && t.asked != question {
+		question = t.asked
+		count(question)
+	}
 	if t.question == "" && t.success == "" {
-		t.question = line.question
+		t.question = question
 	}
+	return question
+}
+
+// goOn forgets what it asked: it goes on.
+func (t *transcript) goOn() {
+	t.open, t.asked, t.begs = "", "", false
+	clear(t.pleas)
 }
 
 // read reads a line. lasting reports that it comes to nothing more when it is printed once
@@ -131,34 +167,32 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 		return line, true
 	}
 	if match := progress.FindStringSubmatch(text); match != nil {
-		t.open, t.pleas, t.spoke = "", 0, true // whatever it asked, it goes on
+		t.goOn()
+		t.spoke = true
 		t.advance(match[1])
 		return line, false
 	}
 	line.text = printable(text)
 	writes := t.flashes && writesChips(text)
 	t.flashing = t.flashing || writes
-	if text == "Terminated" && t.open != "" {
-		return heardLine{}, false // of a prompt behind which it was ended
-	}
 	line.question, line.pleas = question(weight, text)
+	line.signal = signalled.MatchString(text)
+	line.routine = routine.MatchString(text)
 	if t.printed-t.calm > flood && weight != "ERROR" && weight != "WARNING" && !has(text, "ackage", "ERR") {
 		return line, true // of a flood only the end counts
 	}
 	t.spoke = t.spoke || stamp.Match(raw)
-	if !routine.MatchString(text) {
-		t.remember(line.text)
-	}
-	before := t.success
-	t.weigh(weight, text)
-	return line, !writes && before == t.success && weight != "ERROR"
+	changes := t.weigh(weight, text, line.question != "")
+	return line, !writes && !changes
 }
 
-// question is what a line asks and how often, "" if it does not. makeself's trap prints
-// behind a prompt that its script is ended.
+// question is what a line asks, "" if it does not, and as how many that counts. Behind a
+// prompt stands what a shell and makeself print of a signal.
 func question(weight, line string) (asks string, pleas int) {
-	prompt, ended := strings.CutSuffix(line, "Terminated")
-	prompt = strings.TrimSpace(prompt)
+	prompt, ended := line, false
+	if at := signalWords.FindStringIndex(line); at != nil {
+		prompt, ended = strings.TrimSpace(line[:at[0]]), true
+	}
 	switch {
 	case !isQuestion(weight, prompt, ended):
 		return "", 0
@@ -168,31 +202,38 @@ func question(weight, line string) (asks string, pleas int) {
 	return printable(questionIn(prompt)), 1
 }
 
-// weigh notices what a line claims.
-func (t *transcript) weigh(weight, line string) {
+// weigh notices what a line claims; counts is that it does so each time it is printed.
+func (t *transcript) weigh(weight, line string, asks bool) (counts bool) {
 	switch {
 	case strings.Contains(line, "installation Stoped!"): // the installer's own spelling
 		t.stopped = true
 	case has(line, "ackage") && succeeded.MatchString(line):
 		t.success, t.flashing = printable(line), false
 		t.repeats, t.calm = repetition{}, t.printed // what it printed until then is over
+		counts = true
 	}
-	t.pending = t.pending || has(line, "eboot") && needsBoot.MatchString(line)
-	t.atOnce = t.atOnce || has(line, "mmediate") && immediate.MatchString(line)
+	if !has(line, "ninstallation") || !ofRemoval.MatchString(line) {
+		t.pending = t.pending || has(line, "eboot") && needsBoot.MatchString(line)
+		t.atOnce = t.atOnce || has(line, "mmediate") && immediate.MatchString(line)
+	}
 	if has(line, "etail") {
 		if match := details.FindStringSubmatch(line); match != nil {
 			t.log = match[1]
 		}
 	}
 	switch {
+	case asks: // the question is the complaint
 	case weight == "ERROR" || weight == "" && errNumber.MatchString(line):
+		counts = true
 		t.errors = complain(t.errors, line)
 		t.success = "" // it took it back
 	case has(line, foreignWords...) && foreign.MatchString(line):
 		t.foreign = complain(t.foreign, line)
 	case weight == "INFO" && hasFailed.MatchString(line):
+		counts = true
 		t.failure = printable(line)
 	}
+	return counts
 }
 
 func complain(list []string, line string) []string {
@@ -238,5 +279,5 @@ func (t *transcript) close() {
 	}
 	open := t.open
 	t.end()
-	t.open = open
+	t.open = cmp.Or(open, t.open)
 }

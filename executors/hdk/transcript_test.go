@@ -1,13 +1,13 @@
 package hdk
 
 import (
-	"strings"
-	"testing"
-	"testing/iotest"
-
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -50,6 +50,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"driver, reboot and exit 0": {driver + "[INFO]Driver package installed successfully! Reboot needed for installation/upgrade to take effect! \n", 0, pending, "", ""},
 		"driver, modules are held":  {driver + "[INFO]Driver package installed finished! \n" + driver + "[WARNING]Kernel modules can not be removed, reboot needed for installation/upgrade to take effect! \n", 0, pending, "", ""},
 		"driver, chips not ready":   {driver + "[WARNING]There are some chips not ready, please check after reboot\n" + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, pending, "", ""},
+		"the former is removed":     {driver + "[INFO]Driver package uninstalled successfully! Reboot needed for uninstallation to take effect!\n" + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
 		"driver of 2020":            {"Driver package install success! Reboot needed for installation/upgrade to take effect!\n", 0, pending, "", ""},
 		"firmware":                  {"[Firmware] [t] [INFO]The firmware of [8] chips are successfully upgraded.\n[Firmware] [t] [INFO]Firmware package installed successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n", 0, pending, "", ""},
 		"an error before a success": {failure("rmdir: not empty") + driver + "[INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
@@ -105,15 +106,16 @@ func TestWhatAPackageManagerSays(t *testing.T) {
 		why    string
 		remedy string // part of it
 	}{
-		"installed, reboot":      {"Preparing...\n" + reboot, 0, pending, "", ""},
-		"installed, reset hot":   {"[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
-		"installed without word": {"", 0, failed, "it does not say that it installed anything, and version.info cannot be read: it said nothing (exit code 0)", ""},
-		"dpkg's own 2":           {"dpkg: error: dpkg frontend lock was locked by another process with pid 4711\n", 2, failed, "dpkg: error: dpkg frontend lock was locked by another process with pid 4711 (exit code 2)", "Another package"},
-		"rpm's lock":             {"error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\n", 1, failed, "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable) (exit code 1)", "Another package"},
-		"dependencies":           {"error: Failed dependencies:\n\tdkms is needed by Ascend910B-driver-25.5.2-1.aarch64\n", 1, failed, "error: Failed dependencies: (exit code 1)", "depends"},
-		"a script before":        {"[Driver] [t] [ERROR]Arch mismatch\nerror: %prein(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1\nerror: Ascend910B-driver-25.5.2-1.aarch64: install failed\n", 1, failed, "Arch mismatch / error: %prein(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1 / error: Ascend910B-driver-25.5.2-1.aarch64: install failed (exit code 1)", "another chip"},
-		"a script after":         {"warning: %post(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1\n", 0, failed, "warning: %post(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1 (exit code 0)", ""},
-		"no package":             {"error: x.rpm: not an rpm package (or package manifest)\n", 1, failed, "error: x.rpm: not an rpm package (or package manifest) (exit code 1)", "right file"},
+		"installed, reboot":       {"Preparing...\n" + reboot, 0, pending, "", ""},
+		"installed, reset hot":    {"[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n", 0, active, "", ""},
+		"only the former at once": {"[Driver] [t] [INFO]Driver package uninstalled successfully! Uninstallation takes effect immediately.\n[Driver] [t] [INFO]Driver package installed successfully!\n", 0, pending, "", ""},
+		"installed without word":  {"", 0, failed, "it does not say that it installed anything, and version.info cannot be read: it said nothing (exit code 0)", ""},
+		"dpkg's own 2":            {"dpkg: error: dpkg frontend lock was locked by another process with pid 4711\n", 2, failed, "dpkg: error: dpkg frontend lock was locked by another process with pid 4711 (exit code 2)", "Another package"},
+		"rpm's lock":              {"error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable)\n", 1, failed, "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (Resource temporarily unavailable) (exit code 1)", "Another package"},
+		"dependencies":            {"error: Failed dependencies:\n\tdkms is needed by Ascend910B-driver-25.5.2-1.aarch64\n", 1, failed, "error: Failed dependencies: (exit code 1)", "depends"},
+		"a script before":         {"[Driver] [t] [ERROR]Arch mismatch\nerror: %prein(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1\nerror: Ascend910B-driver-25.5.2-1.aarch64: install failed\n", 1, failed, "Arch mismatch / error: %prein(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1 / error: Ascend910B-driver-25.5.2-1.aarch64: install failed (exit code 1)", "another chip"},
+		"a script after":          {"warning: %post(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1\n", 0, failed, "warning: %post(Ascend910B-driver-25.5.2-1.aarch64) scriptlet failed, exit status 1 (exit code 0)", ""},
+		"no package":              {"error: x.rpm: not an rpm package (or package manifest)\n", 1, failed, "error: x.rpm: not an rpm package (or package manifest) (exit code 1)", "right file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, format := range []repository.Format{repository.RPM, repository.Deb} {
@@ -134,7 +136,24 @@ func TestProgressInBothForms(t *testing.T) {
 	heard.write([]byte("centage:90%\x1b[0m\nupgradePercentage:101%\nupgradePercentage:30%\nupgradePercentage:100%"))
 	heard.close()
 	if len(told) != 3 || told[0] != 45 || told[1] != 90 || told[2] != 100 {
-		t.Errorf("told %v", progress)
+		t.Errorf("told %v", told)
+	}
+}
+
+// A line that was printed before counts again.
+func TestALineThatIsPrintedAgain(t *testing.T) {
+	const success = "[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n"
+	heard := read(t, "one\ntwo\nthree\nfour\none\n")
+	if want := []string{"three", "four", "one"}; !slices.Equal(heard.last, want) {
+		t.Errorf("its last words are %q", heard.last)
+	}
+	heard = read(t, success+success+"[Driver] [t] [ERROR]Something failed\n"+success)
+	if heard.success == "" {
+		t.Error("the last success does not count")
+	}
+	heard = read(t, "[Driver] [t] [INFO]Failed to a\n[Driver] [t] [INFO]Failed to b\n[Driver] [t] [INFO]Failed to a\n")
+	if heard.failure != "Failed to a" {
+		t.Errorf("the last failure is %q", heard.failure)
 	}
 }
 

@@ -189,9 +189,10 @@ const (
 
 // Exit is how a Command ended.
 type Exit struct {
-	Code    int    // exit code; 128 plus the signal's number when killed by one
-	Signal  string // such as "killed", when a signal ended it
-	Attempt int    // 1, or more after interruptions
+	Code    int       // exit code; 128 plus the signal's number when killed by one
+	Signal  string    // such as "killed", when a signal ended it
+	Attempt int       // 1, or more after interruptions
+	Began   time.Time // by the host's clock; the same on a replay
 	Took    time.Duration
 }
 

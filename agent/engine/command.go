@@ -236,6 +236,9 @@ func (h *host) answer(end journal.EndRecord) (executors.Exit, error) {
 	attempts := visible(h.run.task.Attempts(end.Item, end.Step))
 	nth := 1 + slices.IndexFunc(attempts, func(a journal.Attempt) bool { return a.Attempt == end.Attempt })
 	exit := executors.Exit{Code: end.Code, Signal: end.Signal, Attempt: nth, Took: time.Duration(end.TookMS) * time.Millisecond}
+	if nth > 0 {
+		exit.Began = time.UnixMilli(attempts[nth-1].At)
+	}
 	switch end.Outcome {
 	case journal.TimedOut:
 		return exit, executors.ErrTimeout

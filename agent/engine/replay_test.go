@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -64,6 +65,37 @@ func TestItemsRunInOrderAndTheirMessagesAreJoined(t *testing.T) {
 	defer b.mu.Unlock()
 	if len(b.progress) != 1 || b.progress[0].Percent != 100 || b.progress[0].Message != "nearly" || !b.progress[0].Progress || b.progress[0].Seq != 3 {
 		t.Errorf("progress is %+v", b.progress)
+	}
+}
+
+// A replay learns when a step began, not when it asks.
+func TestAReplayLearnsWhenAStepBegan(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	began := make(chan time.Time, 2)
+	executor := func(hold bool) script {
+		return script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+			exit, err := host.Command(ctx, b.command("a", "ok"))
+			began <- exit.Began
+			if hold {
+				<-ctx.Done()
+				return executors.Result{}, context.Cause(ctx)
+			}
+			return executors.Result{}, err
+		}}
+	}
+	before := time.Now()
+	b.types["ONE"] = executor(true)
+	b.run()
+	b.submit("t1", "ONE")
+	first := <-began
+	b.halt()
+	ended := time.Now()
+	b.types["ONE"] = executor(false)
+	b.run()
+	wantVerdict(t, b.verdict("t1"), protocol.Success, "")
+	if again := <-began; !again.Equal(first) || first.Before(before.Truncate(time.Millisecond)) || first.After(ended) {
+		t.Errorf("it began at %v, between %v and %v; a replay learns %v", first, before, ended, again)
 	}
 }
 

@@ -69,6 +69,7 @@ type StartRecord struct {
 	Program string   `json:"program,omitempty"` // the file that argv[0] was found to be
 	SHA256  string   `json:"sha256,omitempty"`  // of that file, where it is known
 	Boot    string   `json:"-"`                 // as its Record has it
+	At      int64    `json:"-"`                 // likewise
 }
 
 // RestartRecord says that the host is about to be restarted for a task.

@@ -74,7 +74,7 @@ func (r *replay) fold(rec Record) {
 	case rec.Restart != nil:
 		r.putRestart(*rec.Restart)
 	case rec.Start != nil:
-		rec.Start.Boot = rec.Boot
+		rec.Start.Boot, rec.Start.At = rec.Boot, rec.At
 		key := stepKey{rec.Start.Item, rec.Start.Step}
 		r.attempts[key] = append(r.attempts[key], Attempt{StartRecord: *rec.Start})
 		r.starts = append(r.starts, *rec.Start)

@@ -109,25 +109,3 @@ func (t *transcript) checked(i install, exit executors.Exit, givenUp bool) findi
 	}
 	return f
 }
-
-// archive is where the package of a step is, verified. A replay of a step that was begun
-// asks for it as it was begun, whatever has become of the file and of the repository: what
-// the step came to is what counts then. (Where the agent died between this record and the
-// step's, and the file was damaged too, the archive's own sums are left.)
-func (r *run) archive(ctx context.Context, step string, i install) (string, error) {
-	path, missing := r.ready(ctx, i.Package, nil)
-	path, err := executors.Memo(ctx, r.host, "archive-"+step, func(context.Context) (string, error) { return path, missing })
-	if err != nil && missing != nil {
-		return "", r.notAsPlanned(ctx, i, missing)
-	}
-	return path, err
-}
-
-// notAsPlanned is the error of a package that could be fetched when the plan was made.
-func (r *run) notAsPlanned(ctx context.Context, i install, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return executors.Fail(protocol.HDKPackageDamaged, "The package of %s is not as it was when the upgrade was planned: %w. Now: %s. Check the repository and the host's disk, then create the job again.",
-		i, err, r.now(ctx))
-}

@@ -40,19 +40,9 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 			}
 			restart = false
 		}
-		why, err := r.spoilt(workCtx, i, nil)
-		if err != nil {
-			return executors.Result{}, err
-		}
-		j := judgement{}
-		if why == "" {
-			j, err = r.step(workCtx, "install-", i, first+n, of)
-			if n > 0 && r.order.rollback {
-				why, err = r.spoilt(workCtx, i, err)
-			}
-		}
-		if why != "" {
-			return r.rollBack(ctx, workCtx, why, "")
+		j, err := r.step(workCtx, "install-", i, first+n, of)
+		if gone := (spoilt{}); errors.As(err, &gone) {
+			return r.rollBack(ctx, workCtx, gone.Message, "")
 		}
 		if err != nil {
 			return executors.Result{}, err
@@ -71,25 +61,8 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 	return r.finishInstall(ctx, restart)
 }
 
-// spoilt remembers that the package of an installer went bad after others had been installed,
-// and why: the rollback that this began goes on, although the package may be there again.
-// It is "" where nothing of that kind happened; another error is returned as it is.
-func (r *run) spoilt(ctx context.Context, i install, err error) (why string, _ error) {
-	record := missing[string]
-	var failure *executors.Failure
-	if errors.As(err, &failure) && failure.Code == protocol.HDKPackageDamaged {
-		record = func(context.Context) (string, error) { return failure.Message, nil }
-	} else if err != nil {
-		return "", err
-	}
-	why, memoErr := executors.Memo(ctx, r.host, "spoilt-"+string(i.Package.Kind), record)
-	if errors.Is(memoErr, errNoMemo) {
-		return "", nil
-	}
-	return why, memoErr
-}
-
-// logSlack is how much older a log may be than the start of the run that it is about.
+// logSlack is how much older a log may be than the start of the run that it is about: the
+// times of files are coarser than the clock, and the clock may be set meanwhile.
 const logSlack = time.Minute
 
 const allInstalled = "All that was to be installed is. The host was not restarted."
@@ -163,7 +136,7 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 			installed = node.InstalledFirmware
 		}
 		info, err := installed()
-		t.readLog(r.host.Files(), time.Now().Add(-exit.Took-logSlack))
+		t.readLog(r.host.Files(), exit.Began.Add(-logSlack))
 		return ended{exit, i.Package.Format(), givenUp, t, info, err, i.Package.Version, i.Former}.judge(), nil
 	})
 }
@@ -172,22 +145,28 @@ func (r *run) step(ctx context.Context, prefix string, i install, n, of int) (ju
 // folder and run from there.
 func (r *run) command(ctx context.Context, prefix string, i install, n, of int) (executors.Command, *transcript, error) {
 	step := prefix + string(i.Package.Kind)
-	path, err := r.archive(ctx, step, i)
+	fetch := r.archive
+	if n > len(r.plan.MCU.Cards) {
+		fetch = r.archiveMidway
+	}
+	path, err := fetch(ctx, step, i)
 	if err != nil {
 		return executors.Command{}, nil, err
 	}
-	t := &transcript{flashes: i.Package.Kind == repository.Firmware, progress: func(percent int) {
+	progress := func(percent int, what string) {
 		done := (float64(n) + float64(percent)/100) / float64(of)
-		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s: %d%%", i, percent))
+		r.host.Progress(planShare+int(done*installShare), fmt.Sprintf("installing %s%s", i, what))
+	}
+	t := &transcript{flashes: i.Package.Kind == repository.Firmware, progress: func(percent int) {
+		progress(percent, fmt.Sprintf(": %d%%", percent))
 	}}
-	began := planShare + installShare*n/of
-	r.host.Progress(began, "installing "+i.String())
+	progress(0, "")
 	asks := ""
 	watch := func(piece []byte) {
 		t.write(piece)
 		if t.flashing && t.open != asks { // it is not ended for it, so somebody should know
 			if asks = t.open; asks != "" {
-				r.host.Progress(began, fmt.Sprintf("installing %s: it asks %q", i, asks))
+				progress(t.percent, fmt.Sprintf(": it asks %q", asks))
 			}
 		}
 	}
@@ -212,7 +191,7 @@ func (r *run) command(ctx context.Context, prefix string, i install, n, of int) 
 // and returns what version.info names now. The plan stays, and with it the order, whatever
 // the first attempt deleted. A firmware needs a driver that runs.
 func (r *run) lookAgain(ctx context.Context, step string, i install) (installed *ascend.Version, err error) {
-	if _, err := r.archive(ctx, "again-"+step, i); err != nil {
+	if _, err := r.archiveMidway(ctx, "again-"+step, i); err != nil {
 		return nil, err
 	}
 	seen, err := executors.Memo(ctx, r.host, "again-"+step, func(ctx context.Context) (inventory, error) {

@@ -34,7 +34,7 @@ var installerSymptoms = []symptom{
 	{name: "The folder for temporary files is on a file system with noexec", prepare: func(r *rig) { r.upgrade.NoExec = func(string) bool { return true } }, code: protocol.HDKHostNotReady, says: "may not be executed: its file system is mounted with noexec"},
 
 	{name: "The driver's installer asks for the kernel's path", faults: one(fakehost.InstallAsks, "kind=driver"), code: protocol.HDKInstallFailed,
-		says: `failed: it asks "Do you want to try build driver after input kernel absolute path? [y/n]", which nobody can answer here, and was ended. The host was not restarted. Now: Driver: missing (no version.info) | Firmware: 7.5.0.5.220`},
+		says: `failed: it asks "Do you want to try build driver after input kernel absolute path? [y/n]", which nobody can answer here, and was ended; /var/log/ascend_seclog/ascend_rebuild.log says: /lib/modules/5.10.0-216.0.0.115.oe2203sp4/build does not exist. The host was not restarted. Now: Driver: missing (no version.info) | Firmware: 7.5.0.5.220`},
 	{name: "The firmware's installer asks before it writes a chip", faults: one(fakehost.InstallAsks, "kind=firmware", "percent=0", "question=path"), code: protocol.HDKInstallFailed,
 		says: `it asks "You are going to put run-files on a unsecure install-path, do you want to continue? [y/n]", which nobody can answer here, and was ended. The host was not restarted. Now: ` + oldA2},
 	{name: "An installer asks without an end of the line", faults: one(fakehost.InstallAsks, "kind=driver", "percent=0", "question=license"), code: protocol.HDKInstallFailed,

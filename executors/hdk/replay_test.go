@@ -233,6 +233,63 @@ func TestAPackageThatIsGoneWhenItsTurnComesIsRolledBack(t *testing.T) {
 	}
 }
 
+// So is one that was cut itself and whose package is gone then, although nothing was
+// installed before it; one that was not begun has changed nothing.
+func TestAPackageThatIsGoneAfterItsInstallerWasCutIsRolledBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		cut     bool
+		code    protocol.Code
+		started []string
+	}{
+		"cut":       {true, protocol.HDKRolledBack, []string{"firmware 7.5.0.5.220 --upgrade --quiet", "firmware 7.5.0.2.220 --upgrade --quiet"}},
+		"not begun": {false, protocol.HDKPackageDamaged, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, fakehost.A2, fakehost.Options{})
+			r.spec = executors.Spec{"version": "24.1.0.3", "rollback": "true"}
+			r.withIndex(func(*repository.Index) {})
+			when := "checking the archive of driver 24.1.0"
+			if c.cut {
+				when = "installing firmware 7.5.0.5.220: 100"
+				r.host.Cut("install-firmware")
+			}
+			scratch, err := r.host.Scratch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &mortal{Host: r.host, seen: map[string]bool{}}
+			m.OnProgress = func(p hosttest.Progress) {
+				if !strings.HasPrefix(p.What, when) {
+					return
+				}
+				for _, dir := range []string{filepath.Join(string(r.upgrade.Source.(repository.Folder)), "*"), scratch} {
+					found, err := filepath.Glob(filepath.Join(dir, "Ascend-hdk-910b-npu-firmware_7.5.0.5.220*"))
+					if err != nil {
+						t.Error(err)
+					}
+					for _, file := range found {
+						if err := os.Remove(file); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				if err := os.RemoveAll(r.upgrade.Cache.Dir); err != nil {
+					t.Error(err)
+				}
+			}
+			_, err = m.toEnd(context.Background(), r)
+			code, message := verdictOf(executors.Result{}, err)
+			if code != c.code || !strings.Contains(message, "not as it was when the upgrade was planned") {
+				t.Errorf("got [%s] %s", code, message)
+			}
+			if diff := cmp.Diff(c.started, r.started()); diff != "" {
+				t.Errorf("installers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestAnInstallerThatIsCutTwiceIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fakehost.A2, fakehost.Options{})

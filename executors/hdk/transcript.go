@@ -89,11 +89,11 @@ func (t *transcript) openLine(weight, line string) {
 
 // heardLine is what a line came to, for when it is printed again.
 type heardLine struct {
-	text     string // as it is shown
-	question string // "" if it does not ask
-	pleas    int    // as how many it counts
-	routine  bool   // it says nothing of what became of the run
-	signal   bool   // it says that a program was ended
+	text      string // as it is shown
+	question  string // "" if it does not ask
+	complains bool   // of the answer to the question before
+	routine   bool   // it says nothing of what became of the run
+	signal    bool   // it says that a program was ended
 }
 
 // end takes the line in. One that was taken in before is not read again: an installer may
@@ -122,7 +122,7 @@ func (t *transcript) end() {
 	}
 	switch {
 	case line.question != "":
-		t.open = t.ask(line.question, line.pleas)
+		t.open = t.ask(line)
 	case line.signal:
 		t.open = t.asked // whose child was ended may wait for its answer still
 	default:
@@ -131,26 +131,33 @@ func (t *transcript) end() {
 	t.asked = t.open
 }
 
-// ask counts a question and returns it; of a complaint of the answer it is the one before.
-func (t *transcript) ask(question string, pleas int) string {
-	count := func(question string) {
-		if t.pleas == nil {
-			t.pleas = map[string]int{}
-		}
-		if t.pleas[question] > 0 || len(t.pleas) < maxKnown {
-			t.pleas[question] += pleas
-		}
-		t.begs = t.begs || t.pleas[question] >= begs
+// ask counts a question and returns it. A complaint of the answer counts as two, and as two
+// of the question that it is about.
+func (t *transcript) ask(line heardLine) string {
+	times := max(1, strings.Count(line.text, line.question))
+	if line.complains {
+		times = 2
 	}
-	count(question)
-	if pleas > 1 && t.asked != "" && t.asked != question {
+	t.count(line.question, times)
+	question := line.question
+	if line.complains && t.asked != "" && t.asked != question {
 		question = t.asked
-		count(question)
+		t.count(question, times)
 	}
 	if t.question == "" && t.success == "" {
 		t.question = question
 	}
 	return question
+}
+
+func (t *transcript) count(question string, times int) {
+	if t.pleas == nil {
+		t.pleas = map[string]int{}
+	}
+	if t.pleas[question] > 0 || len(t.pleas) < maxKnown {
+		t.pleas[question] += times
+	}
+	t.begs = t.begs || t.pleas[question] >= begs
 }
 
 // goOn forgets what it asked: it goes on.
@@ -175,7 +182,7 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 	line.text = printable(text)
 	writes := t.flashes && writesChips(text)
 	t.flashing = t.flashing || writes
-	line.question, line.pleas = question(weight, text)
+	line.question, line.complains = question(weight, text, len(raw) == maxLine)
 	line.signal = signalled.MatchString(text)
 	line.routine = routine.MatchString(text)
 	if t.printed-t.calm > flood && weight != "ERROR" && weight != "WARNING" && !has(text, "ackage", "ERR") {
@@ -186,20 +193,18 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 	return line, !writes && !changes
 }
 
-// question is what a line asks, "" if it does not, and as how many that counts. Behind a
-// prompt stands what a shell and makeself print of a signal.
-func question(weight, line string) (asks string, pleas int) {
-	prompt, ended := line, false
+// question is what a line asks, "" if it does not, and whether it complains of an answer.
+// Of one that is cut the end is not known. Behind a prompt stands what a shell and makeself
+// print of a signal.
+func question(weight, line string, cut bool) (asks string, complains bool) {
+	prompt := line
 	if at := signalWords.FindStringIndex(line); at != nil {
-		prompt, ended = strings.TrimSpace(line[:at[0]]), true
+		prompt, cut = strings.TrimSpace(line[:at[0]]), true
 	}
-	switch {
-	case !isQuestion(weight, prompt, ended):
-		return "", 0
-	case again.MatchString(line):
-		return printable(questionIn(prompt)), 2
+	if !isQuestion(weight, prompt, cut) {
+		return "", false
 	}
-	return printable(questionIn(prompt)), 1
+	return printable(questionIn(prompt)), again.MatchString(line)
 }
 
 // weigh notices what a line claims; counts is that it does so each time it is printed.

@@ -38,7 +38,7 @@ func (h *Host) Query(ctx context.Context, argv ...string) (executors.Reply, erro
 			return executors.Reply{Output: out.kept.Bytes()}, fmt.Errorf("%s: %w", argv[0], context.Cause(flooded))
 		}
 	}
-	code, _, err := run(func() *exec.Cmd {
+	code, _, err := run(func(int) {}, func() *exec.Cmd {
 		cmd := h.program(flooded, path, argv, nil)
 		cmd.Stdout, cmd.Stderr = out, out
 		return cmd
@@ -72,9 +72,11 @@ func (h *Host) Command(ctx context.Context, cmd executors.Command) (executors.Ex
 			return executors.Exit{}, fmt.Errorf("step %s: %w: %q, not %q", cmd.Step, executors.ErrDiverged, cmd.Argv, a.Argv)
 		}
 		if a.number == number {
-			if cmd.Watch != nil {
-				cmd.Watch(a.output)
+			again := &watched{watch: cmd.Watch}
+			if _, err := again.Write(a.output); err != nil {
+				return executors.Exit{}, err
 			}
+			again.rest()
 			return a.exit, a.err
 		}
 		if !errors.Is(a.err, executors.ErrInterrupted) {
@@ -121,13 +123,11 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 		}
 		a.Env = append(slices.Clone(a.Env), "TMPDIR="+temp)
 	}
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	printed := &watched{tell: a.Watch}
-	asked := printed.ask(a.GiveUp, func() { giveUp(executors.ErrGivenUp) })
+	printed := &watched{watch: a.Watch}
+	givenUp := func() bool { return false }
 	out := io.MultiWriter(&h.output, printed)
 	began := time.Now()
-	code, signal, err := run(func() *exec.Cmd {
+	code, signal, err := run(func(pid int) { givenUp = printed.giveUp(a.GiveUp, pid) }, func() *exec.Cmd {
 		cmd := h.program(ctx, path, a.Argv, a.Env)
 		cmd.Stdout, cmd.Stderr = out, out
 		cmd.Stdin = bytes.NewReader(a.Input)
@@ -136,16 +136,19 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 		}
 		return cmd
 	})
-	asked()
+	hopeless := givenUp()
+	printed.rest()
 	if err != nil {
 		return fmt.Errorf("step %s: %w", a.Step, cmp.Or(context.Cause(ctx), err))
 	}
-	a.exit = executors.Exit{Attempt: a.number, Took: time.Since(began), Code: code, Signal: signal}
+	a.exit = executors.Exit{Attempt: a.number, Began: began, Took: time.Since(began), Code: code, Signal: signal}
 	a.output = printed.kept.Bytes()
 	switch {
 	case h.cut[a.Step] > 0:
 		h.cut[a.Step]--
 		a.exit, a.err = executors.Exit{}, fmt.Errorf("step %s: %w", a.Step, executors.ErrInterrupted)
+	case hopeless:
+		a.err = fmt.Errorf("step %s: %w", a.Step, executors.ErrGivenUp)
 	case ctx.Err() != nil:
 		a.err = fmt.Errorf("step %s: %w", a.Step, context.Cause(ctx))
 	}
@@ -155,24 +158,36 @@ func (h *Host) act(ctx context.Context, a *attempt) error {
 // expireWhen ends the context as its timeout would, when seen is true.
 func expireWhen(ctx context.Context, seen func() bool) (expiring context.Context, stop func()) {
 	expiring, expire := context.WithCancelCause(ctx)
-	looked := make(chan struct{})
+	looked := until(func() bool {
+		over := seen()
+		if over {
+			expire(executors.ErrTimeout)
+		}
+		return over
+	})
+	return expiring, func() {
+		looked()
+		expire(nil)
+	}
+}
+
+// until asks again and again, until the answer is yes or stop is called, which returns when
+// nobody asks any more.
+func until(done func() bool) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(looked)
+		defer close(ended)
 		look := time.NewTicker(5 * time.Millisecond)
 		defer look.Stop()
-		for !seen() {
+		for !done() {
 			select {
-			case <-expiring.Done():
+			case <-end:
 				return
 			case <-look.C:
 			}
 		}
-		expire(executors.ErrTimeout)
 	}()
-	return expiring, func() {
-		expire(nil)
-		<-looked
-	}
+	return func() { close(end); <-ended }
 }
 
 // program is a command in a process group of its own, all of which is killed
@@ -187,11 +202,12 @@ func (h *Host) program(ctx context.Context, path string, argv, env []string) *ex
 }
 
 // run runs a program to its end; its error says that none was started.
-func run(build func() *exec.Cmd) (code int, signal string, err error) {
+func run(started func(pid int), build func() *exec.Cmd) (code int, signal string, err error) {
 	cmd, err := launch.Start(build)
 	if err != nil {
 		return 0, "", err
 	}
+	started(cmd.Process.Pid)
 	_ = cmd.Wait() // how it ended is its state
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
@@ -200,49 +216,61 @@ func run(build func() *exec.Cmd) (code int, signal string, err error) {
 	return cmd.ProcessState.ExitCode(), "", nil
 }
 
-// watched keeps what is written and tells it.
+// watched keeps what is written and passes it to a watcher, within the bounds of
+// executors.Command.Watch.
 type watched struct {
-	mu   sync.Mutex // a watcher and who asks whether to give up are not called at once
-	kept bytes.Buffer
-	tell func([]byte)
+	mu     sync.Mutex // a watcher and who asks whether to give up are not called at once
+	kept   bytes.Buffer
+	passed int // bytes
+	watch  func([]byte)
 }
 
 func (w *watched) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.tell != nil {
-		w.tell(p)
+	if within := min(len(p), executors.WatchLimit-w.passed); w.watch != nil && within > 0 {
+		w.passed += within
+		w.watch(p[:within])
 	}
 	return w.kept.Write(p)
 }
 
-// ask asks again and again whether the program is to be given up, until it is or stop is
-// called; after that nobody asks.
-func (w *watched) ask(hopeless func() bool, giveUp func()) (stop func()) {
-	if hopeless == nil {
-		return func() {}
+// rest passes the end of what was too long.
+func (w *watched) rest() {
+	if all := w.kept.Bytes(); w.watch != nil && w.passed < len(all) {
+		w.watch(all[max(w.passed, len(all)-executors.WatchEnd):])
 	}
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		look := time.NewTicker(5 * time.Millisecond)
-		defer look.Stop()
-		for {
-			select {
-			case <-end:
-				return
-			case <-look.C:
-			}
-			w.mu.Lock()
-			over := hopeless()
-			w.mu.Unlock()
-			if over {
-				giveUp()
-				return
-			}
+}
+
+// grace is how long a program that is given up has between TERM and KILL.
+const grace = 2 * time.Second
+
+// giveUp ends a program that is hopeless, with all that is in its process group, as the
+// agent does: politely, and after the grace hard, unless it is not hopeless any more. stop
+// is called after its end and reports whether it was given up.
+func (w *watched) giveUp(hopeless func() bool, pid int) (stop func() bool) {
+	if hopeless == nil {
+		return func() bool { return false }
+	}
+	var since time.Time // zero: it is not being ended
+	asked := until(func() bool {
+		w.mu.Lock()
+		over := hopeless()
+		w.mu.Unlock()
+		switch {
+		case since.IsZero() && over:
+			since = time.Now()
+			_ = syscall.Kill(-pid, syscall.SIGTERM) // or it has just ended
+		case since.IsZero() || time.Since(since) < grace:
+		case over:
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+			return true
+		default:
+			since = time.Time{}
 		}
-	}()
-	return func() { close(end); <-ended }
+		return false
+	})
+	return func() bool { asked(); return !since.IsZero() }
 }
 
 // bounds keeps what is written until it is full, and says so once.

@@ -108,7 +108,7 @@ type Host interface {
 	// only, kept until the task is closed. A memo may write there.
 	Scratch() (string, error)
 
-	// Progress tells how far the item is, 0 to 100, and with what. Only the
+	// Progress reports how far the item is, 0 to 100, and with what. Only the
 	// latest matters; none is kept.
 	Progress(percent int, what string)
 
@@ -155,14 +155,14 @@ type Command struct {
 	Grace   time.Duration // between TERM and KILL; 0: 10 s
 	// Watch is given what the program prints, in pieces as it comes, and all of
 	// it before Command returns, but of more than WatchLimit bytes only these and the last
-	// WatchEnd; on a replay again from the beginning. A piece is the callee's only during the call. nil: nobody
-	// watches.
+	// WatchEnd; on a replay again from the beginning. A piece is the callee's only during
+	// the call. nil: nobody watches.
 	Watch func(piece []byte)
 	// GiveUp is asked again and again while the program runs, after Watch was given what it
 	// printed until then: whether it can come to no good end any more, such as one that
 	// asks when nobody answers. Then it is ended as with KillTree, whatever Kill says, and
-	// Command returns ErrGivenUp; before the hard signal GiveUp is asked again, and
-	// a no lets the program live. Beside KillNever it must be sure that nothing is cut which
+	// Command returns ErrGivenUp; before the hard signal Watch is given what was printed
+	// meanwhile and GiveUp is asked again, and a no lets the program live. Beside KillNever it must be sure that nothing is cut which
 	// must not be. A recorded end is not asked about. nil: nothing is given up.
 	GiveUp func() bool
 	// SHA256 is that of argv[0]'s file, in hex, where the executor has just verified

@@ -230,7 +230,7 @@ func (h *host) abandon(start journal.StartRecord, a step.Attempt) error {
 	}))
 }
 
-// answer is what the executor is told of a recorded end. Attempts that never
+// answer is what the executor gets for a recorded end. Attempts that never
 // started are not counted.
 func (h *host) answer(end journal.EndRecord) (executors.Exit, error) {
 	attempts := visible(h.run.task.Attempts(end.Item, end.Step))

@@ -21,24 +21,24 @@ func takenUp(itemType string) string {
 // eavesdropper reads what an attempt prints for anyone who watches it, without the agent's
 // own line.
 type eavesdropper struct {
-	path string
-	next int64  // offset in the item's output
-	left int64  // bytes that are still reported
-	own  []byte // the agent's line
-	held []byte // what may be the beginning of it
-	tell func([]byte)
-	full func() bool // that no more is to be heard for now; nil: never
+	path  string
+	next  int64  // offset in the item's output
+	left  int64  // bytes that are still reported
+	own   []byte // the agent's line
+	held  []byte // what may be the beginning of it
+	watch func([]byte)
+	full  func() bool // that no more is to be heard for now; nil: never
 }
 
 func (h *host) eavesdrop(cmd executors.Command, start journal.StartRecord) *eavesdropper {
 	own := []byte(takenUp(h.run.accept.Task.Items[h.item].Type))
-	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, own: own, tell: cmd.Watch, full: cmd.GiveUp}
+	return &eavesdropper{path: h.run.task.OutputPath(h.item), next: start.From, left: executors.WatchLimit, own: own, watch: cmd.Watch, full: cmd.GiveUp}
 }
 
 // upTo reports what lies before an offset of the item's output and was not reported
-// yet. What cannot be read, or was lost with the power, is not reported.
+// yet, until full says that it is enough. What cannot be read, or was lost with the power, is not reported.
 func (e *eavesdropper) upTo(end int64) error {
-	if e.tell == nil || e.next >= end || e.left <= 0 {
+	if e.watch == nil || e.next >= end || e.left <= 0 {
 		return nil
 	}
 	file, err := os.Open(e.path)
@@ -90,7 +90,7 @@ func (e *eavesdropper) pass(piece []byte) {
 		held--
 	}
 	if said := piece[:len(piece)-held]; len(said) > 0 {
-		e.tell(said)
+		e.watch(said)
 	}
 	e.held = bytes.Clone(piece[len(piece)-held:])
 }
@@ -98,7 +98,7 @@ func (e *eavesdropper) pass(piece []byte) {
 // flush reports what was held: the agent's line is whole before a program is watched.
 func (e *eavesdropper) flush() {
 	if len(e.held) > 0 {
-		e.tell(e.held)
+		e.watch(e.held)
 	}
 	e.held = nil
 }

@@ -20,8 +20,8 @@ const (
 
 // install runs the plan's installers in their order.
 func (r *run) install(ctx context.Context) (executors.Result, error) {
-	// From here on a cancel waits for the last installer. The memo tells replays
-	// so: a recorded installer must be asked for again, whatever was cancelled.
+	// From here on a cancel waits for the last installer, on replays too: a recorded
+	// installer must be asked for again, whatever was cancelled.
 	if err := r.commit(ctx, "begin"); err != nil {
 		return executors.Result{}, err
 	}

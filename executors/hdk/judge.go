@@ -64,7 +64,7 @@ func (e ended) unproven() string {
 
 // judge weighs exit code, text and version.info: some failures exit with 0, and some
 // success is reported only in words. Without a word of success only a version.info that
-// names the target now is one. rpm and dpkg have exit codes of their own and do not
+// names the target now and named another version before is one, where nothing complains. rpm and dpkg have exit codes of their own and do not
 // pass on that of the installer, so there only words say that nothing is pending.
 func (e ended) judge() judgement {
 	codes := []int{exitDone, exitReboot}

@@ -60,7 +60,8 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it. Without --sign an
 index.signed.json that is there stays as it is.
 
 It exits with 1 when the disk does not take the index, and with 2 when the command
-line, the key or the folder is wrong.`,
+line, the key or the folder is wrong; a folder of which nothing can be listed is, and
+an index that is there stays as it is.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			info, err := os.Stat(given[0])
@@ -82,6 +83,9 @@ line, the key or the folder is wrong.`,
 			}
 			for _, note := range notes {
 				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
+			}
+			if len(index.Releases) == 0 {
+				return fmt.Errorf("no index was written: nothing in %s can be listed (%s left out); one that is there stays as it is. Put the packages of a driver and its firmware there", given[0], count(repository.LeftOut(notes), "file"))
 			}
 			raw, err := json.MarshalIndent(index, "", "  ")
 			if err != nil {
@@ -113,13 +117,14 @@ func indexCount(index repository.Index, leftOut int) string {
 			files[p.File] = true
 		}
 	}
-	count := func(n int, one string) string {
-		if n != 1 {
-			one += "s"
-		}
-		return fmt.Sprintf("%d %s", n, one)
-	}
 	return fmt.Sprintf("%s in %s; %s left out", count(len(files), "package"), count(len(index.Releases), "release"), count(leftOut, "file"))
+}
+
+func count(n int, one string) string {
+	if n != 1 {
+		one += "s"
+	}
+	return fmt.Sprintf("%d %s", n, one)
 }
 
 // maxKeyFile is the size in bytes of the largest file that is read as a private key,
@@ -216,10 +221,6 @@ credentials of somebody who may write there, and not to the control plane.`,
 }
 
 func printIndex(out io.Writer, index repository.Index) error {
-	if len(index.Releases) == 0 {
-		_, err := fmt.Fprintln(out, "No release was found; the index is empty.")
-		return err
-	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "RELEASE\tCHIP\tARCH\tKIND\tVERSION\tREQUIRES\tFILE")
 	for _, r := range index.Releases {

@@ -49,6 +49,32 @@ func TestAFileThatWasReplacedIsNotOpened(t *testing.T) {
 	}
 }
 
+// A file that grows while it is read is not damaged: it is still being copied.
+func TestAFileThatGrowsIsNotCalledDamaged(t *testing.T) {
+	dir := t.TempDir()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	name := "Ascend-hdk-910b-npu-driver_24.1.0_linux-aarch64.run"
+	file, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := walk{root: root}
+	if err := w.folder(".", nil); err != nil || len(w.files) != 1 {
+		t.Fatalf("%d files, %v", len(w.files), err)
+	}
+	if _, err := file.WriteString("#!/bin/sh\n"); err != nil {
+		t.Fatal(err)
+	}
+	if p, note := describe(t.Context(), root, w.files[0]); p.File != "" || !strings.Contains(note, "it was changed while it was read") {
+		t.Errorf("%+v: %s", p, note)
+	}
+}
+
 func TestAFolderWithTooManyFilesIsNoRepository(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"sub/a.run", "sub/b.run"} {

@@ -130,6 +130,9 @@ func read(ctx context.Context, root *os.Root, file walked) (p Package, note stri
 		}
 	} else {
 		found, err := inspect(opened, file.info.Size(), format, newBudget(ctx, file.info.Size()))
+		if changed := unchanged(opened, file.info); err != nil && changed != nil {
+			return p, "", changed // which may be why
+		}
 		if note, err = listedAllTheSame(format, unnamed, err); err != nil {
 			return p, "", err
 		}
@@ -168,9 +171,19 @@ func (p *Package) measure(ctx context.Context, file *os.File, info fs.FileInfo) 
 		return fmt.Errorf("cannot be read: %w", cause(err))
 	}
 	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if p.Size != info.Size() {
+		return errChanged
+	}
+	return unchanged(file, info)
+}
+
+var errChanged = errors.New("it was changed while it was read; write the index again when nobody writes there")
+
+// unchanged is errChanged for a file that is not as it was found any more.
+func unchanged(file *os.File, info fs.FileInfo) error {
 	now, err := file.Stat()
-	if err != nil || now.Size() != info.Size() || p.Size != now.Size() || !now.ModTime().Equal(info.ModTime()) {
-		return errors.New("it was changed while it was read; write the index again when nobody writes there")
+	if err != nil || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
+		return errChanged
 	}
 	return nil
 }

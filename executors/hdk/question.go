@@ -57,12 +57,13 @@ const (
 	// begs is how often a question is asked by an installer that waits for an answer. A
 	// complaint of the answer counts as two.
 	begs = 3
-	// An installer may ask once and go on by itself at the end of its input. It does so at
-	// once; after a success it may wait for a restart that others are to do.
-	quiet, quietAfterSuccess = time.Second, 10 * time.Second
+	// An installer may ask once and go on by itself at the end of its input, without a word
+	// while it builds its modules. A verdict is wanted within a minute all the same, and a
+	// signal may take executors.Command's grace of that. After a success little is left to do.
+	quiet, quietAfterSuccess = 30 * time.Second, 10 * time.Second
 	// A firmware's installer may be at the chips for some seconds before its first word of
 	// it: published runs have six.
-	quietOfFlash = 50 * time.Second
+	quietOfFlash = 45 * time.Second
 	// endless is how often the same line may come, with few others between: a line a
 	// second for half an hour is still a wait.
 	endless = 2000

@@ -95,12 +95,12 @@ var complaints = []complaint{
 }
 
 // foreignWords are of what every foreign complaint has one.
-var foreignWords = []string{"rror", "dpkg", "scriptlet", "annot ", "left", "quota", "archive size", "ailed", "denied", "not found", "interpreter", "fork: ", "ead-only", "insmod", "insert", "gzip: ", "tar: "}
+var foreignWords = []string{"rror", "dpkg", "scriptlet", "annot ", "left", "quota", "Unrecognized", "archive size", "ailed", "denied", "not found", "interpreter", "fork: ", "ead-only", "insmod", "insert", "gzip: ", "tar: "}
 
 // foreign are complaints of other programs than the installer, which do not mark errors: of
 // rpm, to which a script that fails after the installation is not a failure, dpkg, makeself,
 // shells and tar.
-var foreign = lazyregexp.New(`^(?:error: |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed|tar: .*: Cannot )` +
+var foreign = lazyregexp.New(`^(?:error: |Unrecognized flag : |dpkg(?:-deb)?: error|warning: %\w+\(.*\) scriptlet failed|tar: .*: Cannot )` +
 	`|No space left on device|Disk quota exceeded|Not enough space left in ` +
 	`|Error in (?:\w+ )?checksums|Unexpected archive size|Extraction failed|Decompression failed` +
 	`|^gzip: |^tar: .*Unexpected|could not insert|^insmod: ERROR` +

@@ -86,12 +86,12 @@ func (t *transcript) hopeless() bool {
 	case strings.Count(printable(string(t.line)), t.open) >= begs && t.success == "":
 		return true
 	case t.success != "":
-		return time.Since(t.heard) >= quietAfterSuccess
+		return time.Since(t.since) >= quietAfterSuccess
 	}
 	if t.flashes {
-		return time.Since(t.heard) >= quietOfFlash
+		return time.Since(t.since) >= quietOfFlash
 	}
-	return time.Since(t.heard) >= quiet
+	return time.Since(t.since) >= quiet
 }
 
 // why says what may make it hopeless, "" if nothing does. A question that something

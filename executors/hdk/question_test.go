@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"devserver-agent/executors"
+	"devserver-agent/executors/ascend"
 	"devserver-agent/executors/hdk/repository"
 	"devserver-agent/protocol"
 )
@@ -124,6 +125,29 @@ func TestAQuestionIsWaitedBehind(t *testing.T) {
 	}
 }
 
+// What is printed of the signal with which it is ended does not break the silence: then it
+// would have to be waited for once more.
+func TestASignalsWordsBreakNoSilence(t *testing.T) {
+	for _, ask := range []string{"Do you want to continue? [y/n]\n", "Please type y to accept, n otherwise: "} {
+		for _, words := range []string{"Signal caught, cleaning up\n", "Terminated\nSignal caught, cleaning up\n", "./install.sh: line 12:  4711 Terminated              sleep 1000\n"} {
+			if strings.HasPrefix(words, "./") && !strings.HasSuffix(ask, "\n") {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				heard := &transcript{}
+				heard.write([]byte(ask))
+				<-time.After(quiet) // of the bubble
+				for i := range words {
+					heard.write([]byte(words[i : i+1]))
+				}
+				if !heard.hopeless() {
+					t.Errorf("%q, and then %q: it is let go on", ask, words)
+				}
+			})
+		}
+	}
+}
+
 // Only what writes no chip is ended: a firmware's installer until its first word of that,
 // and after its success, unless it goes on.
 func TestAFlashIsNeverCut(t *testing.T) {
@@ -158,6 +182,15 @@ func TestAFlashIsNeverCut(t *testing.T) {
 				t.Errorf("%.80q and so on: hopeless is %v", text, got)
 			}
 		})
+	}
+}
+
+// A question that was passed by is no reason for what came after a success.
+func TestASuccessThatIsRefutedIsNoMatterOfTheQuestionBefore(t *testing.T) {
+	e := ending(repository.Run, 0, read(t, "Do you want to continue? [y/n]\n[Driver] [t] [INFO]Driver package upgraded successfully! The new version takes effect immediately. \n"))
+	e.info, e.infoErr = ascend.VersionInfo{Version: "1.0"}, nil
+	if j := e.judge(); j.Effect != failed || j.Remedy != "" {
+		t.Errorf("got %+v", j)
 	}
 }
 
@@ -302,6 +335,8 @@ func TestReportedTranscripts(t *testing.T) {
 			[]string{"kernel source path"}, []string{"could not be built or loaded"}},
 		"a revocation list": {driver + "[ERROR]new device crl check failed\n", 1,
 			[]string{"crl check"}, []string{"revocation list"}},
+		"flags that it does not know": {sound + "Unrecognized flag : --upgrade\nMakeself version 2.4.5\n 1) Getting help or info about a.run :\n", 1,
+			[]string{"Unrecognized flag : --upgrade (exit code 1)"}, []string{"knows other options"}},
 		"a sum is wrong": {"Verifying archive integrity...Error in MD5 checksums: 0123 is different from 4567\n", 2,
 			[]string{"Error in MD5 checksums"}, []string{"The archive is damaged. Download it"}},
 		"a sum is wrong, after percentages": {"Verifying archive integrity...     0% \b\b\b\b\b\b\b   51% \b\b\b\b\b\b\b 100%  Error in checksums: 1 is different from 2\n", 2,

@@ -101,7 +101,7 @@ func (t *transcript) whatToDo(code int) string {
 		return general
 	}
 	switch {
-	case t.why() != "":
+	case t.success == "" && t.why() != "":
 		return "Run the package by hand to see what it wants, remove the cause" + againThen
 	case t.spoke:
 		return ""

@@ -39,7 +39,7 @@ type transcript struct {
 	asked    string         // the one that nothing had followed when the last line ended
 	pleas    map[string]int // how often it asked each since it went on
 	begs     bool           // it asked one too often
-	heard    time.Time      // when it printed something last
+	since    time.Time      // when it asked last
 	repeats  repetition
 	lines    map[string]heardLine // what lines came to, the first of them
 	printed  int                  // bytes
@@ -55,7 +55,6 @@ const (
 
 // write takes in a piece of what is printed.
 func (t *transcript) write(piece []byte) {
-	t.heard = time.Now()
 	for len(piece) > 0 {
 		end := bytes.IndexAny(piece, "\r\n")
 		if end < 0 {
@@ -81,9 +80,13 @@ func (t *transcript) keep(piece []byte) {
 // openLine takes in a line that has no end yet.
 func (t *transcript) openLine(weight, line string) {
 	t.flashing = t.flashing || t.flashes && writesChips(line)
+	before := t.open
 	t.open = ""
 	if isQuestion(weight, line, true) {
 		t.open = printable(questionIn(line))
+	}
+	if t.open != before {
+		t.since = time.Now()
 	}
 }
 
@@ -93,7 +96,7 @@ type heardLine struct {
 	question  string // "" if it does not ask
 	complains bool   // of the answer to the question before
 	routine   bool   // it says nothing of what became of the run
-	signal    bool   // it says that a program was ended
+	signal    bool   // it says, maybe behind a question, that a program was ended
 }
 
 // end takes the line in. One that was taken in before is not read again: an installer may
@@ -123,6 +126,9 @@ func (t *transcript) end() {
 	switch {
 	case line.question != "":
 		t.open = t.ask(line)
+		if !line.signal || t.since.IsZero() {
+			t.since = time.Now()
+		}
 	case line.signal:
 		t.open = t.asked // whose child was ended may wait for its answer still
 	default:
@@ -182,8 +188,8 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 	line.text = printable(text)
 	writes := t.flashes && writesChips(text)
 	t.flashing = t.flashing || writes
+	line.signal = signalled.MatchString(text) || signalWords.MatchString(text)
 	line.question, line.complains = question(weight, text, len(raw) == maxLine)
-	line.signal = signalled.MatchString(text)
 	line.routine = routine.MatchString(text)
 	if t.printed-t.calm > flood && weight != "ERROR" && weight != "WARNING" && !has(text, "ackage", "ERR") {
 		return line, true // of a flood only the end counts

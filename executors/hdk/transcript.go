@@ -85,7 +85,7 @@ func (t *transcript) openLine(weight, line string) {
 	if isQuestion(weight, line, true) {
 		t.open = printable(questionIn(line))
 	}
-	if t.open != before {
+	if t.open != "" && t.open != before {
 		t.since = time.Now()
 	}
 }

@@ -2,6 +2,7 @@ package hdk
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,16 +13,16 @@ import (
 // in loops that only an answer ends, some of them although they were given --quiet.
 
 var (
-	// choice is a prompt for one of a few letters, such as [y/n], (yes/no) and dpkg's
+	// choice is a prompt for one of a few letters, such as [y/n], (yes|no) and dpkg's
 	// (Y/I/N/O/D/Z), at the end of its line but for a default and a mark.
-	choice = lazyregexp.New(`(?i)(?:[\[(]y(?:es)?(?:/[a-z]{1,6})*/n(?:o)?(?:/[a-z]{1,6})*[\])]|[\[(]y(?:es)? or no?[\])]|[\[(（]是/否[\])）]|\byes or no)\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
-	again  = lazyregexp.New(`(?i)input error, please input again|\bpress (?:any key|enter|return)\b|按.{0,4}键继续`)
-	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
+	choice = lazyregexp.New(`(?i)(?:[\[(]y(?:es)?(?:[/|][a-z]{1,6})*[/|]n(?:o)?(?:/[a-z]{1,6})*[\])]|[\[(]y(?:es)? or no?[\])]|[\[(（]是/否[\])）]|\byes or no|(?:^|\s)y(?:es)?/no?)\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
+	again  = lazyregexp.New(`(?i)input error, please input again|\b(?:press|hit) (?:any key|\[?(?:enter|return))\b|按.{0,4}键继续`)
+	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|^(?:enter|select|choose|your choice|type)\b.*:$|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
 	usage  = lazyregexp.New(`(?i)^\s*(?:usage|help|-)`)
 )
 
 // questionWords are of what every question has one.
-var questionWords = []string{"?", ":", "]", ")", "？", "：", "）", "again", "ress ", "PRESS ", "lease ", "PLEASE ", " or ", " OR ", "请", "按", "是否"}
+var questionWords = []string{"?", ":", "]", ")", "？", "：", "）", "again", "ress ", "PRESS ", "return", "y/n", "lease ", "PLEASE ", " or ", " OR ", "请", "按", "是否"}
 
 // isQuestion reports whether a line asks for an answer; open is that it has no end yet,
 // as a prompt behind which the cursor waits. A line that only begins as a prompt does is
@@ -37,7 +38,12 @@ func isQuestion(weight, line string, open bool) bool {
 	case choice.MatchString(line):
 		return true
 	}
-	return prompt.MatchString(line) && (open || strings.HasSuffix(line, ":") || strings.HasSuffix(line, "?") || strings.HasSuffix(line, "：") || strings.HasSuffix(line, "？"))
+	marked := hasSuffix(line, "?", "？")
+	return open && marked || prompt.MatchString(line) && (open || marked || hasSuffix(line, ":", "："))
+}
+
+func hasSuffix(line string, ends ...string) bool {
+	return slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(line, end) })
 }
 
 // questionIn is the question of a line that asks, once: a prompt that has no end of line
@@ -47,8 +53,10 @@ func questionIn(line string) string {
 	if at := choice.FindStringIndex(line); at != nil {
 		return strings.TrimRight(line[:at[1]], ": ")
 	}
-	if at := strings.IndexAny(line, ":?"); at >= 0 {
-		return line[:at+1]
+	for _, mark := range []string{"?", "？", ":"} {
+		if at := strings.Index(line, mark); at >= 0 {
+			return line[:at+len(mark)]
+		}
 	}
 	return line
 }

@@ -26,16 +26,25 @@ func TestQuestions(t *testing.T) {
 		"Please input your kernel absolute path:":                                                                         true,
 		"Please type y to accept, n otherwise: ":                                                                          true,
 		"*** /etc/hccn.conf (Y/I/N/O/D/Z) [default=N] ? ":                                                                 true,
-		"Is this ok [y/d/N]: ":                                          true,
-		"Proceed? (yes/no)":                                             true,
-		"Continue with the installation (Y or N)? ":                     true,
-		"Proceed with it? Type yes or no:":                              true,
-		"是否继续安装？[是/否]":                                                  true,
-		"请输入内核路径：":                                                      true,
-		"input password: ":                                              true,
-		"[sudo] password for root: ":                                    true,
-		"Enter passphrase for key 'x':":                                 true,
-		"Press any key to continue":                                     true,
+		"Is this ok [y/d/N]: ":                      true,
+		"Proceed? (yes/no)":                         true,
+		"Continue with the installation (Y or N)? ": true,
+		"Proceed with it? Type yes or no:":          true,
+		"是否继续安装？[是/否]":                              true,
+		"请输入内核路径：":                                  true,
+		"input password: ":                          true,
+		"[sudo] password for root: ":                true,
+		"Enter passphrase for key 'x':":             true,
+		"Press any key to continue":                 true,
+		"Press [Enter] to continue...":              true,
+		"Hit return to continue":                    true,
+		"Select an option [1-3]: ":                  true,
+		"Enter choice: ":                            true,
+		"Your choice: ":                             true,
+		"Do you accept the license terms? [yes|no]": true,
+		"Continue installation? y/n":                true,
+		"y/n:":                                      true,
+		"Type 'yes' to continue: ":                  true,
 		"[Driver] [t] [INFO]Do you want to rebuild the kernel module? ": true,
 
 		"[Driver] [t] [ERROR]Please input the right params and try again.":                                                                            false,
@@ -45,12 +54,16 @@ func TestQuestions(t *testing.T) {
 		"[Driver] [t] [INFO]upgradePercentage:10%":                                                                                                    false,
 		"[Driver] [t] [WARNING]Do not power off or restart the system during the installation/upgrade":                                                false,
 		"Please make sure that LD_LIBRARY_PATH includes /usr/local/Ascend/driver/lib64":                                                               false,
-		"options: [a/b]":                                   false,
-		"Do you want to continue? default yes":             false,
-		"Do you want to overwrite it? [y/n]: y (--quiet)":  false,
-		"Usage: install.sh [--force (y/n)]":                false,
-		"  --answer=(y/n)":                                 false,
-		"[Driver] [t] [INFO]answered [y/n] with the first": false,
+		"[Driver] [t] [INFO]enter runPackagePath:/root/x":                                                                                             false,
+		"[Driver] [t] [INFO]driver install type: DKMS":                                                                                                false,
+		"Type of the installation: DKMS":                                                                                                              false,
+		"[Driver] [t] [INFO]select dkms":                                                                                                              false,
+		"options: [a/b]":                                                                                                                              false,
+		"Do you want to continue? default yes":                                                                                                        false,
+		"Do you want to overwrite it? [y/n]: y (--quiet)":                                                                                             false,
+		"Usage: install.sh [--force (y/n)]":                                                                                                           false,
+		"  --answer=(y/n)":                                                                                                                            false,
+		"[Driver] [t] [INFO]answered [y/n] with the first":                                                                                            false,
 		"": false,
 	} {
 		for _, end := range []string{"\n", "", "Terminated\n"} { // a prompt has no end of line, and may be ended by a signal
@@ -71,6 +84,31 @@ func TestQuestions(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Of a line without an end a mark is enough, where nothing comes behind it for long.
+func TestAQuestionMarkBehindWhichTheCursorWaits(t *testing.T) {
+	for line, asks := range map[string]string{
+		"cp: overwrite '/etc/hccn.conf'? ": "cp: overwrite '/etc/hccn.conf'?",
+		"Abort, Retry, Ignore? ":           "Abort, Retry, Ignore?",
+		"继续吗？":                             "继续吗？",
+		"What now? What now? What now? ":   "What now?",
+		"Building the kernel module: ":     "",
+		"Why is that? No matter\n":         "",
+		"cp: overwrite '/etc/x'?\n":        "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			heard := &transcript{}
+			heard.write([]byte(line))
+			if heard.open != asks {
+				t.Errorf("%q: it asks %q", line, heard.open)
+			}
+			<-time.After(quiet) // of the bubble
+			if got := heard.hopeless(); got != (asks != "") {
+				t.Errorf("%q: hopeless is %v", line, got)
+			}
+		})
 	}
 }
 

@@ -256,6 +256,9 @@ func complain(list []string, line string) []string {
 }
 
 func (t *transcript) remember(line string) {
+	if n := len(t.last); n > 0 && t.last[n-1] == line {
+		return
+	}
 	if t.last = append(t.last, line); len(t.last) > maxLast {
 		t.last = slices.Delete(t.last, 0, 1)
 	}

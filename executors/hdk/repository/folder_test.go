@@ -219,3 +219,24 @@ func TestFoldersWithMoreThanAnIndexHas(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A pipe blocks whoever opens it, and no context ends that; a folder cannot be read.
+func TestOnlyRegularFilesOfAFolderAreOpened(t *testing.T) {
+	dir := t.TempDir()
+	for name, make := range map[string]func(path string) error{
+		"pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"linked": func(path string) error { return os.Symlink("pipe", path) },
+	} {
+		if err := make(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"pipe", "folder", "linked"} {
+		cache := repository.Cache{Dir: t.TempDir()}
+		_, err := cache.Fetch(t.Context(), repository.Folder(dir), repository.Package{File: name, Size: 1}, t.TempDir(), nil)
+		if err == nil || !strings.Contains(err.Error(), name+" is not a regular file") || strings.Contains(err.Error(), "tried") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

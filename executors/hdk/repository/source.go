@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Source gives the files of a repository.
@@ -53,18 +54,26 @@ func (b Broken) Open(context.Context, string, int64) (io.ReadCloser, error) {
 // Folder is a repository in a folder.
 type Folder string
 
-// Open implements Source. A file that a link leads out of the folder is refused.
+// Open implements Source. A file that a link leads out of the folder is refused, and so is
+// what is not a regular file: a pipe would block whoever opens it.
 func (f Folder) Open(_ context.Context, name string, offset int64) (io.ReadCloser, error) {
 	root, err := os.OpenRoot(string(f))
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	file, err := root.Open(name)
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = refusal{fmt.Errorf("%s is not a regular file", name)}
+	}
+	if err == nil {
+		_, err = file.Seek(offset, io.SeekStart)
+	}
+	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil

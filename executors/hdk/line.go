@@ -33,7 +33,7 @@ var (
 	hasFailed = lazyregexp.New(`(?i)^fail(?:ed)?\b|\bfailed$|\bstop installation\b`)
 	// routine is what every run prints, whatever comes of it, and what a shell and
 	// makeself print of one that is ended.
-	routine = lazyregexp.New(`^(?:(?:Start time|End time|LogFile|OperationLogFile): |Do not power off or restart |Terminated$|Signal caught, cleaning up$)`)
+	routine = lazyregexp.New(`^(?:(?:Start time|End time|LogFile|OperationLogFile): |Do not power off or restart |(?:[A-Z0-9]+ )?checksums are OK\.|Terminated$|Signal caught, cleaning up$)`)
 	// What dash and makeself print of a signal, also behind a prompt, and bash.
 	signalWords = lazyregexp.New(`(?:Terminated|Signal caught, cleaning up)$`)
 	signalled   = lazyregexp.New(`^\S+: line [0-9]+: +[0-9]+ (?:Terminated|Killed)\b`)

@@ -60,6 +60,7 @@ func TestWhatAnInstallerSays(t *testing.T) {
 		"nothing, exit 15":          {"", 15, failed, "it said nothing (exit code 15)", "tar and gzip"},
 		"nothing, exit 126":         {"", 126, failed, "it said nothing (exit code 126)", "noexec"},
 		"nothing, exit 127":         {"", 127, failed, "it said nothing (exit code 127)", "Install it"},
+		"makeself's words only":     {"Verifying archive integrity...     0% \b\b\b\b\b\b\b 100%   SHA256 checksums are OK. All good.\n", 1, failed, "it said nothing (exit code 1)", ""},
 		"no error, exit 1":          {"Uncompressing ASCEND DRIVER RUN PACKAGE  100%\none\ntwo\n", 1, failed, "it gave no reason; its last words: Uncompressing ASCEND DRIVER RUN PACKAGE 100% / one / two (exit code 1)", ""},
 		"a text nobody knows":       {failure("The moon is full!"), 1, failed, "The moon is full (exit code 1)", ""},
 		"stopped":                   {driver + "[INFO]installation Stoped!\n", 0, failed, "it stopped without installing anything, with exit code 0", ""},

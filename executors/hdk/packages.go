@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -125,6 +126,8 @@ func (r *run) fetch(ctx context.Context, p *plan) error {
 			p.block(protocol.HDKPackageDamaged, "%v", err)
 		case errors.Is(err, fs.ErrNotExist):
 			p.block(protocol.HDKPackageNotFound, "%s is in the index and not in the repository", i.Package.File)
+		case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+			p.block(protocol.HDKDiskSpace, "%v", err)
 		case err != nil:
 			p.block(protocol.HDKRepository, "%v", err)
 		}

@@ -12,10 +12,14 @@ import (
 // An installer has nobody to answer it: its standard input is empty. Huawei's scripts ask
 // in loops that only an answer ends, some of them although they were given --quiet.
 
+// letters are what a prompt for one of a few letters names: [y/n], (yes|no), dpkg's
+// (Y/I/N/O/D/Z).
+const letters = `(?i)(?:[\[(]y(?:es)?(?:[/|][a-z]{1,6})*[/|]n(?:o)?(?:/[a-z]{1,6})*[\])]|[\[(]y(?:es)? or no?[\])]|[\[(]no?[/|]y(?:es)?[\])]|[\[(（]是/否[\])）]|\byes or no|(?:^|\s)y(?:es)?/no?)`
+
 var (
-	// choice is a prompt for one of a few letters, such as [y/n], (yes|no) and dpkg's
-	// (Y/I/N/O/D/Z), at the end of its line but for a default and a mark.
-	choice = lazyregexp.New(`(?i)(?:[\[(]y(?:es)?(?:[/|][a-z]{1,6})*[/|]n(?:o)?(?:/[a-z]{1,6})*[\])]|[\[(]y(?:es)? or no?[\])]|[\[(（]是/否[\])）]|\byes or no|(?:^|\s)y(?:es)?/no?)\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
+	named = lazyregexp.New(letters)
+	// choice is such a prompt at the end of its line, but for a default and a mark.
+	choice = lazyregexp.New(letters + `\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
 	again  = lazyregexp.New(`(?i)input error, please input again|\b(?:press|hit) (?:any key|\[?(?:enter|return))\b|按.{0,4}键继续`)
 	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|^(?:enter|select|choose|your choice|type)\b.*:$|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
 	usage  = lazyregexp.New(`(?i)^\s*(?:usage|help|-)`)
@@ -50,8 +54,8 @@ func hasSuffix(line string, ends ...string) bool {
 // is printed behind itself.
 func questionIn(line string) string {
 	line = errNumber.ReplaceAllString(line, "")
-	if at := choice.FindStringIndex(line); at != nil {
-		return strings.TrimRight(line[:at[1]], ": ")
+	if choice.MatchString(line) {
+		return line[:named.FindStringIndex(line)[1]]
 	}
 	for _, mark := range []string{"?", "？", ":"} {
 		if at := strings.Index(line, mark); at >= 0 {

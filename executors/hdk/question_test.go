@@ -44,6 +44,8 @@ func TestQuestions(t *testing.T) {
 		"Do you accept the license terms? [yes|no]": true,
 		"Continue installation? y/n":                true,
 		"y/n:":                                      true,
+		"Do you want to continue? [N/y]":            true,
+		"Go on (no/yes)?":                           true,
 		"Type 'yes' to continue: ":                  true,
 		"[Driver] [t] [INFO]Do you want to rebuild the kernel module? ": true,
 
@@ -198,16 +200,21 @@ func TestAFlashIsNeverCut(t *testing.T) {
 		asks + asks + asks:     true,
 		loop:                   true,
 		begun + loop + success: false, // what it repeated while it wrote is over
-		begun + strings.Repeat("line of its own\r", flood/16+1) + success: false,
-		"36%\n" + asks + asks + asks:                                      false,
-		begun + asks:                                                      false,
-		begun + loop:                                                      false,
-		asks + begun:                                                      false,
-		begun + success + asks:                                            true, // after a while
-		begun + success + loop:                                            true,
-		begun + success + begun + loop:                                    false,
-		begun + strings.Repeat("x", flood+1):                              false,
-		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":             false, // its line has no end yet
+		begun + strings.Repeat("line of its own\r", flood/16+1) + success:                         false,
+		"36%\n" + asks + asks + asks:                                                              false,
+		"The firmware of 8 chips will be flashed, do you want to continue? [y/n]\n" + asks + asks: false, // at once; after a while it is
+		strings.Repeat("Do you want to continue upgrading? [y/n]:\n", begs):                       true,
+		strings.Repeat("Do you want to continue upgrading? [y/n]:", begs):                         true,
+		strings.Repeat(success, 2*endless):                                                        true,
+		strings.Repeat(success+"[Firmware] [t] [ERROR]no\n", 2*endless):                           true,
+		begun + asks:                         false,
+		begun + loop:                         false,
+		asks + begun:                         false,
+		begun + success + asks:               true, // after a while
+		begun + success + loop:               true,
+		begun + success + begun + loop:       false,
+		begun + strings.Repeat("x", flood+1): false,
+		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":                                 false, // its line has no end yet
 		strings.Repeat("\rWriting flash of chips, please wait", 2*endless):                    false,
 		"component 1: 36 %\n" + asks:                                                          false,
 		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + asks + asks + asks: true,

@@ -79,11 +79,12 @@ func (t *transcript) keep(piece []byte) {
 
 // openLine takes in a line that has no end yet.
 func (t *transcript) openLine(weight, line string) {
-	t.flashing = t.flashing || t.flashes && writesChips(line)
 	before := t.open
 	t.open = ""
 	if isQuestion(weight, line, true) {
 		t.open = printable(questionIn(line))
+	} else {
+		t.flashing = t.flashing || t.flashes && writesChips(line)
 	}
 	if t.open != "" && t.open != before {
 		t.since = time.Now()
@@ -186,11 +187,11 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 		return line, false
 	}
 	line.text = printable(text)
-	writes := t.flashes && writesChips(text)
-	t.flashing = t.flashing || writes
 	line.signal = signalled.MatchString(text) || signalWords.MatchString(text)
 	line.question, line.complains = question(weight, text, len(raw) == maxLine)
 	line.routine = routine.MatchString(text)
+	writes := t.flashes && line.question == "" && writesChips(text) // a question only speaks of it
+	t.flashing = t.flashing || writes
 	if t.printed-t.calm > flood && weight != "ERROR" && weight != "WARNING" && !has(text, "ackage", "ERR") {
 		return line, true // of a flood only the end counts
 	}
@@ -219,9 +220,10 @@ func (t *transcript) weigh(weight, line string, asks bool) (counts bool) {
 	case strings.Contains(line, "installation Stoped!"): // the installer's own spelling
 		t.stopped = true
 	case has(line, "ackage") && succeeded.MatchString(line):
-		t.success, t.flashing = printable(line), false
-		t.repeats, t.calm = repetition{}, t.printed // what it printed until then is over
-		counts = true
+		if t.flashing || t.calm == 0 {
+			t.repeats, t.calm = repetition{}, t.printed // what it printed until then is over
+		}
+		t.success, t.flashing, counts = printable(line), false, true
 	}
 	if !has(line, "ninstallation") || !ofRemoval.MatchString(line) {
 		t.pending = t.pending || has(line, "eboot") && needsBoot.MatchString(line)

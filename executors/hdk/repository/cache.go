@@ -225,7 +225,7 @@ func piece(ctx context.Context, source Source, p Package, got *tally, to io.Writ
 	}
 	defer from.Close()
 	if _, err = io.Copy(to, io.LimitReader(from, p.Size+1-got.size)); err != nil {
-		return err
+		return fmt.Errorf("after %d of %d bytes: %w", got.size, p.Size, err)
 	}
 	if got.size < p.Size {
 		return fmt.Errorf("%w: it ends after %d bytes, not %d", ErrDamaged, got.size, p.Size)

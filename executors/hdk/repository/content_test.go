@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -214,6 +215,24 @@ func TestAnArchiveThatIsPackedInAnotherWayIsKnownByWhatItsHeaderSays(t *testing.
 		put(t, dir, "x/Atlas-A3-hdk-npu-firmware_7.5.0.2.220.run", whole)
 		if files, notes := scan(t, dir); len(files) != 2 || len(notes) != 3 || !strings.Contains(notes[2], "its name says chip 910_93, its content 910b") {
 			t.Errorf("%s: got %q, %q", how, files, notes)
+		}
+	}
+}
+
+// xz -T gives each of many small blocks the dictionary of its level, which none fills.
+func TestManySmallBlocksOfXZAreRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "content.tar")
+	content := tarOf(t, "version.info", "Version=24.1.0\n", "noise", strings.Repeat("a driver's module, or what is as easy to pack\n", 700_000))
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range [][]string{{"-9", "--threads=2", "--block-size=1MiB"}, {"--lzma2=preset=1,dict=8MiB", "--block-size=64KiB", "--threads=2"}} {
+		packed, err := exec.Command("xz", append(options, "--stdout", name)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := repository.Said(repository.Run, archive(header{label: "ASCEND DRIVER RUN PACKAGE"}, packed)); err != nil || p.Version != "24.1.0" {
+			t.Errorf("%v: %+v, %v", options, p, err)
 		}
 	}
 }

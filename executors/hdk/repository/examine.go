@@ -12,8 +12,8 @@ var ErrOtherPackage = errors.New("is another package than the index declares")
 
 // Examine compares what an index declares of a package with what is in its file, read as
 // it is for Scan. The error wraps ErrDamaged or ErrOtherPackage, or is the cause of ctx
-// once that has ended; what cannot be read and what the content does not say contradict
-// nothing, and an image is not examined. The last element of path must be a regular file;
+// once that has ended; what is packed in a way that cannot be read and what the content does
+// not say contradict nothing, and an image is not examined. The last element of path must be a regular file;
 // a link is not followed.
 func Examine(ctx context.Context, path string, p Package) error {
 	if p.Format() == Image {
@@ -28,8 +28,10 @@ func Examine(ctx context.Context, path string, p Package) error {
 		return fmt.Errorf("%s %w", p.File, err)
 	case errors.As(err, &failed):
 		return err
-	case err != nil && !errors.Is(err, ErrNoVersionInfo):
+	case errors.Is(err, errPacking), errors.Is(err, errTooLarge):
 		return nil
+	case err != nil && !errors.Is(err, ErrNoVersionInfo):
+		return fmt.Errorf("%s %w: %w", p.File, ErrOtherPackage, err)
 	}
 	if p.Arch == NoArch {
 		p.Arch = ""

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"devserver-agent/executors/ascend"
@@ -61,5 +62,27 @@ func TestAFileIsComparedWithItsIndex(t *testing.T) {
 	}
 	if err := repository.Examine(t.Context(), filepath.Join(dir, "none.run"), repository.Package{File: "none.run"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// What the indexer would leave out as something else is no package, whatever an index says.
+func TestAFileThatIsNoPackageIsAnotherPackage(t *testing.T) {
+	contradictory := archive(header{label: "ASCEND-HDK-910B-NPU DRIVER RUN PACKAGE"}, pack(t, "gzip", tarOf(t, "version.info", "Version=24.1.0\n", "driver/script/specific_func.inc", "device_bdf=\"0x19e5:0xd803\"\n")))
+	for name, c := range map[string]struct {
+		content []byte
+		says    string
+	}{
+		"nginx.deb": {[]byte(strings.Replace(string(debOf(t, "arm64")), "Ascend910B-driver", "nginx-light-extra", 1)), `is the deb of a package "nginx-light-extra"`},
+		"i386.deb":  {debOf(t, "i386"), `"i386" is not one that is known`},
+		"label.run": {contradictory, "its label says chip"},
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, c.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := repository.Package{Kind: repository.Driver, Chip: ascend.Chip910B, Arch: "aarch64", Version: "24.1.0", File: name}
+		if err := repository.Examine(t.Context(), path, p); !errors.Is(err, repository.ErrOtherPackage) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package repository_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -101,6 +102,7 @@ func TestContentIsEnoughWhereTheNameSaysNothing(t *testing.T) {
 		"both.run: left out: its content is for the chips 910b or 910_93, and its name does not say for which; give it its name back",
 		"driver.deb: an rpm or deb declares no ranges that can be read; it is listed without ranges",
 		"driver.rpm: an rpm or deb declares no ranges that can be read; it is listed without ranges",
+		"fw.run: is the same version as Ascend-hdk-910b-npu-firmware_7.5.0.2.220.run with another content, and hosts take that one; remove one of them",
 		"nameless.run: left out: neither its name nor its content says which chip it is for; give it the name that Huawei gave it",
 	}
 	if diff := cmp.Diff(wantNotes, notes); diff != "" {
@@ -238,5 +240,39 @@ func TestOnlyRegularFilesOfAFolderAreOpened(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name+" is not a regular file") || strings.Contains(err.Error(), "tried") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A repack beside Huawei's own package: both are listed, hosts take Huawei's, and it is
+// noted.
+func TestOfTwoPackagesOfOneVersionHuaweisNameCountsMore(t *testing.T) {
+	dir := t.TempDir()
+	own := "Ascend-hdk-910b-npu-driver_24.1.0_linux-x86-64.run"
+	put(t, dir, own, one(t, driver("24.1.0", "")))
+	put(t, dir, "Ascend-hdk-910b-npu-driver_24.1.0_linux-x86-64-custom.run", one(t, driver("24.1.0", "[7.0,7.9]")))
+	index, notes, err := repository.Scan(t.Context(), dir)
+	if err != nil || len(index.Releases) != 1 || index.Releases[0].Packages[0].File != own {
+		t.Fatalf("%+v, %v, %q", index, err, notes)
+	}
+	want := []string{"Ascend-hdk-910b-npu-driver_24.1.0_linux-x86-64-custom.run: is the same version as " + own + " with another content, and hosts take that one; remove one of them"}
+	if diff := cmp.Diff(want, notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+func TestLinesOfWindowsAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a.run", bytes.ReplaceAll(sealed(), []byte("\n"), []byte("\r\n")))
+	const want = "is damaged: its lines end as on Windows, so something converted it; download it again"
+	if files, notes := scan(t, dir); len(files) > 0 || len(notes) != 1 || !strings.HasSuffix(notes[0], want) {
+		t.Errorf("%q, %q", files, notes)
+	}
+}
+
+func TestAnImageOfNoBytesIsEmpty(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "Ascend-hdk-910b-mcu_25.50.10.hpm", nil)
+	if files, notes := scan(t, dir); len(files) > 0 || len(notes) != 1 || notes[0] != "Ascend-hdk-910b-mcu_25.50.10.hpm: left out: is damaged: it is empty; download it again" {
+		t.Errorf("%q, %q", files, notes)
 	}
 }

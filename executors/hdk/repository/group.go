@@ -3,6 +3,7 @@ package repository
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 
 	"devserver-agent/executors/ascend"
@@ -86,16 +87,22 @@ func (m *matcher) ranged(p Package) ranged {
 }
 
 // compareInRelease orders the packages of one release. A host that takes several
-// formats is given a .run first.
+// formats is given a .run first; of two that are the same by all this, hosts take the first,
+// so names as Huawei's come first, and the shorter ones of these.
 func compareInRelease(a, b Package) int {
-	notRun := func(p Package) int {
-		if p.Format() == Run {
-			return 0
+	number := func(is bool) int {
+		if is {
+			return 1
 		}
-		return 1
+		return 0
+	}
+	notRun := func(p Package) int { return number(p.Format() != Run) }
+	ofOthers := func(p Package) int {
+		_, err := parseName(path.Base(p.File))
+		return number(err != nil)
 	}
 	return cmp.Or(cmp.Compare(a.Chip, b.Chip), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Arch, b.Arch),
-		cmp.Compare(notRun(a), notRun(b)), cmp.Compare(a.Format(), b.Format()), cmp.Compare(a.File, b.File))
+		cmp.Compare(notRun(a), notRun(b)), cmp.Compare(a.Format(), b.Format()), cmp.Compare(ofOthers(a), ofOthers(b)), cmp.Compare(len(a.File), len(b.File)), cmp.Compare(a.File, b.File))
 }
 
 // group makes releases of the packages of one folder; alone are those that no driver

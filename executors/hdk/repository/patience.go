@@ -57,7 +57,8 @@ func (p *patience) after(ctx context.Context, err error) error {
 func hopeless(err error) bool {
 	var answer refusal
 	return errors.As(err, &answer) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) ||
-		errors.Is(err, ErrDamaged) || errors.Is(err, syscall.ENOSPC)
+		errors.Is(err, ErrDamaged) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
+		errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // refusal is an answer that stays the same however often one asks.

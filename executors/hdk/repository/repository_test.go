@@ -367,6 +367,8 @@ func TestALinkOutOfTheFolderIsNotFollowed(t *testing.T) {
 	if file, err := source.Open(context.Background(), "b.run", 0); err == nil {
 		text, _ := io.ReadAll(file)
 		t.Errorf("read %q", text)
+	} else if want := "b.run is a link that leads out of the folder"; !strings.Contains(err.Error(), want) {
+		t.Error(err)
 	}
 }
 

@@ -20,6 +20,9 @@ func inspectRun(file io.ReaderAt, size int64, b *budget) (found findings, err er
 	if _, err := file.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return found, fmt.Errorf("read: %w", err)
 	}
+	if line, _, _ := bytes.Cut(head, []byte("\n")); bytes.HasSuffix(line, []byte("\r")) {
+		return found, damaged("its lines end as on Windows, so something converted it")
+	}
 	if !bytes.HasPrefix(head, []byte("#!")) {
 		return found, damaged("it does not begin with #! as a .run does")
 	}
@@ -37,7 +40,7 @@ func inspectRun(file io.ReaderAt, size int64, b *budget) (found findings, err er
 		enough := func(c contents) bool { return checked && c.enough(found.Kind) }
 		err = files.read(io.NewSectionReader(file, p.offset, p.size), b, enough)
 		if errors.Is(err, errPacking) {
-			err = fmt.Errorf("%w: it %w", ErrNoVersionInfo, errPacking)
+			err = fmt.Errorf("%w: it %w", ErrNoVersionInfo, err)
 		}
 		if err != nil {
 			return found, err

@@ -64,7 +64,11 @@ func Scan(ctx context.Context, dir string) (index Index, notes []string, err err
 	slices.SortFunc(packages, compareInRelease) // and not as the folder happens to have them
 	byFolder := map[string][]Package{}
 	for _, p := range packages {
-		byFolder[path.Dir(p.File)] = append(byFolder[path.Dir(p.File)], p)
+		inFolder := byFolder[path.Dir(p.File)]
+		if n := len(inFolder); n > 0 && sameButContent(inFolder[n-1], p) {
+			w.notes = append(w.notes, fmt.Sprintf("%s: is the same version as %s with another content, and hosts take that one; remove one of them", p.File, inFolder[n-1].File))
+		}
+		byFolder[path.Dir(p.File)] = append(inFolder, p)
 	}
 	var m matcher
 	m.learn(packages)
@@ -125,6 +129,9 @@ func read(ctx context.Context, root *os.Root, file walked) (p Package, note stri
 	defer opened.Close()
 	p = named
 	if format == Image { // it says nothing of itself
+		if file.info.Size() == 0 {
+			return p, "", damaged("it is empty")
+		}
 		if file.info.Size() > maxFile {
 			return p, "", fmt.Errorf("%w: it has %d bytes", errTooLarge, file.info.Size())
 		}
@@ -162,6 +169,12 @@ func listedAllTheSame(format Format, unnamed, err error) (note string, _ error) 
 		return "an rpm or deb declares no ranges that can be read; it is listed without ranges", nil
 	}
 	return "", err
+}
+
+// sameButContent reports whether nothing that an index says tells two packages apart but
+// their sums.
+func sameButContent(a, b Package) bool {
+	return a.Kind == b.Kind && a.Chip == b.Chip && a.Arch == b.Arch && a.Version == b.Version && a.Format() == b.Format() && a.SHA256 != b.SHA256
 }
 
 // measure notes size and digest of a file that was found with info.

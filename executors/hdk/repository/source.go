@@ -64,6 +64,9 @@ func (f Folder) Open(_ context.Context, name string, offset int64) (io.ReadClose
 	defer root.Close()
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
+		if !errors.As(err, new(syscall.Errno)) { // os.Root's own
+			err = refusal{fmt.Errorf("%s is a link that leads out of the folder; put the file itself there", name)}
+		}
 		return nil, err
 	}
 	info, err := file.Stat()

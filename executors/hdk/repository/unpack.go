@@ -110,7 +110,7 @@ func unpackError(err error) error {
 	case errors.Is(err, errTooLarge), errors.Is(err, errPacking), errors.Is(err, ErrDamaged), errors.As(err, &failed):
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return fmt.Errorf("%w: %w", errTooLarge, err)
+		return fmt.Errorf("%w: %w", errPacking, err)
 	}
 	return damaged("it cannot be unpacked (%v)", err)
 }

@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"io"
+	"math"
 
 	"github.com/ulikunitz/xz/lzma"
 )
@@ -160,12 +161,18 @@ func (x *xzReader) beginBlock(size byte) error {
 		return errors.New("a block's header is wrong")
 	}
 	flags, fields := body[1], bytes.NewReader(body[2:])
+	unpacked := uint64(math.MaxInt64)
 	for _, given := range []byte{0x40, 0x80} { // the packed and the unpacked size, which are in the index too
 		if flags&given != 0 {
-			if _, err := binary.ReadUvarint(fields); err != nil {
+			size, err := binary.ReadUvarint(fields)
+			if err != nil {
 				return errors.New("a block's header is wrong")
 			}
+			unpacked = size // the last of them
 		}
+	}
+	if flags&0x80 == 0 {
+		unpacked = math.MaxInt64
 	}
 	filter, _ := fields.ReadByte()
 	length, _ := fields.ReadByte()
@@ -174,8 +181,11 @@ func (x *xzReader) beginBlock(size byte) error {
 		return errPacking // other filters than LZMA2, or several
 	}
 	dictionary := int64(2|bits&1) << (min(bits, 40)/2 + 11)
+	// No block looks further back than it is long: xz -T gives each of many small ones the
+	// dictionary of its level.
+	dictionary = min(dictionary, max(int64(min(unpacked, math.MaxInt64)), lzma.MinDictCap))
 	if bits > 40 || dictionary > maxWindow {
-		return fmt.Errorf("%w: unpacking takes %d bytes of memory", errTooLarge, dictionary)
+		return fmt.Errorf("%w: unpacking takes %d bytes of memory", errPacking, dictionary)
 	}
 	if err := x.charge(dictionary); err != nil {
 		return err

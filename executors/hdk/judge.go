@@ -78,18 +78,21 @@ func (e ended) judge() judgement {
 		return j
 	}
 	code := fmt.Sprintf("(exit code %d)", e.Code)
+	// An error after the word of success takes it back, unless the scripts have come to their
+	// last step: they write version.info there.
+	claims := t.success != "" || t.claimed != "" && e.proven()
 	switch {
-	case e.givenUp && t.success == "" || e.Signal != "" && !e.givenUp:
+	case e.givenUp && !claims || e.Signal != "" && !e.givenUp:
 		return fail("%s", t.cut(e.Exit, e.givenUp))
-	case t.success == "" && t.question != "" && len(t.errors) == 0 && t.failure == "" && !e.proven():
+	case !claims && t.question != "" && len(t.errors) == 0 && t.failure == "" && !e.proven():
 		return fail("%s %s%s", t.why(), code, t.besides())
 	case !e.givenUp && !slices.Contains(codes, e.Code):
 		return fail("%s %s", t.said(), code)
 	case t.stopped:
 		return fail("it stopped without installing anything, with exit code %d", e.Code)
-	case t.success == "" && (len(t.errors)+len(t.foreign) > 0 || t.failure != ""):
+	case !claims && (len(t.errors)+len(t.foreign) > 0 || t.failure != ""):
 		return fail("%s %s", t.said(), code)
-	case t.success == "" && !e.proven():
+	case !claims && !e.proven():
 		return fail("it does not say that it installed anything, and %s: %s %s", e.unproven(), t.said(), code)
 	case e.Code == exitReboot || t.pending || t.success == "" || e.format != repository.Run && !t.atOnce:
 		j.Effect = pending

@@ -20,13 +20,15 @@ var (
 	terminal    = lazyregexp.New(`\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]`)
 	overwritten = lazyregexp.New(`^\s*[0-9]{1,3}%\s*`)
 	stamp       = lazyregexp.New(`^\[(?i:driver|firmware)\]\s*\[[^\]]*\]\s*`)
-	level       = lazyregexp.New(`^\[(INFO|WARNING|ERROR)\]\s*`)
-	progress    = lazyregexp.New(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
-	errNumber   = lazyregexp.New(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
-	number      = lazyregexp.New(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
-	details     = lazyregexp.New(`(?i),?\s*\b(?:details? (?:are )?in|detail in)\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{0,200}[A-Za-z0-9_/-])`)
+	// What follows a prompt that has no end of line.
+	behindPrompt = lazyregexp.New(`\S[^\n]*?(\[(?i:driver|firmware)\] ?\[[^\]]*\] ?\[)`)
+	level        = lazyregexp.New(`^\[(INFO|WARNING|ERROR)\]\s*`)
+	progress     = lazyregexp.New(`^upgradePercentage:\s*([0-9]{1,3})%`) // "10%" of the driver, " 0%" of the firmware
+	errNumber    = lazyregexp.New(`^ERR_NO:0x[0-9A-Fa-f]+;ERR_DES:\s*`)
+	number       = lazyregexp.New(`^ERR_NO:(0x[0-9A-Fa-f]+)`)
+	details      = lazyregexp.New(`(?i),?\s*\b(?:details? (?:are )?in|detail in)\s*:?\s*/?(var/log/[A-Za-z0-9._/-]{0,200}[A-Za-z0-9_/-])`)
 
-	succeeded = lazyregexp.New(`(?i)^\S+ package (?:installed|upgraded) (?:successfully!|finished!)|^\S+ package install(?:ed)? success!`)
+	succeeded = lazyregexp.New(`(?i)^(?:\S+ )?\S+ package (?:install|upgrade|installed|upgraded) (?:success|successfully|finished)(?:[!.]|$)`)
 	needsBoot = lazyregexp.New(`(?i)reboot needed|reboot now or after|check after reboot`)
 	immediate = lazyregexp.New(`(?i)takes effect immediately`)
 	ofRemoval = lazyregexp.New(`(?i)\buninstallation (?:to take|takes) effect`) // of the former version
@@ -37,7 +39,7 @@ var (
 	// What dash and makeself print of a signal, also behind a prompt, and bash.
 	signalWords = lazyregexp.New(`(?:Terminated|Signal caught, cleaning up)$`)
 	signalled   = lazyregexp.New(`^\S+: line [0-9]+: +[0-9]+ (?:Terminated|Killed)\b`)
-	writing     = lazyregexp.New(`(?i)[0-9]\s*%|\bflash|\bwriting\b|\bupgrading\b|\bburn|\berasing\b`)
+	writing     = lazyregexp.New(`(?i)[0-9]\s*%|\b(?:flash|writ|upgrad|updat|burn|eras|programm|synchroni[sz])ing\b`)
 	unpacks     = lazyregexp.New(`^(?:Verifying archive|Uncompressing |[0-9]{1,3}% \.\.\.)`)
 )
 

@@ -20,7 +20,8 @@ var (
 	named = lazyregexp.New(letters)
 	// choice is such a prompt at the end of its line, but for a default and a mark.
 	choice = lazyregexp.New(letters + `\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
-	again  = lazyregexp.New(`(?i)input error, please input again|\b(?:press|hit) (?:any key|\[?(?:enter|return))\b|按.{0,4}键继续`)
+	again  = lazyregexp.New(`(?i)input error, please input again`)
+	press  = lazyregexp.New(`(?i)\b(?:press|hit) (?:any key|\[?(?:enter|return))\b|按.{0,4}键继续`)
 	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|^(?:enter|select|choose|your choice|type)\b.*:$|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
 	usage  = lazyregexp.New(`(?i)^\s*(?:usage|help|-)`)
 )
@@ -39,7 +40,7 @@ func isQuestion(weight, line string, open bool) bool {
 		return true
 	case usage.MatchString(line) || weight == "ERROR":
 		return false
-	case choice.MatchString(line):
+	case choice.MatchString(line), press.MatchString(line):
 		return true
 	}
 	marked := hasSuffix(line, "?", "？")
@@ -67,15 +68,13 @@ func questionIn(line string) string {
 
 const (
 	// begs is how often a question is asked by an installer that waits for an answer. A
-	// complaint of the answer counts as two.
-	begs = 3
+	// complaint of the answer counts as two. A firmware's may ask for each chip, and write
+	// it when its input ends: a host has 16 at most, so 17 times with nothing between.
+	begs, begsOfFlash = 3, 17
 	// An installer may ask once and go on by itself at the end of its input, without a word
 	// while it builds its modules. A verdict is wanted within a minute all the same, and a
 	// signal may take executors.Command's grace of that. After a success little is left to do.
-	quiet, quietAfterSuccess = 30 * time.Second, 10 * time.Second
-	// A firmware's installer may be at the chips for some seconds before its first word of
-	// it: published runs have six.
-	quietOfFlash = 45 * time.Second
+	quiet, quietAfterSuccess = 45 * time.Second, 10 * time.Second
 	// endless is how often the same line may come, with few others between: a line a
 	// second for half an hour is still a wait.
 	endless = 2000
@@ -88,9 +87,15 @@ const (
 // ended: it asks, and neither goes on nor stops asking; or it prints without end. One that
 // writes chips may not, from its first word of that until it says that it is done.
 func (t *transcript) hopeless() bool {
+	t.doomed = !t.flashing && (t.doomed || t.stuck())
+	return t.doomed
+}
+
+// stuck is hopeless at this moment.
+func (t *transcript) stuck() bool {
 	switch {
-	case t.flashing:
-		return false
+	case t.flashes && t.claimed == "": // its input has ended, so what is silent works
+		return t.begs || t.open != "" && strings.Count(string(t.line), t.open) >= begsOfFlash
 	case t.repeats.found != "" || t.printed-t.calm > flood || t.begs && t.success == "":
 		return true
 	case t.open == "":
@@ -99,9 +104,6 @@ func (t *transcript) hopeless() bool {
 		return true
 	case t.success != "":
 		return time.Since(t.since) >= quietAfterSuccess
-	}
-	if t.flashes {
-		return time.Since(t.since) >= quietOfFlash
 	}
 	return time.Since(t.since) >= quiet
 }

@@ -136,6 +136,9 @@ func TestAQuestionIsWaitedBehind(t *testing.T) {
 		"it may go on without a word":    {ask, quiet - 1, false},
 		"after the success, for a while": {success + ask, quietAfterSuccess, true},
 		"silence without a question":     {"building\n", time.Hour, false},
+		"progress between":               {ask + ask + "upgradePercentage:40%\n" + ask, 0, false},
+		"the same progress between":      {"upgradePercentage:40%\n" + strings.Repeat(ask+"upgradePercentage:40%\n", begs), 0, true},
+		"keys to be pressed":             {"Press any key\ncopying\nPress any key\n", 0, false},
 		"one after the other":            {"Do you want A? [y/n]\nDo you want B? [y/n]\nDo you want C? [y/n]\nDo you want D? [y/n]\n", 0, false},
 		"asked with words between":       {ask + "trying\n" + ask + "trying\n" + ask + "trying\n", 0, true},
 		"a long prompt is ended":         {strings.Repeat("Please type y to accept, n otherwise: ", 100) + "Terminated\nSignal caught, cleaning up\n", 0, true},
@@ -188,45 +191,98 @@ func TestASignalsWordsBreakNoSilence(t *testing.T) {
 	}
 }
 
-// Only what writes no chip is ended: a firmware's installer until its first word of that,
-// and after its success, unless it goes on.
+// A firmware's installer is ended only where it asks the same again and again with nothing
+// between, before its first word of writing, and after its success, unless it goes on.
 func TestAFlashIsNeverCut(t *testing.T) {
 	const asks = "Do you want to continue? [y/n]\n"
 	const success = "[Firmware] [t] [INFO]Firmware package upgraded successfully! Reboot now or after driver installation for the installation/upgrade to take effect.\n"
 	const begun = "[Firmware] [t] [INFO]upgradePercentage: 0%\n"
+	const complains = "ERR_NO:0x0002;ERR_DES:input error, please input again!\n"
+	again := strings.Repeat(asks, begsOfFlash)
 	loop := strings.Repeat("sleeping\n", endless)
 	for text, want := range map[string]bool{
-		asks:                   false, // it may be at the chips before its first word of it
-		asks + asks + asks:     true,
-		loop:                   true,
-		begun + loop + success: false, // what it repeated while it wrote is over
-		begun + strings.Repeat("line of its own\r", flood/16+1) + success:                         false,
-		"36%\n" + asks + asks + asks:                                                              false,
-		"The firmware of 8 chips will be flashed, do you want to continue? [y/n]\n" + asks + asks: false, // at once; after a while it is
-		strings.Repeat("Do you want to continue upgrading? [y/n]:\n", begs):                       true,
-		strings.Repeat("Do you want to continue upgrading? [y/n]:", begs):                         true,
-		strings.Repeat(success, 2*endless):                                                        true,
-		strings.Repeat(success+"[Firmware] [t] [ERROR]no\n", 2*endless):                           true,
-		begun + asks:                         false,
-		begun + loop:                         false,
-		asks + begun:                         false,
-		begun + success + asks:               true, // after a while
-		begun + success + loop:               true,
-		begun + success + begun + loop:       false,
-		begun + strings.Repeat("x", flood+1): false,
-		asks + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":                                 false, // its line has no end yet
-		strings.Repeat("\rWriting flash of chips, please wait", 2*endless):                    false,
-		"component 1: 36 %\n" + asks:                                                          false,
-		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + asks + asks + asks: true,
+		asks:               false, // its input has ended: what is silent now works
+		asks + asks + asks: false, // once for each chip, maybe
+		again:              true,
+		strings.Repeat(asks+complains, begsOfFlash):                      true,
+		strings.TrimSpace(strings.Repeat("Go on? [y/n]: ", begsOfFlash)): true,
+		strings.Repeat(asks+"Start to update device\n", begsOfFlash):     false,
+		loop: false, // it may be a word for writing that is not known
+		strings.Repeat("\rUpdating the firmware of chips, please wait", 2*endless): false,
+		strings.Repeat("x", flood+1): false,
+		begun + loop + success:       false, // what it repeated while it wrote is over
+		begun + strings.Repeat("line of its own\r", flood/16+1) + success: false,
+		"36%\n" + again: false,
+		"The firmware of 8 chips will be flashed, do you want to continue? [y/n]\n" + again: true, // it only speaks of it
+		"[Firmware] [t] [INFO]current flash version is 234\n" + again:                       true,
+		strings.Repeat("Do you want to continue upgrading? [y/n]:\n", begsOfFlash):          true,
+		strings.Repeat(success, 2*endless):                                                  true,
+		strings.Repeat(success+"[Firmware] [t] [ERROR]no\n", 2*endless):                     true,
+		begun + again:                  false,
+		begun + loop:                   false,
+		again + begun:                  false,
+		begun + success + asks:         true, // after a while
+		begun + success + loop:         true,
+		begun + success + begun + loop: false,
+		begun + success + strings.Repeat("x", flood+1) + "\n" + begun + loop:     false,
+		begun + strings.Repeat("x", flood+1):                                     false,
+		again + "\r[Firmware] [t] [INFO]upgradePercentage: 0%":                   false, // its line has no end yet
+		"component 1: 36 %\n" + again:                                            false,
+		"Uncompressing ASCEND-HDK-910B-NPU FIRMWARE RUN PACKAGE  100%\n" + again: true,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			heard := &transcript{flashes: true}
 			heard.write([]byte(text))
-			<-time.After(quietAfterSuccess) // of the bubble
+			<-time.After(max(quiet, quietAfterSuccess)) // of the bubble
 			if got := heard.hopeless(); got != want {
 				t.Errorf("%.80q and so on: hopeless is %v", text, got)
 			}
 		})
+	}
+}
+
+// One that was to be ended is, whatever it says of it, unless it goes on: with progress, or
+// to its success.
+func TestOnlyProgressTakesGivingUpBack(t *testing.T) {
+	for words, want := range map[string]bool{
+		"[Driver] [t] [WARNING]A signal was caught\n": true,
+		"copying\n": true,
+		"[Driver] [t] [INFO]upgradePercentage:10%\n":                                                            true, // it was there before
+		"[Driver] [t] [INFO]upgradePercentage:40%\n":                                                            false,
+		"[Driver] [t] [INFO]Driver package upgraded successfully! The new version takes effect immediately. \n": false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			heard := &transcript{}
+			heard.write([]byte("[Driver] [t] [INFO]upgradePercentage:10%\nDo you want to continue? [y/n]\n"))
+			<-time.After(quiet) // of the bubble
+			if !heard.hopeless() {
+				t.Fatal("it is not hopeless")
+			}
+			heard.write([]byte(words))
+			if got := heard.hopeless(); got != want {
+				t.Errorf("then %q: hopeless is %v", words, got)
+			}
+		})
+	}
+}
+
+// What an installer says behind its prompt is heard.
+func TestALineBehindAPrompt(t *testing.T) {
+	heard := read(t, "[Driver] [t] [INFO]do you want to continue? [y/n][Driver] [t] [ERROR]The davinci nodes are occupied by some processes, please stop processes and install or uninstall again\n[Driver] [t] [INFO]Failed to upgrade driver package, please retry after uninstall and reboot!\n")
+	if len(heard.errors) != 1 || !strings.HasPrefix(heard.errors[0], "The davinci nodes are occupied") || heard.question != "do you want to continue? [y/n]" {
+		t.Errorf("errors %q, question %q", heard.errors, heard.question)
+	}
+	if remedy := heard.whatToDo(1); !strings.HasPrefix(remedy, "Stop what uses the NPUs") {
+		t.Error(remedy)
+	}
+}
+
+// makeself writes a percentage for each 4 MiB into one line, and behind them what is wrong.
+func TestWhatIsWrongBehindManyPercentages(t *testing.T) {
+	heard := read(t, "Verifying archive integrity..."+strings.Repeat("     1% \b\b\b\b\b\b", 300)+" 100%  Error in SHA256 checksums: 1 is different from 2\n")
+	f := heard.checked(install{}, executors.Exit{Code: 2}, false)
+	if f.Code != protocol.HDKPackageDamaged || !strings.Contains(f.What, "Error in SHA256 checksums: 1 is different from 2") {
+		t.Errorf("got %+v", f)
 	}
 }
 

@@ -21,6 +21,7 @@ type transcript struct {
 	percent  int
 	flashing bool   // it writes chips just now, as far as it says
 	success  string // the sentence that claims success
+	claimed  string // the same, although an error followed
 	pending  bool   // it takes effect after a restart
 	atOnce   bool   // it has taken effect
 	stopped  bool   // it gave up and calls that no failure
@@ -39,6 +40,7 @@ type transcript struct {
 	asked    string         // the one that nothing had followed when the last line ended
 	pleas    map[string]int // how often it asked each since it went on
 	begs     bool           // it asked one too often
+	doomed   bool           // it was hopeless once, and has not gone on since
 	since    time.Time      // when it asked last
 	repeats  repetition
 	lines    map[string]heardLine // what lines came to, the first of them
@@ -73,7 +75,12 @@ func (t *transcript) write(piece []byte) {
 	}
 }
 
+// keep adds to the line. What backspaces have gone back over is dropped: makeself writes
+// some hundred percentages into one line, and what went wrong behind them.
 func (t *transcript) keep(piece []byte) {
+	if over := bytes.LastIndexByte(piece, '\b'); over >= 0 {
+		t.line, piece = t.line[:0], piece[over:]
+	}
 	t.line = append(t.line, piece[:min(len(piece), maxLine-len(t.line))]...)
 }
 
@@ -100,9 +107,23 @@ type heardLine struct {
 	signal    bool   // it says, maybe behind a question, that a program was ended
 }
 
-// end takes the line in. One that was taken in before is not read again: an installer may
-// print it a hundred thousand times.
+// end takes the line in. What an installer prints behind a prompt that it has no answer to
+// is a line of its own.
 func (t *transcript) end() {
+	if bytes.Contains(t.line, []byte("] [")) {
+		if at := behindPrompt.FindStringSubmatchIndex(string(t.line)); at != nil {
+			rest := bytes.Clone(t.line[at[2]:])
+			t.line = t.line[:at[2]]
+			t.endLine()
+			t.line = append(t.line, rest...)
+		}
+	}
+	t.endLine()
+}
+
+// endLine takes one line in. One that was taken in before is not read again: an installer
+// may print it a hundred thousand times.
+func (t *transcript) endLine() {
 	if len(t.line) == 0 {
 		return
 	}
@@ -134,6 +155,9 @@ func (t *transcript) end() {
 		t.open = t.asked // whose child was ended may wait for its answer still
 	default:
 		t.open = ""
+		if t.flashes && t.success == "" { // it may have gone on by itself, and ask of the next chip
+			clear(t.pleas)
+		}
 	}
 	t.asked = t.open
 }
@@ -164,12 +188,16 @@ func (t *transcript) count(question string, times int) {
 	if t.pleas[question] > 0 || len(t.pleas) < maxKnown {
 		t.pleas[question] += times
 	}
-	t.begs = t.begs || t.pleas[question] >= begs
+	most := begs
+	if t.flashes && t.success == "" {
+		most = begsOfFlash
+	}
+	t.begs = t.begs || t.pleas[question] >= most
 }
 
 // goOn forgets what it asked: it goes on.
 func (t *transcript) goOn() {
-	t.open, t.asked, t.begs = "", "", false
+	t.open, t.asked, t.begs, t.doomed = "", "", false, false
 	clear(t.pleas)
 }
 
@@ -181,8 +209,7 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 		return line, true
 	}
 	if match := progress.FindStringSubmatch(text); match != nil {
-		t.goOn()
-		t.spoke = true
+		t.open, t.asked, t.spoke = "", "", true
 		t.advance(match[1])
 		return line, false
 	}
@@ -193,7 +220,7 @@ func (t *transcript) read(raw []byte) (line heardLine, lasting bool) {
 	writes := t.flashes && line.question == "" && writesChips(text) // a question only speaks of it
 	t.flashing = t.flashing || writes
 	if t.printed-t.calm > flood && weight != "ERROR" && weight != "WARNING" && !has(text, "ackage", "ERR") {
-		return line, true // of a flood only the end counts
+		return line, false // of a flood only the end counts
 	}
 	t.spoke = t.spoke || stamp.Match(raw)
 	changes := t.weigh(weight, text, line.question != "")
@@ -223,7 +250,8 @@ func (t *transcript) weigh(weight, line string, asks bool) (counts bool) {
 		if t.flashing || t.calm == 0 {
 			t.repeats, t.calm = repetition{}, t.printed // what it printed until then is over
 		}
-		t.success, t.flashing, counts = printable(line), false, true
+		t.success, t.flashing, t.doomed, counts = printable(line), false, false, true
+		t.claimed = t.success
 	}
 	if !has(line, "ninstallation") || !ofRemoval.MatchString(line) {
 		t.pending = t.pending || has(line, "eboot") && needsBoot.MatchString(line)
@@ -231,11 +259,11 @@ func (t *transcript) weigh(weight, line string, asks bool) (counts bool) {
 	}
 	if has(line, "etail") {
 		if match := details.FindStringSubmatch(line); match != nil {
-			t.log = match[1]
+			t.log, counts = match[1], true
 		}
 	}
 	switch {
-	case asks: // the question is the complaint
+	case asks && again.MatchString(line): // the question is the complaint
 	case weight == "ERROR" || weight == "" && errNumber.MatchString(line):
 		counts = true
 		t.errors = complain(t.errors, line)
@@ -283,6 +311,7 @@ func (t *transcript) advance(digits string) {
 		return
 	}
 	t.percent = percent
+	t.goOn()
 	if t.progress != nil {
 		t.progress(percent)
 	}

@@ -123,7 +123,7 @@ var codes = []CodeInfo{
 	{HDKUserMissing, "The user or group that the installer needs is missing. Nothing was changed.", "Add them (groupadd HwHiAiUser; useradd -g HwHiAiUser -m HwHiAiUser), then create the job again."},
 	{HDKHostNotReady, "The host lacks what the packages need to unpack and to start, or an archive fails its own check. Nothing was changed.", "See to what the message names, then create the job again."},
 	{HDKVersionMismatch, "Driver and firmware are outside each other's declared ranges. Nothing was changed.", "Choose versions that belong together; force=true installs them all the same."},
-	{HDKInstallFailed, "An installer of Huawei's failed. The host was not restarted.", "Read the message for what is installed and what to do; the task's output has all the installer said."},
+	{HDKInstallFailed, "An installer of Huawei's failed.", "Read the message for what is installed and what to do; the task's output has all the installer said."},
 	{HDKDriverDown, "The driver does not answer after it was installed and the host restarted.", "See dmesg and /var/log/ascend_seclog/ascend_install.log on the host; create the job again with force=true to install it again."},
 	{HDKNotActive, "The new version is installed and cards still run another one after the restart.", "Power the host off and on; if it stays so, create the job again."},
 	{HDKRolledBack, "The upgrade failed and the former versions were installed again.", "Read the message for why it failed before the next attempt."},

@@ -3,6 +3,7 @@ package hdk
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"devserver-agent/executors"
 	"devserver-agent/protocol"
@@ -23,7 +24,10 @@ func (r *run) archive(ctx context.Context, step string, i install) (string, erro
 
 // spoilt is the error of an installer whose package went bad after the host was changed, in
 // an upgrade that is to be rolled back then.
-type spoilt struct{ *executors.Failure }
+type spoilt struct {
+	*executors.Failure
+	why string
+}
 
 func (s spoilt) Unwrap() error { return s.Failure }
 
@@ -39,11 +43,11 @@ func (r *run) archiveMidway(ctx context.Context, step string, i install) (string
 		var failure *executors.Failure
 		path, err = r.archive(ctx, step, i)
 		if errors.As(err, &failure) && failure.Code == protocol.HDKPackageDamaged {
-			why, err = executors.Memo(ctx, r.host, "spoilt-"+step, func(context.Context) (string, error) { return failure.Message, nil })
+			why, err = executors.Memo(ctx, r.host, "spoilt-"+step, func(context.Context) (string, error) { return whyNotAsPlanned(i, failure.Err), nil })
 		}
 	}
 	if err == nil && why != "" {
-		err = spoilt{executors.Fail(protocol.HDKPackageDamaged, "%s", why)}
+		err = spoilt{executors.Fail(protocol.HDKPackageDamaged, "%s Now: %s. %s", why, r.now(ctx), packageRemedy), why}
 	}
 	return path, err
 }
@@ -53,6 +57,13 @@ func (r *run) notAsPlanned(ctx context.Context, i install, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return executors.Fail(protocol.HDKPackageDamaged, "The package of %s is not as it was when the upgrade was planned: %w. Now: %s. Check the repository and the host's disk, then create the job again.",
-		i, err, r.now(ctx))
+	failure := executors.Fail(protocol.HDKPackageDamaged, "%s Now: %s. %s", whyNotAsPlanned(i, err), r.now(ctx), packageRemedy)
+	failure.Err = err
+	return failure
+}
+
+const packageRemedy = "Check the repository and the host's disk, then create the job again."
+
+func whyNotAsPlanned(i install, err error) string {
+	return fmt.Sprintf("The package of %s is not as it was when the upgrade was planned: %v.", i, err)
 }

@@ -26,7 +26,7 @@ const (
 	notRoot     = "Give the folder of the installation, /usr/local/Ascend unless /etc/ascend_install.info says otherwise, and all folders above it to root with mode 755 (chown root:root, chmod 755)" + againThen
 	notUnpacked = "The archive could not be unpacked. See that the host has tar and gzip (or xz, bzip2 or zstd, where the package is packed so) and room; if all that is there, the archive is damaged, and has to be downloaded again" + againThen
 	notLoaded   = "The kernel module was built and cannot be loaded. See dmesg (with Secure Boot it must be signed), install the headers of the running kernel, remove /var/lib/dkms/davinci_ascend" + againThen
-	lostOld     = "The former version is gone and the new one is not complete. Create the job again, with is_reboot; if it fails again, uninstall, restart and install from the start."
+	lostOld     = "The installation is not complete, and what was installed before is gone. Create the job again, with is_reboot; if it fails again, uninstall, restart and install from the start."
 )
 
 var complaints = []complaint{

@@ -42,7 +42,7 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 		}
 		j, err := r.step(workCtx, "install-", i, first+n, of)
 		if gone := (spoilt{}); errors.As(err, &gone) {
-			return r.rollBack(ctx, workCtx, gone.Message, "")
+			return r.rollBack(ctx, workCtx, gone.why, packageRemedy)
 		}
 		if err != nil {
 			return executors.Result{}, err
@@ -56,7 +56,7 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 		return r.verifyOrRollBack(ctx, workCtx, restart)
 	}
 	if ctx.Err() != nil {
-		return executors.Result{}, r.stopped(workCtx, allInstalled)
+		return executors.Result{}, r.stopped(workCtx, allInstalled+" "+r.restarted())
 	}
 	return r.finishInstall(ctx, restart)
 }
@@ -66,7 +66,15 @@ func (r *run) install(ctx context.Context) (executors.Result, error) {
 // written there just before.
 const logSlack = 10 * time.Millisecond
 
-const allInstalled = "All that was to be installed is. The host was not restarted."
+const allInstalled = "All that was to be installed is."
+
+// restarted says whether the host was restarted in the middle of the installation.
+func (r *run) restarted() string {
+	if r.driverRevived {
+		return "The host was restarted after the driver was installed, and not since."
+	}
+	return "The host was not restarted."
+}
 
 // commit records that the upgrade went past a point, unless ctx ended before.
 func (r *run) commit(ctx context.Context, name string) error {
@@ -205,7 +213,7 @@ func (r *run) lookAgain(ctx context.Context, step string, i install) (installed 
 	if err != nil || i.Package.Kind == repository.Driver {
 		return &seen.Driver, err
 	}
-	return &seen.Firmware, r.awaitDriver(ctx, "awaited-"+step)
+	return &seen.Firmware, r.awaitDriver(ctx, "awaited-"+step, fmt.Sprintf("the installer of %s was cut in the middle, so it cannot be started again", i))
 }
 
 // rebootForDriver has the host restarted, so that the driver that was just installed runs
@@ -234,11 +242,12 @@ func (r *run) rebootForDriver(ctx, workCtx context.Context, next install) error 
 		}
 		return err
 	}
-	return r.awaitDriver(workCtx, "revived")
+	r.driverRevived = true
+	return r.awaitDriver(workCtx, "revived", "it was installed, so the firmware cannot be")
 }
 
-// awaitDriver waits until the driver lists its cards.
-func (r *run) awaitDriver(ctx context.Context, memo string) error {
+// awaitDriver waits until the driver lists its cards, after something that it says.
+func (r *run) awaitDriver(ctx context.Context, memo, after string) error {
 	answers, err := executors.Memo(ctx, r.host, memo, func(ctx context.Context) (bool, error) {
 		seen, err := r.watchFor(ctx, func(s inventory) (done, certain bool) { return s.Down == "", false })
 		return seen.Down == "", err
@@ -249,7 +258,7 @@ func (r *run) awaitDriver(ctx context.Context, memo string) error {
 			said = seen.Message
 			remedy += seen.hint()
 		}
-		err = executors.Fail(protocol.HDKDriverDown, "The driver does not answer %s after it was installed, so the firmware cannot be. Now: %s. %s", r.Patience, said, remedy)
+		err = executors.Fail(protocol.HDKDriverDown, "The driver does not answer %s after %s. Now: %s. %s", r.Patience, after, said, remedy)
 	}
 	return err
 }
@@ -283,5 +292,5 @@ func (r *run) failed(ctx, workCtx context.Context, i install, j judgement) (exec
 	if r.order.rollback {
 		return r.rollBack(ctx, workCtx, why, remedy)
 	}
-	return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s The host was not restarted. Now: %s. %s", why, r.now(workCtx), remedy)
+	return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s %s Now: %s. %s", why, r.restarted(), r.now(workCtx), remedy)
 }

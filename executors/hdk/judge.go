@@ -87,11 +87,11 @@ func (e ended) judge() judgement {
 	case !claims && t.question != "" && len(t.errors) == 0 && t.failure == "" && !e.proven():
 		return fail("%s %s%s", t.why(), code, t.besides())
 	case !e.givenUp && !slices.Contains(codes, e.Code):
-		return fail("%s %s", t.said(), code)
+		return fail("%s%s %s", t.said(), t.hadAsked(), code)
 	case t.stopped:
 		return fail("it stopped without installing anything, with exit code %d", e.Code)
 	case !claims && (len(t.errors)+len(t.foreign) > 0 || t.failure != ""):
-		return fail("%s %s", t.said(), code)
+		return fail("%s%s %s", t.said(), t.hadAsked(), code)
 	case !claims && !e.proven():
 		return fail("it does not say that it installed anything, and %s: %s %s", e.unproven(), t.said(), code)
 	case e.Code == exitReboot || t.pending || t.success == "" || e.format != repository.Run && !t.atOnce:

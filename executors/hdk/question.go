@@ -14,15 +14,15 @@ import (
 
 // letters are what a prompt for one of a few letters names: [y/n], (yes|no), dpkg's
 // (Y/I/N/O/D/Z).
-const letters = `(?i)(?:[\[(]y(?:es)?(?:[/|][a-z]{1,6})*[/|]n(?:o)?(?:/[a-z]{1,6})*[\])]|[\[(]y(?:es)? or no?[\])]|[\[(]no?[/|]y(?:es)?[\])]|[\[(（]是/否[\])）]|\byes or no|(?:^|\s)y(?:es)?/no?)`
+const letters = `(?i)(?:[\[({<（【](?:y(?:es)?|no?)(?:[/|,][a-z]{1,6})*[/|,](?:y(?:es)?|no?)(?:[/|,][a-z]{1,6})*[\])}>）】]|[\[(]y(?:es)? or no?[\])]|[\[(（]是/否[\])）]|\byes or no|(?:^|\s)y(?:es)?/no?)`
 
 var (
 	named = lazyregexp.New(letters)
 	// choice is such a prompt at the end of its line, but for a default and a mark.
-	choice = lazyregexp.New(letters + `\s*(?:\[default=\w+\]|\(default \w+\))?\s*[:?：？]*\s*\w?$`)
+	choice = lazyregexp.New(letters + `\s*(?:[\[(（](?:default|try|retry)[^\])）]*[\])）]|default \w+)?\s*[:?：？>]*\s*\w?$`)
 	again  = lazyregexp.New(`(?i)input error, please input again`)
 	press  = lazyregexp.New(`(?i)\b(?:press|hit) (?:any key|\[?(?:enter|return))\b|按.{0,4}键继续`)
-	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select)\b|^(?:enter|select|choose|your choice|type)\b.*:$|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
+	prompt = lazyregexp.New(`(?i)^please (?:input|enter|type|answer|choose|select|confirm)\b|^(?:enter|select|choose|your choice|type|input)\b.*:$|\b(?:do you want|would you like|are you sure)\b.*[?？]$|\bpass(?:word|phrase)\b[^:]{0,80}[:：]$|^请(?:输入|选择|确认)|是否.*[?？]$`)
 	usage  = lazyregexp.New(`(?i)^\s*(?:usage|help|-)`)
 )
 

@@ -55,6 +55,15 @@ func (t *transcript) besides() string {
 	return "; it says: " + t.said()
 }
 
+// hadAsked is what it asked and passed by, to be put behind a reason that is no error: it may
+// be why.
+func (t *transcript) hadAsked() string {
+	if t.question == "" || t.success != "" || len(t.errors) > 0 {
+		return ""
+	}
+	return fmt.Sprintf("; it had asked %q, which nobody can answer here", t.question)
+}
+
 // cut is why it did not end by itself.
 func (t *transcript) cut(exit executors.Exit, givenUp bool) string {
 	why, ended := t.why(), "was ended"

@@ -22,7 +22,7 @@ func (r *run) verifyOrRollBack(ctx, workCtx context.Context, restart bool) (exec
 	case errors.Is(err, executors.ErrNoRestart):
 		return result, nil
 	case ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping):
-		return executors.Result{}, r.stopped(workCtx, allInstalled)
+		return executors.Result{}, r.stopped(workCtx, allInstalled+" "+r.restarted())
 	case err != nil:
 		return executors.Result{}, err
 	}
@@ -53,17 +53,17 @@ func (r *run) rollBack(ctx, workCtx context.Context, why, remedy string) (execut
 		return executors.Result{}, err
 	}
 	if len(back.Installs) == 0 {
-		return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s There was nothing to roll back. Now: %s. %s", why, r.now(workCtx), remedy)
+		return executors.Result{}, executors.Fail(protocol.HDKInstallFailed, "%s version.info names the former versions, so nothing was rolled back. Now: %s. %s", why, r.now(workCtx), remedy)
 	}
 	for n, i := range back.Installs {
 		if n > 0 && back.DriverFirst {
-			if err := r.rebootForFormerDriver(ctx, workCtx); err != nil {
-				return executors.Result{}, err
+			if err := r.rebootForFormerDriver(ctx, workCtx, why); err != nil {
+				return executors.Result{}, rollbackFailed(why, err)
 			}
 		}
 		j, err := r.step(workCtx, "rollback-", i, n, len(back.Installs))
 		if err != nil {
-			return executors.Result{}, err
+			return executors.Result{}, rollbackFailed(why, err)
 		}
 		if j.Effect == failed {
 			return executors.Result{}, executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: the installer of %s: %s. Now: %s. %s", why, i, j.Reason, r.now(workCtx), remedyFor(protocol.HDKRollbackFailed))
@@ -72,11 +72,24 @@ func (r *run) rollBack(ctx, workCtx context.Context, why, remedy string) (execut
 	return executors.Result{}, r.rolledBack(ctx, workCtx, why)
 }
 
+// rollbackFailed is the error of a rollback that cannot go on, and why it was begun; others
+// than failures of the upgrade are as they were.
+func rollbackFailed(why string, err error) error {
+	var failure *executors.Failure
+	if !errors.As(err, &failure) || failure.Code == protocol.TaskCancelled {
+		return err
+	}
+	return executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: %w", why, err)
+}
+
 // rebootForFormerDriver has the host restarted between driver and firmware.
-func (r *run) rebootForFormerDriver(ctx, workCtx context.Context) error {
+func (r *run) rebootForFormerDriver(ctx, workCtx context.Context, why string) error {
 	err := r.host.Restart(ctx, "rollback-driver")
+	if ctx.Err() != nil && err != nil && !errors.Is(err, executors.ErrStopping) {
+		return r.stopped(workCtx, fmt.Sprintf("%s Driver %s was installed again, the firmware was not, and the host was not restarted since.", why, r.plan.Former.Driver))
+	}
 	if err == nil || errors.Is(err, executors.ErrNoRestart) {
-		err = r.awaitDriver(workCtx, "rollback-revived")
+		err = r.awaitDriver(workCtx, "rollback-revived", "the former one was installed again, so the firmware cannot be")
 	}
 	return err
 }

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/iotest"
+	"time"
 
 	"devserver-agent/executors"
 	"devserver-agent/executors/ascend"
@@ -142,6 +144,18 @@ func TestProgressInBothForms(t *testing.T) {
 	}
 }
 
+// A log that was written before the run began is of another run.
+func TestTheLogOfAnotherRunIsNotQuoted(t *testing.T) {
+	began := time.Now()
+	for age, quoted := range map[time.Duration]bool{0: true, -time.Hour: true, time.Second: false, time.Hour: false} {
+		heard := read(t, "[Driver] [t] [ERROR]Something failed, details in : /var/log/a.log\n")
+		heard.readLog(fstest.MapFS{"var/log/a.log": {Data: []byte("[ERROR]the cause\n"), ModTime: began.Add(-age)}}, began.Add(-logSlack))
+		if got := strings.Contains(heard.said(), "/var/log/a.log says: the cause"); got != quoted {
+			t.Errorf("%s old: %s", age, heard.said())
+		}
+	}
+}
+
 // A line that was printed before counts again.
 func TestALineThatIsPrintedAgain(t *testing.T) {
 	const success = "[Driver] [t] [INFO]Driver package installed successfully! The new version takes effect immediately. \n"
@@ -152,6 +166,10 @@ func TestALineThatIsPrintedAgain(t *testing.T) {
 	heard = read(t, success+success+"[Driver] [t] [ERROR]Something failed\n"+success)
 	if heard.success == "" {
 		t.Error("the last success does not count")
+	}
+	heard = read(t, "[INFO]a, details in /var/log/a.log\n[INFO]b, details in /var/log/b.log\n[INFO]a, details in /var/log/a.log\n")
+	if heard.log != "var/log/a.log" {
+		t.Errorf("the last log is %s", heard.log)
 	}
 	heard = read(t, "[Driver] [t] [INFO]Failed to a\n[Driver] [t] [INFO]Failed to b\n[Driver] [t] [INFO]Failed to a\n")
 	if heard.failure != "Failed to a" {
@@ -233,8 +251,8 @@ func TestEveryEnding(t *testing.T) {
 								e.infoErr = fs.ErrNotExist
 							}
 							j := e.judge()
-							says := strings.HasSuffix(text, success) || name == "success, asks"
 							proven := info == "2.0" && since == "other"
+							says := strings.HasSuffix(text, success) || name == "success, asks" || name == "success, error" && proven
 							ended := givenUp || signal == "" && (code == 0 || code == 2)
 							unclouded := says || proven && name == "nothing" || proven && (name == "asks" || name == "prompt that went on") && !givenUp && signal == ""
 							want := ended && info != "1.0" && unclouded && (says || !givenUp)

@@ -96,6 +96,8 @@ type run struct {
 	plan  plan
 	// kernel is the one the driver was built for, "" while none was.
 	kernel string
+	// driverRevived is that the host was restarted between driver and firmware.
+	driverRevived bool
 }
 
 // Execute plans, checks and installs.

@@ -60,8 +60,8 @@ PEM, as "openssl genpkey -algorithm ed25519" makes it. Without --sign an
 index.signed.json that is there stays as it is.
 
 It exits with 1 when the disk does not take the index, and with 2 when the command
-line, the key or the folder is wrong; a folder of which nothing can be listed is, and
-an index that is there stays as it is.`,
+line, the key or the folder is wrong. A folder in which nothing can be listed is, and
+an index.json that is there is not changed.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			info, err := os.Stat(given[0])
@@ -85,7 +85,7 @@ an index that is there stays as it is.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
 			}
 			if len(index.Releases) == 0 {
-				return fmt.Errorf("no index was written: nothing in %s can be listed (%s left out); one that is there stays as it is. Put the packages of a driver and its firmware there", given[0], count(repository.LeftOut(notes), "file"))
+				return fmt.Errorf("no index was written: nothing in %s can be listed (%s left out); an index.json that is there was not changed. Put the packages of a driver and its firmware there", given[0], count(repository.LeftOut(notes), "file"))
 			}
 			raw, err := json.MarshalIndent(index, "", "  ")
 			if err != nil {

@@ -79,7 +79,7 @@ func rollbackFailed(why string, err error) error {
 	if !errors.As(err, &failure) || failure.Code == protocol.TaskCancelled {
 		return err
 	}
-	return executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too: %w", why, err)
+	return executors.Fail(protocol.HDKRollbackFailed, "%s The rollback failed too. %w %s", why, err, remedyFor(protocol.HDKRollbackFailed))
 }
 
 // rebootForFormerDriver has the host restarted between driver and firmware.

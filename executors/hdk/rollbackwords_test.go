@@ -49,7 +49,7 @@ func TestARollbackWhosePackageIsGoneSaysWhyItWasBegun(t *testing.T) {
 		}
 	}
 	code, message := verdictOf(r.run(context.Background()))
-	if code != protocol.HDKRollbackFailed || !strings.HasPrefix(message, "The installer of driver 24.1.0.3 failed: ") || !strings.Contains(message, "The rollback failed too: The package of driver 24.1.0 is not as it was") {
+	if code != protocol.HDKRollbackFailed || !strings.HasPrefix(message, "The installer of driver 24.1.0.3 failed: ") || !strings.Contains(message, "The rollback failed too. The package of driver 24.1.0 is not as it was") {
 		t.Errorf("got [%s] %s", code, message)
 	}
 }

@@ -23,6 +23,7 @@ func takenUp(itemType string) string {
 type eavesdropper struct {
 	path  string
 	next  int64  // offset in the item's output
+	size  int64  // of that output when it was looked at last
 	left  int64  // bytes that are still reported
 	own   []byte // the agent's line
 	held  []byte // what may be the beginning of it
@@ -37,7 +38,14 @@ func (h *host) eavesdrop(cmd executors.Command, start journal.StartRecord) *eave
 
 // upTo reports what lies before an offset of the item's output and was not reported
 // yet, until full says that it is enough. What cannot be read, or was lost with the power, is not reported.
+//
+// A program that opens /dev/stderr to write, as "> /dev/stderr" does in a shell, empties its
+// output. What is there then was printed since.
 func (e *eavesdropper) upTo(end int64) error {
+	if end < e.size {
+		e.next = 0
+	}
+	e.size = end
 	if e.watch == nil || e.next >= end || e.left <= 0 {
 		return nil
 	}

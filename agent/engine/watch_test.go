@@ -46,6 +46,37 @@ func TestAWatcherHearsAProgramWhileItRuns(t *testing.T) {
 	}
 }
 
+// "> /dev/stderr" opens the output anew and empties it; what is printed from then on is
+// heard.
+func TestAWatcherHearsAProgramThatEmptiesItsOutput(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, map[string]executors.Executor{})
+	gate := filepath.Join(t.TempDir(), "gate")
+	b.types["ONE"] = script{execute: func(ctx context.Context, host executors.Host) (executors.Result, error) {
+		var heard strings.Builder
+		host.Printf("not the program's\n")
+		_, err := host.Command(ctx, executors.Command{
+			Step: "talk", Argv: []string{"/bin/sh", "-c", "echo first; while [ ! -e '" + gate + "' ]; do sleep 0.02; done; echo second > /dev/stderr; echo third"},
+			Watch: func(piece []byte) {
+				heard.Write(piece)
+				if heard.String() == "first\n" { // or it would never end
+					if err := os.WriteFile(gate, nil, 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+			},
+		})
+		return executors.Result{Message: heard.String()}, err
+	}}
+	b.run()
+	b.submit("t1", "ONE")
+	verdict := b.verdict("t1")
+	wantVerdict(t, verdict, protocol.Success, "")
+	if verdict.Message != "first\nsecond\nthird\n" {
+		t.Errorf("heard %q", verdict.Message)
+	}
+}
+
 func TestAWatcherHearsItAllAgainInAReplay(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, map[string]executors.Executor{})

@@ -67,6 +67,7 @@ var complaints = []complaint{
 	{text(`list of missing tools`), "", "Install the tools it names, then create the job again.", ""},
 	{text(`please use (?:version )?\S+ or later|earlier than the device flash hardware version`), "", "The hardware needs a newer version. Create the job with the one it names.", ""},
 	{text(`Download and install the \S+ driver package`), "", "Upgrade to the version it names first, then to this one.", ""},
+	{text(`kernel.*version not match`), "", headers, ""},
 	{text(`version not match`), "", "Choose a driver and a firmware that belong together.", ""},
 	{text(`do not have the permission to access ([^\s,]+)`), "", "Give the user of the installation access to $1 and all folders above it (chmod 755)" + againThen, ""},
 	{text(`install[- ]path (?:is null|input error|only support)`), "0x0003", "Correct the installation's path in /etc/ascend_install.info" + againThen, ""},

@@ -402,6 +402,14 @@ func TestEveryRemedySaysWhatToDo(t *testing.T) {
 	}
 }
 
+func manyErrors(driver string) string {
+	var b strings.Builder
+	for i := range 2 * maxErrors {
+		fmt.Fprintf(&b, "%s[ERROR]chip %d failed\n", driver, i)
+	}
+	return b.String()
+}
+
 // The transcripts of reports, with their exit codes.
 func TestReportedTranscripts(t *testing.T) {
 	const driver = "[Driver] [2026-11-28 10:31:02] "
@@ -451,6 +459,10 @@ func TestReportedTranscripts(t *testing.T) {
 			[]string{"Failed to install driver package", `it had asked "Do you want to try build driver after input kernel absolute path? [y/n]"`}, []string{"kernel module cannot be built"}},
 		"a question before an error": {driver + "[INFO]Do you want to try build driver after input kernel absolute path? [y/n]\ngoing on\n" + driver + "[ERROR]free space only 12M, cannot install driver package\n", 1,
 			[]string{"free space only 12M, cannot install driver package (exit code 1)"}, []string{"Make room"}},
+		"headers of another version": {driver + "[ERROR]kernel headers version not match\n", 1,
+			[]string{"kernel headers version not match"}, []string{"kernel module cannot be built"}},
+		"the last of many errors": {driver + "[ERROR]chip failed\n" + manyErrors(driver) + driver + "[ERROR]Version check does not match, please use version 25.2.0 or later.\n", 1,
+			[]string{"chip failed / chip 0 failed / (", " more) / Version check does not match, please use version 25.2.0 or later (exit code 1)"}, []string{"newer version"}},
 		"flags that it does not know": {sound + "Unrecognized flag : --upgrade\nMakeself version 2.4.5\n 1) Getting help or info about a.run :\n", 1,
 			[]string{"Unrecognized flag : --upgrade (exit code 1)"}, []string{"knows other options"}},
 		"a sum is wrong": {"Verifying archive integrity...Error in MD5 checksums: 0123 is different from 4567\n", 2,

@@ -18,9 +18,9 @@ import (
 // beside them.
 func (t *transcript) said() string {
 	said := t.complaints()
-	text := strings.Join(said[:min(len(said), maxSaid)], " / ")
+	text := strings.Join(said, " / ")
 	if more := len(said) - maxSaid; more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
+		text = fmt.Sprintf("%s / (%d more) / %s", strings.Join(said[:maxSaid-1], " / "), more, said[len(said)-1])
 	}
 	text = strings.TrimRight(details.ReplaceAllString(text, ""), ".! ")
 	if text == "" {

@@ -279,8 +279,11 @@ func (t *transcript) weigh(weight, line string, asks bool) (counts bool) {
 
 func complain(list []string, line string) []string {
 	line = strings.TrimRight(details.ReplaceAllString(printable(line), ""), ".! ")
-	if line == "" || len(list) >= maxErrors || slices.Contains(list, line) {
+	if line == "" || slices.Contains(list, line) {
 		return list
+	}
+	if len(list) == maxErrors { // the first and the last say most
+		list = slices.Delete(list, maxErrors-1, maxErrors)
 	}
 	return append(list, line)
 }
